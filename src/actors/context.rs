@@ -1,0 +1,24 @@
+//! What an actor knows about a request besides its content.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::transaction::Transaction;
+
+/// The context of one inbound request, carried through to every outbound call it causes.
+#[derive(Debug, Clone)]
+pub struct RequestContext {
+    /// The transaction.
+    pub transaction: &'static Transaction,
+    /// Binds log lines, audit records and outbound calls of one request together.
+    pub correlation_id: Arc<str>,
+    /// `wsa:MessageID`, if the request has one.
+    pub message_id: Option<Arc<str>>,
+    /// Who asks, from the certificate: a common name or a fingerprint.
+    pub caller: Arc<str>,
+    /// `wsse:Security` as received: handed on, not trusted.
+    pub security: Option<Arc<str>>,
+    /// When the answer must be on its way.
+    pub deadline: Instant,
+}

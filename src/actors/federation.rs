@@ -1,0 +1,275 @@
+//! The communities a gateway asks, and how it asks several at once (ITI TF-1 §18, design §4.7).
+//!
+//! All are asked concurrently; each has its own budget and bounds behind its [`Community`] port,
+//! so a slow one delays nothing but its own part, and the deadline ends it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+
+use super::context::RequestContext;
+use super::merge::{Outcome, locate, unavailable};
+use super::ports::Community;
+use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse};
+use crate::model::ids::{HomeCommunityId, Oid, PatientId};
+use crate::model::response::{ErrorCode, QueryResponse, RegistryError, has_error};
+use crate::model::stored_query::{AdhocQuery, QueryDefinition};
+
+/// Where a community stands to ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Inside our region: asked on behalf of other gateways too.
+    Member,
+    /// Outside: asked for our own consumers only, so that no request runs in circles.
+    Neighbour,
+}
+
+/// Whether a community is to be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerState {
+    /// Not connected yet.
+    Planned,
+    /// Being connected.
+    Connecting,
+    /// Asked.
+    Live,
+    /// Taken out for now; answers say so.
+    Suspended,
+    /// Gone.
+    Closed,
+}
+
+/// How a patient is known there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PatientTranslation {
+    /// Under the same id in the same domain.
+    SameDomain,
+    /// Under the same id in another domain.
+    Domain(Oid),
+}
+
+/// One community we know.
+#[derive(Clone)]
+pub struct Peer {
+    /// Its identity.
+    pub home: HomeCommunityId,
+    /// Its name, for people.
+    pub name: String,
+    /// Where it stands.
+    pub scope: Scope,
+    /// Whether it has a Responding Gateway that can be asked at all.
+    pub answers: bool,
+    /// Whether it is to be asked.
+    pub state: PeerState,
+    /// How patients are known there.
+    pub translation: PatientTranslation,
+    /// The way to it.
+    pub community: Arc<dyn Community>,
+}
+
+impl Peer {
+    fn is_asked(&self) -> bool {
+        self.answers && self.state == PeerState::Live
+    }
+}
+
+/// The communities we know, in configured order.
+#[derive(Clone, Default)]
+pub struct Federation {
+    /// In configured order, which is the order of answers.
+    pub peers: Vec<Peer>,
+}
+
+impl Federation {
+    /// The peer of that identity.
+    pub fn peer(&self, home: &HomeCommunityId) -> Option<&Peer> {
+        self.peers.iter().find(|peer| peer.home == *home)
+    }
+
+    /// The peers to ask about a patient, and a warning for each that is suspended.
+    pub fn candidates<'f>(&'f self, wanted: impl Fn(&Peer) -> bool + 'f) -> (Vec<&'f Peer>, Vec<RegistryError>) {
+        let (mut asked, mut warnings) = (Vec::new(), Vec::new());
+        for peer in self.peers.iter().filter(|peer| wanted(peer)) {
+            if peer.is_asked() {
+                asked.push(peer);
+            } else if peer.answers && peer.state == PeerState::Suspended {
+                warnings.push(
+                    RegistryError::new(
+                        ErrorCode::XDSUnavailableCommunity,
+                        format!("{} is suspended and was not asked; its documents are missing from this answer", peer.name),
+                    )
+                    .at(peer.home.as_str())
+                    .warning(),
+                );
+            }
+        }
+        (asked, warnings)
+    }
+}
+
+/// Asks one peer. The query names its home, as a query by id must and any other may (§3.38.4.1.2).
+pub async fn query_peer(context: &RequestContext, peer: &Peer, query: &AdhocQuery) -> Outcome<QueryResponse> {
+    let mut query = query.clone();
+    query.home = Some(peer.home.to_string());
+    translate(&mut query, &peer.translation);
+    let result = peer.community.query(context, &query).await;
+    if let Err(failure) = &result {
+        tracing::warn!(
+            correlation_id = %context.correlation_id, transaction = "ITI-38", community = %peer.home, %failure,
+            "a community did not deliver"
+        );
+    }
+    Outcome { home: peer.home.clone(), name: peer.name.clone(), result }
+}
+
+/// Asks several peers at once; the outcomes come in the peers' order.
+pub async fn query_peers(context: &RequestContext, peers: &[&Peer], query: &AdhocQuery) -> Vec<Outcome<QueryResponse>> {
+    join_all(peers.iter().map(|peer| query_peer(context, peer, query))).await
+}
+
+/// Replaces the patient's domain, and nothing else (§3.38.4.1.2.1).
+fn translate(query: &mut AdhocQuery, translation: &PatientTranslation) {
+    let PatientTranslation::Domain(domain) = translation else { return };
+    let Some(parameter) = QueryDefinition::by_id(&query.id).and_then(QueryDefinition::patient_parameter) else { return };
+    for value in query.slots.iter_mut().filter(|slot| slot.name == parameter.name).flat_map(|slot| &mut slot.values) {
+        let text = value.trim().trim_matches('\'').replace("''", "'");
+        if let Ok(patient) = PatientId::parse(&text)
+            && let Ok(there) = PatientId::new(patient.id(), domain.clone())
+        {
+            *value = format!("'{}'", there.to_cx().replace('\'', "''")).into();
+        }
+    }
+}
+
+/// A part of a retrieve: what one community is asked for.
+pub struct RetrieveShare<'a> {
+    /// Whom to ask.
+    pub target: RetrieveTarget<'a>,
+    /// For what, with the home its consumer wrote or left out.
+    pub requests: Vec<DocumentRequest>,
+}
+
+/// Whom to ask for documents.
+pub enum RetrieveTarget<'a> {
+    /// Our own repository.
+    Local(&'a super::document_repository::DocumentRepository),
+    /// Another community.
+    Peer(&'a Peer),
+}
+
+/// Asks all shares at once and merges their root parts (ITI TF-2 §3.39.4.1.3). Bodies follow as
+/// they come, one source after another.
+pub async fn retrieve(context: &RequestContext, own: &HomeCommunityId, shares: Vec<RetrieveShare<'_>>) -> RetrieveResponse {
+    let answers = join_all(shares.into_iter().map(|share| async move {
+        let requests = share.requests;
+        match share.target {
+            RetrieveTarget::Local(repository) => {
+                let mut response = repository.retrieve(requests.clone()).await;
+                response.errors = response.errors.into_iter().map(|error| locate(error, own)).collect();
+                response
+            }
+            RetrieveTarget::Peer(peer) => retrieve_from(context, peer, &requests).await,
+        }
+    }))
+    .await;
+    let mut merged = RetrieveResponse::failure(Vec::new());
+    for answer in answers {
+        let offset = merged.documents.len();
+        merged.documents.extend(answer.documents);
+        merged.errors.extend(answer.errors);
+        merged.sources.extend(
+            answer.sources.into_iter().map(|source| -> Box<dyn BodySource> { Box::new(Renumbered { source, offset, map: None }) }),
+        );
+    }
+    merged
+}
+
+async fn retrieve_from(context: &RequestContext, peer: &Peer, requests: &[DocumentRequest]) -> RetrieveResponse {
+    let addressed = requests.iter().map(|r| DocumentRequest { home: Some(peer.home.clone()), ..r.clone() }).collect();
+    let mut response = match peer.community.retrieve(context, addressed).await {
+        Ok(response) => response,
+        Err(failure) => {
+            tracing::warn!(
+                correlation_id = %context.correlation_id, transaction = "ITI-39", community = %peer.home, %failure,
+                "a community did not deliver"
+            );
+            let ids: Vec<&str> = requests.iter().map(|request| request.unique_id.as_str()).collect();
+            let mut error = unavailable(&peer.home, &peer.name, &failure);
+            error.context = format!("{} ({})", error.context, ids.join(", "));
+            return RetrieveResponse::failure(vec![error]);
+        }
+    };
+    response.errors = response.errors.into_iter().map(|error| locate(error, &peer.home)).collect();
+    // Each document must answer a request; each request must be answered, or an error say why.
+    let key = |request: &DocumentRequest| (request.repository.clone(), request.unique_id.clone());
+    let mut open: HashMap<_, &DocumentRequest> = requests.iter().map(|request| (key(request), request)).collect();
+    let mut map = Vec::with_capacity(response.documents.len());
+    let mut kept = Vec::with_capacity(response.documents.len());
+    for mut document in std::mem::take(&mut response.documents) {
+        match open.remove(&key(&document.request)) {
+            Some(request) => {
+                map.push(Some(kept.len()));
+                // Echoed as the consumer wrote it, home or no home (§3.43.4.2.2).
+                document.request = request.clone();
+                kept.push(document);
+            }
+            None => {
+                tracing::warn!(correlation_id = %context.correlation_id, community = %peer.home, "a document that was not asked for is left out");
+                map.push(None);
+            }
+        }
+    }
+    if !has_error(&response.errors) {
+        let mut missing: Vec<_> = open.into_values().collect();
+        missing.sort_by(|a, b| a.unique_id.cmp(&b.unique_id));
+        for request in missing {
+            response.errors.push(
+                RegistryError::new(
+                    ErrorCode::XDSDocumentUniqueIdError,
+                    format!("{}: {} neither returned it nor said why", request.unique_id, peer.name),
+                )
+                .at(peer.home.as_str()),
+            );
+        }
+    }
+    response.documents = kept;
+    let map = Arc::new(map);
+    response.sources = response
+        .sources
+        .into_iter()
+        .map(|source| -> Box<dyn BodySource> { Box::new(Renumbered { source, offset: 0, map: Some(Arc::clone(&map)) }) })
+        .collect();
+    response
+}
+
+/// A source whose numbers are shifted, and whose unwanted documents are skipped.
+struct Renumbered {
+    source: Box<dyn BodySource>,
+    offset: usize,
+    map: Option<Arc<Vec<Option<usize>>>>,
+}
+
+impl BodySource for Renumbered {
+    fn next_document(&mut self) -> BoxFuture<'_, Result<Option<usize>, BodyError>> {
+        Box::pin(async move {
+            loop {
+                let Some(number) = self.source.next_document().await? else { return Ok(None) };
+                match &self.map {
+                    None => return Ok(Some(number + self.offset)),
+                    Some(map) => {
+                        if let Some(number) = map.get(number).copied().flatten() {
+                            return Ok(Some(number + self.offset));
+                        }
+                        while self.source.next_chunk().await?.is_some() {}
+                    }
+                }
+            }
+        })
+    }
+
+    fn next_chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, BodyError>> {
+        self.source.next_chunk()
+    }
+}

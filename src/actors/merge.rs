@@ -1,0 +1,167 @@
+//! One outcome per community asked → one response, one status (ITI TF-2 §3.18.4.1.3, §3.38.4.1.3).
+
+use std::collections::HashSet;
+
+use super::ports::PeerFailure;
+use crate::model::ids::{EntryUuid, HomeCommunityId};
+use crate::model::response::{ErrorCode, QueryResponse, RegistryError, ResponseStatus, has_error};
+
+/// What became of asking one community.
+pub struct Outcome<T> {
+    /// The community asked.
+    pub home: HomeCommunityId,
+    /// Its name, for people.
+    pub name: String,
+    /// What it said.
+    pub result: Result<T, PeerFailure>,
+}
+
+/// The error that names a community that did not deliver.
+pub fn unavailable(home: &HomeCommunityId, name: &str, failure: &PeerFailure) -> RegistryError {
+    RegistryError::new(ErrorCode::XDSUnavailableCommunity, format!("{name} {failure}; its documents are missing from this answer"))
+        .at(home.as_str())
+}
+
+/// An error of a community, located: its own location stays when it begins with a home.
+pub fn locate(mut error: RegistryError, home: &HomeCommunityId) -> RegistryError {
+    let located = error.location.as_deref().is_some_and(|at| at.trim_start().starts_with("urn:oid:"));
+    if !located {
+        error.location = Some(match error.location.take() {
+            // A repository locates by document: keep that behind the home.
+            Some(own) => format!("{home} {own}"),
+            None => home.to_string(),
+        });
+    }
+    error
+}
+
+/// Merges answers in the order of the outcomes given, which is the configured order.
+pub fn queries(outcomes: Vec<Outcome<QueryResponse>>) -> QueryResponse {
+    let mut merged = QueryResponse::success(Vec::new());
+    let mut seen: HashSet<(EntryUuid, String)> = HashSet::new();
+    let (mut delivered, mut failed) = (false, false);
+    for outcome in outcomes {
+        let mut response = match outcome.result {
+            Ok(response) => response,
+            Err(failure) => {
+                failed = true;
+                merged.errors.push(unavailable(&outcome.home, &outcome.name, &failure));
+                continue;
+            }
+        };
+        // "Not known here" is an empty answer, never an error of the whole (§3.38.4.1.3).
+        let before = response.errors.len();
+        response.errors.retain(|error| error.code != ErrorCode::XDSUnknownPatientId);
+        if response.errors.len() != before && !has_error(&response.errors) {
+            response.status = ResponseStatus::Success;
+        }
+        match response.status {
+            ResponseStatus::Failure => {
+                failed = true;
+                // Objects beside a Failure are illegal: the errors are believed.
+                response.objects.clear();
+            }
+            ResponseStatus::Success | ResponseStatus::PartialSuccess => delivered = true,
+        }
+        failed |= has_error(&response.errors);
+        merged.errors.extend(response.errors.into_iter().map(|error| locate(error, &outcome.home)));
+        for object in response.objects {
+            let home = match &response.home {
+                // Our own community's objects carry no home until they are written.
+                Some(own) if !object.has_home() => {
+                    merged.home.get_or_insert_with(|| own.clone());
+                    own.to_string()
+                }
+                _ => match object.unpack().ok().and_then(|o| o.common.home.map(|h| h.into_owned())) {
+                    Some(home) if !home.trim().is_empty() => home,
+                    _ => {
+                        failed = true;
+                        let id = object.uuid().map(|id| id.to_string()).unwrap_or_default();
+                        merged.errors.push(
+                            RegistryError::new(
+                                ErrorCode::XDSMissingHomeCommunityId,
+                                format!("{} returned {id} without a homeCommunityId; it is left out", outcome.name),
+                            )
+                            .at(outcome.home.as_str()),
+                        );
+                        continue;
+                    }
+                },
+            };
+            if object.uuid().is_none_or(|id| seen.insert((id, home))) {
+                merged.objects.push(object);
+            }
+        }
+    }
+    merged.status = match (failed, delivered) {
+        (false, _) => ResponseStatus::Success,
+        (true, true) => ResponseStatus::PartialSuccess,
+        (true, false) => ResponseStatus::Failure,
+    };
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::metadata::build;
+    use crate::model::packed::PackedObject;
+    use crate::model::rim::ObjectId;
+
+    fn home(n: u8) -> HomeCommunityId {
+        HomeCommunityId::parse(&format!("urn:oid:2.999.{n}")).unwrap()
+    }
+
+    fn entry(uuid: u8, home: Option<&str>) -> PackedObject {
+        let mut entry = build::document_entry(ObjectId::Uuid(EntryUuid([uuid; 16])), "text/plain");
+        entry.common.home = home.map(|h| h.to_owned().into());
+        PackedObject::pack(&entry)
+    }
+
+    fn outcome(n: u8, result: Result<QueryResponse, PeerFailure>) -> Outcome<QueryResponse> {
+        Outcome { home: home(n), name: format!("community {n}"), result }
+    }
+
+    #[test]
+    fn a_missing_community_is_named_and_the_rest_is_there() {
+        let merged = queries(vec![
+            outcome(1, Ok(QueryResponse::success(vec![entry(1, Some("urn:oid:2.999.1"))]))),
+            outcome(2, Err(PeerFailure::Timeout(8000))),
+        ]);
+        assert_eq!(merged.status, ResponseStatus::PartialSuccess);
+        assert_eq!((merged.objects.len(), merged.errors.len()), (1, 1));
+        assert_eq!(merged.errors[0].location.as_deref(), Some("urn:oid:2.999.2"));
+    }
+
+    #[test]
+    fn unknown_patients_are_no_errors() {
+        let unknown = QueryResponse::failure(vec![RegistryError::new(ErrorCode::XDSUnknownPatientId, "x")]);
+        let merged = queries(vec![outcome(1, Ok(unknown))]);
+        assert_eq!((merged.status, merged.errors.len()), (ResponseStatus::Success, 0));
+    }
+
+    #[test]
+    fn all_failed_is_failure() {
+        let merged = queries(vec![outcome(1, Err(PeerFailure::Timeout(1))), outcome(2, Err(PeerFailure::Timeout(1)))]);
+        assert_eq!(merged.status, ResponseStatus::Failure);
+    }
+
+    #[test]
+    fn same_id_same_home_once_other_home_twice_no_home_out() {
+        let merged = queries(vec![
+            outcome(1, Ok(QueryResponse::success(vec![entry(1, Some("urn:oid:2.999.1")), entry(1, Some("urn:oid:2.999.9"))]))),
+            outcome(2, Ok(QueryResponse::success(vec![entry(1, Some("urn:oid:2.999.1")), entry(2, None)]))),
+        ]);
+        assert_eq!(merged.objects.len(), 2);
+        assert_eq!(merged.errors[0].code, ErrorCode::XDSMissingHomeCommunityId);
+        assert_eq!(merged.status, ResponseStatus::PartialSuccess);
+    }
+
+    #[test]
+    fn locations_keep_a_home_and_gain_one() {
+        let located = locate(RegistryError::new(ErrorCode::XDSRegistryError, "").at("urn:oid:2.999.7 module"), &home(1));
+        assert_eq!(located.location.as_deref(), Some("urn:oid:2.999.7 module"));
+        let bare = locate(RegistryError::new(ErrorCode::XDSDocumentUniqueIdError, "").at("1.2.3"), &home(1));
+        assert_eq!(bare.location.as_deref(), Some("urn:oid:2.999.1 1.2.3"));
+    }
+}

@@ -1,0 +1,13 @@
+//! The IHE actors: one file each, one async method per transaction. They know the model, the
+//! rules and the stores; no XML, no HTTP, no TLS. What they need from elsewhere is in [`ports`].
+
+pub mod access;
+pub mod context;
+pub mod document_registry;
+pub mod document_repository;
+pub mod federation;
+pub mod initiating_gateway;
+pub mod merge;
+pub mod ports;
+pub mod queries;
+pub mod responding_gateway;

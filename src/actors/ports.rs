@@ -1,0 +1,85 @@
+//! What actors need from outside, as traits: so an actor is tested with plain values, and the
+//! registry of a repository can be the one in this process or one across the network.
+
+use super::context::RequestContext;
+use crate::model::document::{BoxFuture, DocumentRequest, RetrieveResponse};
+use crate::model::response::{QueryResponse, RegistryResponse};
+use crate::model::rim::RegistryObject;
+use crate::model::stored_query::AdhocQuery;
+use crate::store::DocumentLocator;
+
+/// A Document Registry, as a repository sees it (ITI-42).
+pub trait RegistryPort: Send + Sync {
+    /// Judges a submission before its documents are received, as far as that is possible; empty
+    /// when nothing is wrong or the registry is too far away to ask.
+    fn precheck<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        objects: &'a [RegistryObject<'static>],
+    ) -> BoxFuture<'a, Vec<crate::model::response::RegistryError>>;
+
+    /// Registers a document set; `documents` become retrievable in the same commit if the
+    /// registry shares the repository's store, else they are the repository's to keep.
+    fn register<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        objects: Vec<RegistryObject<'static>>,
+        documents: Vec<DocumentLocator>,
+    ) -> BoxFuture<'a, RegistryResponse>;
+
+    /// Whether it commits documents together with their metadata.
+    fn shares_store(&self) -> bool;
+}
+
+/// Why a community did not deliver (ITI TF-2 §3.38.4.1.3: XDSUnavailableCommunity).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PeerFailure {
+    /// No connection, or none with a certificate we accept.
+    #[error("could not be reached: {0}")]
+    Unreachable(String),
+    /// The answer did not come in time.
+    #[error("did not answer within {0} ms")]
+    Timeout(u64),
+    /// The answer was no answer.
+    #[error("answered with something that is not acceptable: {0}")]
+    Garbage(String),
+    /// The answer was a SOAP fault.
+    #[error("answered with a fault: {0}")]
+    Fault(String),
+    /// We did not ask: too many requests under way to it, or its breaker is open.
+    #[error("was not asked: {0}")]
+    NotAsked(String),
+}
+
+/// A community behind its Responding Gateway (ITI-38, ITI-39).
+pub trait Community: Send + Sync {
+    /// Cross Gateway Query.
+    fn query<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        query: &'a AdhocQuery,
+    ) -> BoxFuture<'a, Result<QueryResponse, PeerFailure>>;
+
+    /// Cross Gateway Retrieve; answers when the root part has come.
+    fn retrieve<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        requests: Vec<DocumentRequest>,
+    ) -> BoxFuture<'a, Result<RetrieveResponse, PeerFailure>>;
+}
+
+/// The time, an input so that tests can set it.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> jiff::Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::now()
+    }
+}

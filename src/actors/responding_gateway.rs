@@ -1,0 +1,105 @@
+//! Responding Gateway: ITI-38 and ITI-39 from gateways of other communities (ITI TF-2 §3.38.4.1.3,
+//! §3.39.4.1.3).
+//!
+//! What came from another gateway goes onward to members of our region at most, never to
+//! neighbours: no request can run in circles.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use futures_util::future::join;
+
+use super::context::RequestContext;
+use super::federation::{Federation, Peer, RetrieveShare, RetrieveTarget, Scope, query_peer, query_peers, retrieve};
+use super::initiating_gateway::{OwnCommunity, add, unknown_community};
+use super::merge::{self, Outcome};
+use crate::model::document::{DocumentRequest, RetrieveResponse};
+use crate::model::ids::HomeCommunityId;
+use crate::model::response::{ErrorCode, QueryResponse};
+use crate::model::stored_query::{AdhocQuery, QueryDefinition};
+
+/// The Responding Gateway of our community.
+pub struct RespondingGateway {
+    own: OwnCommunity,
+    federation: Arc<ArcSwap<Federation>>,
+}
+
+fn is_member(peer: &Peer) -> bool {
+    peer.scope == Scope::Member
+}
+
+impl RespondingGateway {
+    /// A gateway to our community and the members of the federation.
+    pub fn new(own: OwnCommunity, federation: Arc<ArcSwap<Federation>>) -> Self {
+        Self { own, federation }
+    }
+
+    /// Our community's identity.
+    pub fn home(&self) -> &HomeCommunityId {
+        &self.own.home
+    }
+
+    /// ITI-38.
+    pub async fn cross_gateway_query(&self, context: &RequestContext, query: &AdhocQuery) -> QueryResponse {
+        let federation = self.federation.load_full();
+        if let Some(home) = &query.home {
+            let parsed = HomeCommunityId::parse(home).ok();
+            if parsed.as_ref() == Some(&self.own.home) {
+                return self.patient_or_ids(context, &federation, query).await;
+            }
+            return match parsed.as_ref().and_then(|home| federation.peer(home)).filter(|peer| is_member(peer)) {
+                Some(peer) => merge::queries(vec![query_peer(context, peer, query).await]),
+                None => QueryResponse::failure(vec![self.own.refuse(
+                    ErrorCode::XDSUnknownCommunity,
+                    format!("{home} is not a community of this gateway, which is {} (ITI TF-2 §3.38.4.1.3)", self.own.home),
+                )]),
+            };
+        }
+        match QueryDefinition::by_id(&query.id) {
+            Some(definition) if definition.patient_parameter().is_none() => QueryResponse::failure(vec![self.own.refuse(
+                ErrorCode::XDSMissingHomeCommunityId,
+                format!("{} asks by id and needs AdhocQuery/@home (ITI TF-2 §3.38.4.1.2.1)", definition.name),
+            )]),
+            _ => self.patient_or_ids(context, &federation, query).await,
+        }
+    }
+
+    /// A query for us: by patient it goes to our members too, by id it is ours alone.
+    async fn patient_or_ids(&self, context: &RequestContext, federation: &Federation, query: &AdhocQuery) -> QueryResponse {
+        let by_patient = QueryDefinition::by_id(&query.id).is_some_and(|definition| definition.patient_parameter().is_some());
+        let (members, suspended) = federation.candidates(|peer| by_patient && is_member(peer));
+        if members.is_empty() {
+            let mut response = self.own.query(query).await;
+            response.errors.extend(suspended);
+            return response;
+        }
+        let (local, others) = join(self.own.query(query), query_peers(context, &members, query)).await;
+        let local = Outcome { home: self.own.home.clone(), name: self.own.name.clone(), result: Ok(local) };
+        let mut merged = merge::queries(std::iter::once(local).chain(others).collect());
+        merged.errors.extend(suspended);
+        merged
+    }
+
+    /// ITI-39.
+    pub async fn cross_gateway_retrieve(&self, context: &RequestContext, requests: Vec<DocumentRequest>) -> RetrieveResponse {
+        let federation = self.federation.load_full();
+        let mut errors = Vec::new();
+        let mut shares: Vec<RetrieveShare<'_>> = Vec::new();
+        for request in requests {
+            match &request.home {
+                None => errors.push(self.own.refuse(
+                    ErrorCode::XDSMissingHomeCommunityId,
+                    format!("{}: HomeCommunityId is required (ITI TF-2 §3.39.4.1.2)", request.unique_id),
+                )),
+                Some(home) if *home == self.own.home => add(&mut shares, request, RetrieveTarget::Local(&self.own.repository)),
+                Some(home) => match federation.peer(home).filter(|peer| is_member(peer)) {
+                    Some(peer) => add(&mut shares, request, RetrieveTarget::Peer(peer)),
+                    None => errors.push(unknown_community(&self.own, &request, home)),
+                },
+            }
+        }
+        let mut response = retrieve(context, &self.own.home, shares).await;
+        response.errors.extend(errors);
+        response
+    }
+}

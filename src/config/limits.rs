@@ -1,0 +1,199 @@
+//! Every bound has a name, a safe default and its reason, in one table.
+//!
+//! The rows make the fields of [`Limits`], their defaults, the keys of `[limits]`, the ranges
+//! that are accepted, and the comments of the file that `causeway init` writes.
+
+use std::time::Duration;
+
+use super::raw::Section;
+use super::units;
+
+/// One row of the table, for documentation and for the default file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitRow {
+    /// The key in `[limits]`.
+    pub name: &'static str,
+    /// The default as it is written in the file.
+    pub default: String,
+    /// What is bounded.
+    pub about: &'static str,
+}
+
+/// A kind of bound: how it is read from the configuration and written back.
+pub(super) trait Bound: Copy + PartialOrd {
+    fn read(section: &mut Section<'_>, key: &'static str, default: Self, min: Self, max: Self) -> Self;
+    fn written(self) -> String;
+}
+
+/// Numbers are sizes or counts: the name tells which, as it does for the reader.
+fn is_size(key: &str) -> bool {
+    key.ends_with("_bytes") || key == "minimum_rate"
+}
+
+impl Bound for u64 {
+    fn read(section: &mut Section<'_>, key: &'static str, default: Self, min: Self, max: Self) -> Self {
+        if is_size(key) {
+            section.size(key, default, min, max)
+        } else {
+            section.count(key, default, min, max)
+        }
+    }
+
+    fn written(self) -> String {
+        self.to_string()
+    }
+}
+
+impl Bound for usize {
+    fn read(section: &mut Section<'_>, key: &'static str, default: Self, min: Self, max: Self) -> Self {
+        let wide = |n: Self| u64::try_from(n).unwrap_or(u64::MAX);
+        let read = u64::read(section, key, wide(default), wide(min), wide(max));
+        Self::try_from(read).unwrap_or(max)
+    }
+
+    fn written(self) -> String {
+        self.to_string()
+    }
+}
+
+impl Bound for Duration {
+    fn read(section: &mut Section<'_>, key: &'static str, default: Self, min: Self, max: Self) -> Self {
+        section.duration(key, default, min, max)
+    }
+
+    fn written(self) -> String {
+        format!("\"{}\"", units::exact_duration(self))
+    }
+}
+
+macro_rules! limits {
+    ($( #[doc = $about:literal] $name:ident: $kind:ty = $default:expr, $min:expr => $max:expr; )*) => {
+        /// The bounds of the broker (`[limits]`).
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Limits {
+            $( #[doc = $about] pub $name: $kind, )*
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $( $name: $default, )* }
+            }
+        }
+
+        impl Limits {
+            /// The table itself: names, defaults and what they bound, in order.
+            pub fn rows() -> Vec<LimitRow> {
+                vec![$( LimitRow {
+                    name: stringify!($name),
+                    default: written::<$kind>(stringify!($name), $default),
+                    about: $about.trim_ascii(),
+                }, )*]
+            }
+
+            pub(super) fn read(section: &mut Section<'_>) -> Self {
+                Self { $( $name: <$kind as Bound>::read(section, stringify!($name), $default, $min, $max), )* }
+            }
+        }
+    };
+}
+
+fn written<B: Bound>(name: &str, value: B) -> String {
+    let plain = value.written();
+    match plain.parse() {
+        Ok(bytes) if is_size(name) => format!("\"{}\"", units::exact_size(bytes)),
+        _ => plain,
+    }
+}
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+const fn seconds(number: u64) -> Duration {
+    Duration::from_secs(number)
+}
+
+limits! {
+    /// Connections open at the same time, over all listeners.
+    connections: usize = 10_000, 1 => 1_000_000;
+    /// Request line and header block of one request.
+    header_bytes: usize = 32 * KIB, KIB => 8 * MIB;
+    /// Header lines of one request.
+    headers: usize = 100, 10 => 10_000;
+    /// Time from the first byte of a request to the end of its headers; TLS handshakes too.
+    header_timeout: Duration = seconds(10), seconds(1) => seconds(600);
+    /// How long an idle connection is kept.
+    idle_timeout: Duration = seconds(60), seconds(1) => seconds(3600);
+    /// Longest silence within a body that is being received.
+    body_idle_timeout: Duration = seconds(30), seconds(1) => seconds(3600);
+    /// Slowest body that is received, in bytes per second over its whole length.
+    minimum_rate: u64 = 1024, 0 => GIB;
+    /// How long a receiver may take nothing of an answer before it is given up.
+    write_stall: Duration = seconds(30), seconds(1) => seconds(3600);
+    /// SOAP envelope of a request, without its attachments.
+    envelope_bytes: usize = 10 * MIB, 64 * KIB => 1024 * MIB;
+    /// Nesting of XML elements.
+    xml_depth: usize = 64, 24 => 1_000;
+    /// XML elements of one message.
+    xml_elements: usize = 500_000, 1_000 => 100_000_000;
+    /// Attributes of one XML element, namespace declarations included.
+    xml_attributes: usize = 128, 16 => 10_000;
+    /// Namespaces declared in one message.
+    xml_namespaces: usize = 256, 16 => 10_000;
+    /// Bytes of one XML name.
+    xml_name_bytes: usize = KIB, 128 => MIB;
+    /// Bytes of one XML attribute value.
+    xml_value_bytes: usize = 64 * KIB, KIB => 16 * MIB;
+    /// Parts of one MTOM message, the SOAP root among them.
+    mime_parts: usize = 1_000, 2 => 1_000_000;
+    /// Header block of one MIME part.
+    part_header_bytes: usize = 16 * KIB, KIB => MIB;
+    /// MIME boundary; RFC 2046 ends at 70.
+    boundary_bytes: usize = 70, 1 => 70;
+    /// One document, on the way in and on the way through.
+    document_bytes: u64 = 2 * GIB, 1024 => 1024 * GIB;
+    /// All of one submission.
+    submission_bytes: u64 = 4 * GIB, 64 * 1024 => 4096 * GIB;
+    /// Values of one stored query's parameter.
+    query_values: usize = 1_000, 1 => 1_000_000;
+    /// Objects in one query's answer; more is an error that names this bound.
+    results: usize = 5_000, 1 => 10_000_000;
+    /// Documents asked for in one retrieve request.
+    documents_per_retrieve: usize = 1_000, 1 => 1_000_000;
+    /// Submissions being received at the same time.
+    in_flight_submissions: usize = 64, 1 => 100_000;
+    /// Requests being worked on at the same time; more are told to come back later.
+    in_flight: usize = 512, 1 => 1_000_000;
+    /// Time for a whole query over all communities; who has not answered by then is named missing.
+    request_deadline: Duration = seconds(25), seconds(1) => seconds(3600);
+    /// Time until every community asked has begun to deliver its documents.
+    retrieve_deadline: Duration = seconds(25), seconds(1) => seconds(3600);
+    /// Time that requests in progress get when the broker stops.
+    drain: Duration = seconds(30), seconds(0) => seconds(3600);
+    /// SOAP envelope of a peer's answer.
+    peer_response_bytes: usize = 10 * MIB, 64 * KIB => 1024 * MIB;
+    /// Audit messages waiting to be written; who finds the queue full waits.
+    audit_queue: usize = 1024, 1 => 1_000_000;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_say_what_the_default_is() {
+        let rows = Limits::rows();
+        let default_of = |name: &str| {
+            rows.iter()
+                .find(|row| row.name == name)
+                .map(|row| row.default.clone())
+                .unwrap_or_default()
+        };
+        assert_eq!(default_of("document_bytes"), "\"2 GiB\"");
+        assert_eq!(default_of("minimum_rate"), "\"1 KiB\"");
+        assert_eq!(default_of("boundary_bytes"), "\"70 B\"");
+        assert_eq!(default_of("request_deadline"), "\"25s\"");
+        assert_eq!(default_of("results"), "5000");
+        assert!(rows.iter().all(|row| row.about.ends_with('.')));
+    }
+}

@@ -1,0 +1,192 @@
+//! The commented configuration that `causeway init` writes.
+
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use http::Uri;
+
+use super::{Limits, UnknownPatients};
+use crate::model::ids::{HomeCommunityId, InvalidId, Oid, RepositoryUniqueId};
+
+/// What differs from one new configuration to the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// The community's name.
+    pub name: String,
+    /// Its identity.
+    pub home_community_id: HomeCommunityId,
+    /// The identity of its repository.
+    pub repository_unique_id: RepositoryUniqueId,
+    /// Address and port of the listener.
+    pub bind: SocketAddr,
+    /// DNS names that callers use.
+    pub names: Vec<String>,
+    /// Patient domains; none means any.
+    pub patient_domains: Vec<Oid>,
+    /// What happens to a patient nobody has announced.
+    pub unknown: UnknownPatients,
+    /// Other communities.
+    pub peers: Vec<PeerTemplate>,
+}
+
+/// Another community in a new configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerTemplate {
+    /// Its name.
+    pub name: String,
+    /// Its identity.
+    pub home_community_id: HomeCommunityId,
+    /// Where it is asked.
+    pub responding_gateway: Uri,
+}
+
+impl Template {
+    /// An example community on this machine's port 8443, with identifiers below 2.999.
+    ///
+    /// # Errors
+    /// Never: the identifiers are constants that a test reads.
+    pub fn example() -> Result<Self, InvalidId> {
+        Ok(Self {
+            name: "Causeway trial community".to_owned(),
+            home_community_id: HomeCommunityId::parse("urn:oid:2.999.826.1.1")?,
+            repository_unique_id: RepositoryUniqueId::parse("2.999.826.3.1.1")?,
+            bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443),
+            names: Vec::new(),
+            patient_domains: Vec::new(),
+            unknown: UnknownPatients::Accept,
+            peers: Vec::new(),
+        })
+    }
+}
+
+/// A text as TOML writes it.
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join(", ")
+}
+
+/// Writes a configuration with comments that explain each section.
+pub fn default_toml(template: &Template) -> String {
+    let mut out = String::new();
+    // Writing into a String cannot fail.
+    let _ = write(&mut out, template);
+    out
+}
+
+fn write(out: &mut String, template: &Template) -> std::fmt::Result {
+    out.write_str(
+        "# Configuration of Causeway. Relative paths begin at this file's folder. Each key can be\n\
+         # overridden by environment, for example CAUSEWAY__STORAGE__METADATA or CAUSEWAY__PEER__0__TIMEOUT.\n\
+         # Test it with: causeway check --config causeway.toml\n\n",
+    )?;
+    community(out, template)?;
+    patients(out, template)?;
+    out.write_str(
+        "# Codes that submissions may use, in the code file format of the public XDS test tools.\n\
+         [codes]\nfile = \"codes.xml\"\nenforce = true\n\n\
+         # Where metadata (\"sled:FOLDER\") and documents (\"file:FOLDER\") are kept; \"memory:\" forgets.\n\
+         [storage]\nmetadata = \"sled:data/registry\"\ndocuments = \"file:data/documents\"\n\
+         cache = \"128 MiB\"\n\n",
+    )?;
+    listener(out, template)?;
+    out.write_str(
+        "# Health, numbers and console: for this machine only. \"off\" turns them off.\n\
+         [admin]\nbind = \"127.0.0.1:9180\"\n\n\
+         # What is shown and trusted when other systems are called; the first listener's unless given.\n\
+         # [client]\n# certificate = \"certs/server.pem\"\n# key = \"certs/server.key\"\n\
+         # ca = \"certs/ca.pem\"\n# crl = \"certs/ca.crl\"\n\n\
+         # Register with another registry instead of our own.\n\
+         # [registry]\n# url = \"https://registry.example:8443/services/registry\"\n\n",
+    )?;
+    peers(out, template)?;
+    out.write_str(
+        "# Every transaction leaves a record here before it is answered.\n\
+         [audit]\ndir = \"data/audit\"\nsource_id = \"causeway\"\n\n\
+         # format \"text\" or \"json\"; level error, warn, info, debug, trace, or as \"info,causeway=debug\".\n\
+         [log]\nformat = \"text\"\nlevel = \"info\"\n\n\
+         # Every bound, with its default. Take the # away to change one.\n[limits]\n",
+    )?;
+    for row in Limits::rows() {
+        let assignment = format!("{} = {}", row.name, row.default);
+        writeln!(out, "# {assignment:<38} # {}", row.about)?;
+    }
+    Ok(())
+}
+
+fn community(out: &mut String, template: &Template) -> std::fmt::Result {
+    write!(
+        out,
+        "# Whose broker this is. profile \"production\" refuses identifiers below 2.999, test patients\n\
+         # and development certificates.\n\
+         [community]\nname = {}\nhome_community_id = {}\nrepository_unique_id = {}\nprofile = \"demo\"\n\n",
+        quoted(&template.name),
+        quoted(template.home_community_id.as_str()),
+        quoted(template.repository_unique_id.as_str()),
+    )
+}
+
+fn patients(out: &mut String, template: &Template) -> std::fmt::Result {
+    let domains = template.patient_domains.iter().map(|oid| {
+        let check = if oid.as_str() == super::NHS_NUMBER_DOMAIN { ", check = \"nhs-number\"" } else { "" };
+        format!("{{ oid = {}{check} }}", quoted(oid.as_str()))
+    });
+    let unknown = match template.unknown {
+        UnknownPatients::Accept => "accept",
+        UnknownPatients::Reject => "reject",
+    };
+    write!(
+        out,
+        "# Patient domains that are taken; an empty list takes any. A patient nobody has announced is\n\
+         # accepted, or rejected with XDSUnknownPatientId; known lists patients as id^^^&OID&ISO.\n\
+         [patients]\ndomains = [{}]\nunknown = \"{unknown}\"\nknown = []\n\
+         # known_file = \"patients.txt\"\n\n",
+        list(domains),
+    )
+}
+
+fn listener(out: &mut String, template: &Template) -> std::fmt::Result {
+    write!(
+        out,
+        "# Where the broker is called: mutual TLS always. names are those that callers use; services\n\
+         # are registry, repository, initiating-gateway and responding-gateway unless given.\n\
+         [[listener]]\nbind = {}\nnames = [{}]\n\
+         tls = {{ certificate = \"certs/server.pem\", key = \"certs/server.key\", \
+         client_ca = \"certs/ca.pem\", crl = \"certs/ca.crl\" }}\n\
+         # services = [\"registry\", \"repository\"]\n\n",
+        quoted(&template.bind.to_string()),
+        list(template.names.iter().map(|name| quoted(name))),
+    )
+}
+
+fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
+    out.write_str(
+        "# Other communities, in the order of answers. scope: member, neighbour. kind: full, link-only,\n\
+         # consume-only, publish-only, hub. state: planned, connecting, live, suspended, closed.\n\
+         # ca: the authority to trust for this one, if it is not that of [client].\n",
+    )?;
+    if template.peers.is_empty() {
+        out.write_str(
+            "# [[peer]]\n# name = \"Hertfordshire and West Essex\"\n\
+             # home_community_id = \"urn:oid:2.999.826.1.21\"\n# scope = \"neighbour\"\n\
+             # kind = \"full\"\n# state = \"live\"\n\
+             # responding_gateway = \"https://hwe.example:8443/services/responding-gateway\"\n\
+             # patient_id = \"same-domain\"\n# timeout = \"8s\"\n# max_in_flight = 32\n\
+             # ca = \"certs/hwe-ca.pem\"\n\n",
+        )?;
+    }
+    for peer in &template.peers {
+        write!(
+            out,
+            "[[peer]]\nname = {}\nhome_community_id = {}\nscope = \"neighbour\"\nkind = \"full\"\n\
+             state = \"live\"\nresponding_gateway = {}\npatient_id = \"same-domain\"\ntimeout = \"8s\"\n\
+             max_in_flight = 32\n# ca = \"certs/peer-ca.pem\"\n\n",
+            quoted(&peer.name),
+            quoted(peer.home_community_id.as_str()),
+            quoted(&peer.responding_gateway.to_string()),
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,473 @@
+use super::*;
+
+/// The smallest configuration; sections follow, so tests can add to it.
+const SMALL: &str = r#"[community]
+name = "North"
+home_community_id = "urn:oid:2.999.1"
+repository_unique_id = "2.999.1.3"
+[[listener]]
+bind = "127.0.0.1:8443"
+tls = { certificate = "c.pem", key = "c.key", client_ca = "ca.pem" }
+"#;
+
+fn with(more: &str) -> Result<Config, ConfigError> {
+    Config::from_toml(&format!("{SMALL}{more}"), Path::new("/etc/causeway"))
+}
+
+fn overridden(more: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+    Config::from_toml_with(&format!("{SMALL}{more}"), Path::new("/etc/causeway"), variables)
+}
+
+fn findings(more: &str) -> Vec<(Option<usize>, String, String, String)> {
+    let error = with(more).expect_err(more);
+    let rows = error.findings.into_iter();
+    rows.map(|finding| (finding.line, finding.key, finding.what, finding.fix)).collect()
+}
+
+#[test]
+fn small_has_safe_defaults() {
+    let config = with("").unwrap();
+    assert_eq!(config.community.profile, Profile::Demo);
+    assert!(config.patients.domains.is_empty());
+    assert_eq!(config.patients.unknown, UnknownPatients::Accept);
+    assert_eq!(config.storage.metadata, MetadataStorage::Sled("/etc/causeway/data/registry".into()));
+    assert_eq!(config.storage.documents, DocumentStorage::Files("/etc/causeway/data/documents".into()));
+    assert_eq!(config.admin.unwrap().to_string(), "127.0.0.1:9180");
+    assert_eq!(config.listeners[0].services, Service::ALL);
+    assert_eq!(config.client, config.listeners[0].tls);
+    assert_eq!(config.client.client_ca, Path::new("/etc/causeway/ca.pem"));
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.audit.site_id, "2.999.1");
+    assert!(config.codes.is_none() && config.peers.is_empty() && config.registry.is_none());
+}
+
+#[test]
+fn everything_is_read() {
+    let config = with(
+        r#"services = ["registry", "responding-gateway"]
+names = ["gateway.example"]
+[patients]
+domains = [{ oid = "2.16.840.1.113883.2.1.4.1", check = "nhs-number" }, { oid = "2.999.7" }]
+unknown = "reject"
+known = ["9990010013^^^&2.16.840.1.113883.2.1.4.1&ISO"]
+[codes]
+file = "/opt/codes.xml"
+[storage]
+metadata = "memory:"
+documents = "memory:"
+cache = "64 MiB"
+[admin]
+bind = "off"
+[client]
+certificate = "o.pem"
+key = "o.key"
+ca = "o-ca.pem"
+crl = "o.crl"
+[[peer]]
+name = "East"
+home_community_id = "urn:oid:2.999.2"
+scope = "member"
+kind = "publish-only"
+responding_gateway = "https://east.example/services/responding-gateway"
+patient_id = "domain:2.999.7"
+timeout = "1500ms"
+max_in_flight = 4
+ca = "east.pem"
+[[peer]]
+name = "West"
+home_community_id = "urn:oid:2.999.3"
+state = "planned"
+[registry]
+url = "https://registry.example:8443/services/registry"
+[audit]
+dir = "trail"
+source_id = "broker-1"
+site_id = "2.999.1.9"
+[log]
+format = "json"
+level = "info,causeway=debug"
+[limits]
+document_bytes = "1 GiB"
+header_timeout = 5
+results = 10_000
+"#,
+    )
+    .unwrap();
+    assert_eq!(config.listeners[0].services, [Service::Registry, Service::RespondingGateway]);
+    assert_eq!(config.patients.domains[0].check, IdentifierCheck::NhsNumber);
+    assert_eq!(config.patients.known.len(), 1);
+    assert_eq!(config.codes.as_ref().unwrap().file, Path::new("/opt/codes.xml"));
+    assert!(config.codes.as_ref().unwrap().enforce);
+    assert_eq!(config.storage.cache, 64 << 20);
+    assert!(config.admin.is_none());
+    assert_eq!(config.client.certificate, Path::new("/etc/causeway/o.pem"));
+    let [east, west] = &config.peers[..] else { panic!("two peers") };
+    assert_eq!(east.timeout, Duration::from_millis(1500));
+    assert_eq!(east.patient_id, PeerPatientId::Domain(Oid::parse("2.999.7").unwrap()));
+    assert!(east.is_asked() && !west.is_asked());
+    assert_eq!(config.tls_for(east).client_ca, Path::new("/etc/causeway/east.pem"));
+    assert_eq!(config.tls_for(east).crl, None);
+    assert_eq!(config.tls_for(west), config.client);
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.limits.document_bytes, 1 << 30);
+    assert_eq!(config.limits.header_timeout, Duration::from_secs(5));
+    assert_eq!(config.limits.results, 10_000);
+}
+
+/// What is appended to the small configuration, the line counted from there, key, part of what is
+/// said, part of the fix.
+type Case = (&'static str, usize, &'static str, &'static str, &'static str);
+
+const CASES: &[Case] = &[
+    ("bidn = \"x\"", 1, "listener[0].bidn", "unknown key", "possible here: bind"),
+    ("[storage]\nmetdata = \"memory:\"", 2, "storage.metdata", "unknown key", "did you mean metadata?"),
+    ("[storag]\nmetadata = \"memory:\"", 1, "storag", "unknown key", "did you mean storage?"),
+    ("[storage]\nmetadata = \"postgres://db\"", 2, "storage.metadata", "postgres is not yet supported", "sled:"),
+    ("[storage]\ndocuments = \"s3://b\"", 2, "storage.documents", "s3 is not yet supported", "file:"),
+    ("[storage]\nmetadata = \"sled:\"", 2, "storage.metadata", "a folder follows", "sled:data/registry"),
+    ("[storage]\nmetadata = \"data\"", 2, "storage.metadata", "neither memory:", "memory:"),
+    ("[storage]\ndocuments = \"memory:\"", 2, "storage.documents", "after a restart", "file:"),
+    ("[storage]\ndocuments = \"file:data/registry\"", 2, "storage.documents", "same folder", "its own"),
+    ("[storage]\ncache = \"many\"", 2, "storage.cache", "not understood", "\"128 MiB\""),
+    ("[patients]\nunknown = \"acept\"", 2, "patients.unknown", "not one of its values", "did you mean accept?"),
+    ("[patients]\ndomains = [\n  { oid = \"1.x\" },\n]", 3, "patients.domains[0].oid", "not a valid OID", "2.16.840"),
+    (
+        "[patients]\ndomains = [{ oid = \"2.999.1\" }, { oid = \"2.999.1\" }]",
+        2,
+        "patients.domains[1].oid",
+        "twice",
+        "remove",
+    ),
+    ("[patients]\nknown = [\n\"A^^^&2.999.1&ISO\",\n\"B\"]", 4, "patients.known[1]", "CX", "id^^^&OID&ISO"),
+    (
+        "[patients]\ndomains = [{ oid = \"2.999.1\" }]\nknown = [\"A^^^&2.999.2&ISO\"]",
+        3,
+        "patients.known[0]",
+        "not one of patients.domains",
+        "domains",
+    ),
+    ("[patients]\nknown_file = \"none.txt\"", 2, "patients.known_file", "cannot be read", "per line"),
+    ("[codes]\nenforce = true", 2, "codes.enforce", "no code file", "codes.xml"),
+    ("[codes]\nfile = \"\"", 2, "codes.file", "empty", "path"),
+    ("[codes]\nfile = \"c\"\nenforce = \"yes\"", 3, "codes.enforce", "neither true nor false", "without quotes"),
+    ("[[listener]]\nbind = \"127.0.0.1:9000\"", 1, "listener[1].tls", "needs TLS", "certs/server.pem"),
+    (
+        "[[listener]]\nbind = \"0.0.0.0:8444\"\ntls = { engine = \"openssl\", profile = \"legacy\", \
+         certificate = \"a\", key = \"b\", client_ca = \"c\" }",
+        3,
+        "listener[1].tls.engine",
+        "not yet supported by this version",
+        "remove engine",
+    ),
+    (
+        "[[listener]]\nbind = \"127.0.0.1:8443\"\ntls = { certificate = \"a\", key = \"b\", client_ca = \"c\" }",
+        2,
+        "listener[1].bind",
+        "has a listener already",
+        "another port",
+    ),
+    (
+        "[[listener]]\nbind = \"localhost:1\"\ntls = { certificate = \"a\", key = \"b\" }",
+        2,
+        "listener[1].bind",
+        "not an address",
+        "127.0.0.1:8443",
+    ),
+    ("services = [\"registri\"]", 1, "listener[0].services[0]", "no service", "registry, repository"),
+    ("[admin]\nbind = \"127.0.0.1:8443\"", 2, "admin.bind", "is a listener's", "another port"),
+    ("[client]\ncertificate = \"a\"\nca = \"b\"", 1, "client.key", "missing", "certs/client.key"),
+    ("[[peer]]\nname = \"East\"", 1, "peer[0].home_community_id", "missing", "urn:oid:"),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"2.999.2\"",
+        3,
+        "peer[0].home_community_id",
+        "it starts with urn:oid:",
+        "urn:oid:1.2.3.4",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"",
+        1,
+        "peer[0].responding_gateway",
+        "missing",
+        "https://",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.1\"\nstate = \"planned\"",
+        3,
+        "peer[0].home_community_id",
+        "our own",
+        "does not ask itself",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\n\
+         [[peer]]\nname = \"F\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"closed\"",
+        7,
+        "peer[1].home_community_id",
+        "\"E\" has the same",
+        "its own",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nresponding_gateway = \"http://e/x\"",
+        4,
+        "peer[0].responding_gateway",
+        "mutual TLS only",
+        "https://",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\npatient_id = \"discover\"",
+        5,
+        "peer[0].patient_id",
+        "not yet supported by this version",
+        "same-domain",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\ntimeout = \"0s\"",
+        5,
+        "peer[0].timeout",
+        "from \"100ms\" to \"1h\"",
+        "\"8s\"",
+    ),
+    ("[peer]\nname = \"E\"", 1, "peer", "list of sections", "[[peer]]"),
+    ("[registry]\nurl = \"https://u@x/\"", 2, "registry.url", "user name", "https://"),
+    ("[log]\nlevel = \"info,=,\"", 2, "log.level", "not understood", "info, debug"),
+    ("[log]\nformat = \"xml\"", 2, "log.format", "not one of its values", "text, json"),
+    ("[limits]\nboundary_bytes = 71", 2, "limits.boundary_bytes", "from \"1 B\" to \"70 B\"", "70 B"),
+    ("[limits]\nresults = \"10 MiB\"", 2, "limits.results", "not understood", "5000"),
+    ("[limits]\nresults = 1.5", 2, "limits.results", "not understood", "5000"),
+    ("[limits]\ndocument_bytes = \"5 GiB\"", 2, "limits.document_bytes", "whole submission", "submission_bytes"),
+    ("[limits]\nxml_dept = 3", 2, "limits.xml_dept", "unknown key", "xml_depth"),
+    ("[codes]\nfile = unquoted", 2, "syntax", "", "correct this line"),
+    ("[log]\nlevel = 3", 2, "log.level", "a number where a text", "level = "),
+];
+
+#[test]
+fn each_finding_has_its_line_and_fix() {
+    let before = SMALL.lines().count();
+    for (more, line, key, what, fix) in CASES {
+        let found = findings(more);
+        let hit = found.iter().find(|(at, found_key, found_what, found_fix)| {
+            *at == Some(before + line) && found_key == key && found_what.contains(what) && found_fix.contains(fix)
+        });
+        assert!(hit.is_some(), "{more}\nexpected line {} {key}: {what} / {fix}\nfound {found:#?}", before + line);
+    }
+}
+
+#[test]
+fn a_slip_of_one_letter_is_one_finding() {
+    for (more, _, key, ..) in CASES {
+        let found = findings(more);
+        // A missing value can hide no second fault, so what is expected is all there is.
+        let others: Vec<_> = found.iter().filter(|(_, other, ..)| other != key).collect();
+        assert!(others.is_empty() || more.contains("localhost:1"), "{more}: {others:?}");
+    }
+}
+
+#[test]
+fn all_findings_at_once_with_file_line_and_text() {
+    let text = "[community]\nnam = \"x\"\nhome_community_id = \"2.999.1\"\n[[listener]]\nbind = \"nowhere\"\n";
+    let error = Config::from_toml(text, Path::new("")).unwrap_err();
+    assert_eq!(error.findings.len(), 6, "{error}");
+    let shown = error.to_string();
+    assert!(shown.starts_with("configuration: 6 findings"), "{shown}");
+    for part in [
+        "line 2: community.nam: unknown key\n     2 | nam = \"x\"\n   fix | did you mean name?",
+        "line 1: community.name: the key is missing",
+        "line 3: community.home_community_id: not a valid homeCommunityId",
+        "line 5: listener[0].bind",
+        "line 4: listener[0].tls",
+    ] {
+        assert!(shown.contains(part), "{part}\nin\n{shown}");
+    }
+}
+
+#[test]
+fn no_patient_is_shown() {
+    let error = with("[patients]\nknown = [\"9990010013^^^&x&ISO\"]\nunknwon = 1").unwrap_err();
+    assert!(!error.to_string().contains("9990010013"), "{error}");
+    assert!(!format!("{error:?}").contains("9990010013"));
+}
+
+#[test]
+fn an_empty_file_names_what_is_missing() {
+    let error = Config::from_toml("", Path::new("")).unwrap_err();
+    let keys: Vec<&str> = error.findings.iter().map(|finding| finding.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        ["community.name", "community.home_community_id", "community.repository_unique_id", "listener"]
+    );
+}
+
+#[test]
+fn production_refuses_examples_tests_and_memory() {
+    let more = r#"[storage]
+metadata = "memory:"
+documents = "memory:"
+[patients]
+domains = [{ oid = "2.16.840.1.113883.2.1.4.1", check = "nhs-number" }, { oid = "2.999.7" }]
+known = ["9990010013^^^&2.16.840.1.113883.2.1.4.1&ISO"]
+[[peer]]
+name = "E"
+home_community_id = "urn:oid:2.999.2"
+state = "planned"
+"#;
+    assert!(with(more).is_ok());
+    let error = overridden(more, &[("CAUSEWAY__COMMUNITY__PROFILE", "production")]).unwrap_err();
+    let mut keys: Vec<&str> = error.findings.iter().map(|finding| finding.key.as_str()).collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        [
+            "community.home_community_id",
+            "community.repository_unique_id",
+            "patients.domains[1].oid",
+            "patients.known[0]",
+            "peer[0].home_community_id",
+            "storage.documents",
+            "storage.metadata",
+        ],
+        "{error}"
+    );
+    assert!(!is_example("2.9990.1") && is_example("2.999") && is_example("2.999.1"));
+}
+
+#[test]
+fn nhs_numbers() {
+    let judge = IdentifierCheck::NhsNumber;
+    for good in ["9990010013", "9990010021", "9000000009", "9111231130"] {
+        assert_eq!(judge.judge(good, Profile::Demo), Ok(()), "{good}");
+    }
+    for bad in ["9990010014", "999001001", "999 001 0013", "", "99900100131", "999001001x", "9000000000"] {
+        assert!(judge.judge(bad, Profile::Demo).is_err(), "{bad}");
+    }
+    assert!(judge.judge("9990010013", Profile::Production).is_err());
+    assert_eq!(IdentifierCheck::None.judge("anything", Profile::Production), Ok(()));
+}
+
+#[test]
+fn the_environment_overrides_every_kind_of_key() {
+    let more = r#"[[peer]]
+name = "East"
+home_community_id = "urn:oid:2.999.2"
+responding_gateway = "https://east.example/x"
+"#;
+    let config = overridden(
+        more,
+        &[
+            ("CAUSEWAY__STORAGE__METADATA", "sled:/var/lib/registry"),
+            ("CAUSEWAY__PEER__0__TIMEOUT", "3s"),
+            ("CAUSEWAY__PEER__1__NAME", "West, far"),
+            ("CAUSEWAY__PEER__1__HOME_COMMUNITY_ID", "urn:oid:2.999.3"),
+            ("CAUSEWAY__PEER__1__STATE", "planned"),
+            ("CAUSEWAY__LISTENER__0__BIND", "[::1]:8443"),
+            ("CAUSEWAY__LISTENER__0__SERVICES", "registry, repository"),
+            ("CAUSEWAY__LISTENER__0__TLS__KEY", "/run/secrets/key"),
+            ("CAUSEWAY__PATIENTS__DOMAINS", "[{ oid = \"2.999.7\" }]"),
+            ("CAUSEWAY__PATIENTS__KNOWN__0", "A^^^&2.999.7&ISO"),
+            ("CAUSEWAY__CODES__FILE", "codes.xml"),
+            ("CAUSEWAY__CODES__ENFORCE", "false"),
+            ("CAUSEWAY__LIMITS__RESULTS", "7"),
+            ("CAUSEWAY__LIMITS__DRAIN", "1s"),
+            ("CAUSEWAY_CONFIG", "not ours"),
+            ("PATH", "/bin"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.storage.metadata, MetadataStorage::Sled("/var/lib/registry".into()));
+    assert_eq!(config.peers[0].timeout, Duration::from_secs(3));
+    assert_eq!((config.peers[1].name.as_str(), config.peers[1].state), ("West, far", PeerState::Planned));
+    assert_eq!(config.listeners[0].bind.to_string(), "[::1]:8443");
+    assert_eq!(config.listeners[0].services, [Service::Registry, Service::Repository]);
+    assert_eq!(config.listeners[0].tls.key, Path::new("/run/secrets/key"));
+    assert_eq!(config.patients.domains.len(), 1);
+    assert_eq!(config.patients.known.len(), 1);
+    assert!(!config.codes.unwrap().enforce);
+    assert_eq!(config.limits.results, 7);
+    assert_eq!(config.limits.drain, Duration::from_secs(1));
+}
+
+#[test]
+fn findings_about_the_environment_name_the_variable() {
+    for (name, value, what) in [
+        ("CAUSEWAY__STORAGE__METDATA", "memory:", "unknown key"),
+        ("CAUSEWAY__LIMITS__RESULTS", "many", "not understood"),
+        ("CAUSEWAY__PEER__3__NAME", "x", "there are 0 entries"),
+        ("CAUSEWAY__LISTENER__X__BIND", "x", "not the index"),
+        ("CAUSEWAY__COMMUNITY__NAME__DEEP", "x", "inside of a text"),
+        ("CAUSEWAY__CODES__ENFORCE", "perhaps", "neither true nor false"),
+        ("CAUSEWAY__LOG", "json", "not a section"),
+        ("CAUSEWAY____LOG", "json", "part of the name is empty"),
+    ] {
+        let error = overridden("", &[(name, value)]).expect_err(name);
+        let finding = error
+            .findings
+            .iter()
+            .find(|finding| finding.what.contains(what) && finding.what.contains(name));
+        assert!(finding.is_some(), "{name}: {error}");
+    }
+}
+
+#[test]
+fn known_patients_come_from_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("known.txt");
+    std::fs::write(&file, "# first\nA^^^&2.999.7&ISO\n\n B^^^&2.999.7&ISO \n").unwrap();
+    let text = format!("{SMALL}[patients]\nknown_file = \"known.txt\"\n");
+    assert_eq!(Config::from_toml(&text, dir.path()).unwrap().patients.known.len(), 2);
+    std::fs::write(&file, "A^^^&2.999.7&ISO\nsecret\n").unwrap();
+    let error = Config::from_toml(&text, dir.path()).unwrap_err();
+    assert!(error.findings[0].what.contains("line 2 of known.txt"), "{error}");
+    assert!(!error.to_string().contains("secret"));
+    std::fs::write(&file, "wrong\n".repeat(1000)).unwrap();
+    let error = Config::from_toml(&text, dir.path()).unwrap_err();
+    assert_eq!(error.findings.len(), MAX_KNOWN_FINDINGS + 1);
+}
+
+#[test]
+fn load_names_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("causeway.toml");
+    assert!(Config::load(&path).unwrap_err().to_string().contains("cannot be read"));
+    std::fs::write(&path, SMALL).unwrap();
+    let config = Config::load(&path).unwrap();
+    assert_eq!(config.file.as_deref(), Some(path.as_path()));
+    assert_eq!(config.client.key, dir.path().join("c.key"));
+    std::fs::write(&path, [0xff, 0xfe]).unwrap();
+    assert!(Config::load(&path).unwrap_err().to_string().contains("not UTF-8"));
+}
+
+#[test]
+fn the_written_file_is_read_again() {
+    let mut template = Template::example().unwrap();
+    let config = Config::from_toml(&default_toml(&template), Path::new("")).unwrap();
+    assert_eq!(config.community.home_community_id, template.home_community_id);
+    assert_eq!(config.listeners[0].bind, template.bind);
+    assert_eq!(config.codes.unwrap().file, Path::new("codes.xml"));
+    assert_eq!(config.limits, Limits::default());
+    template.name = "A \"quoted\" \\ name\nover two lines".to_owned();
+    template.names = vec!["gateway.example".to_owned(), "gw".to_owned()];
+    template.patient_domains = vec![Oid::parse("2.999.7").unwrap(), Oid::parse(NHS_NUMBER_DOMAIN).unwrap()];
+    template.unknown = UnknownPatients::Reject;
+    template.peers = vec![PeerTemplate {
+        name: "East = far".to_owned(),
+        home_community_id: HomeCommunityId::parse("urn:oid:2.999.2").unwrap(),
+        responding_gateway: "https://e.example:1/x".parse().unwrap(),
+    }];
+    let config = Config::from_toml(&default_toml(&template), Path::new("")).unwrap();
+    assert_eq!(config.community.name, template.name);
+    assert_eq!(config.listeners[0].names, template.names);
+    assert_eq!(config.patients.domains[1].check, IdentifierCheck::NhsNumber);
+    assert_eq!(config.patients.unknown, UnknownPatients::Reject);
+    assert_eq!(config.peers[0].name, "East = far");
+    assert_eq!(config.peers[0].responding_gateway.as_ref(), Some(&template.peers[0].responding_gateway));
+}
+
+#[test]
+fn every_commented_default_of_the_written_file_is_the_default() {
+    let text = default_toml(&Template::example().unwrap());
+    let (head, limits) = text.split_once("[limits]\n").unwrap();
+    let open: String = limits.lines().map(|line| line.trim_start_matches("# ").to_owned() + "\n").collect();
+    let config = Config::from_toml(&format!("{head}[limits]\n{open}"), Path::new("")).unwrap();
+    assert_eq!(config.limits, Limits::default());
+    assert!(text.lines().all(|line| line.chars().count() <= 160));
+}

@@ -1,0 +1,9 @@
+#![doc = "placeholder"]
+pub mod actors;
+pub mod model;
+pub mod store;
+pub mod transaction;
+pub mod transform;
+pub mod validate;
+pub mod wire;
+pub mod transport;

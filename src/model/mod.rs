@@ -1,0 +1,16 @@
+//! The Technical Framework's nouns. No XML, no HTTP, no files.
+//!
+//! Start reading at [`rim`] (what metadata is made of) and [`metadata`] (what it means). Types
+//! here are not serializable: the wire and the disk have shapes of their own.
+
+pub mod audit_event;
+pub mod document;
+pub mod hl7;
+pub mod ids;
+pub mod metadata;
+pub mod packed;
+pub mod response;
+pub mod rim;
+pub mod stored_query;
+pub mod time;
+pub mod vocabulary;

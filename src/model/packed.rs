@@ -1,0 +1,593 @@
+//! A registry object in compact binary: what the store keeps, what gateways merge, what answers
+//! are rendered from.
+//!
+//! The record is decoded without copying its texts, and well-known texts are numbers
+//! ([`super::vocabulary::KNOWN`]), so a DocumentEntry of 6 KB of XML is some hundred bytes.
+//! The layout is a disk format: change it only with a new format number.
+//!
+//! ```text
+//! format 1 | kind | status | has-uuid | uuid(16)? | common | kind's attributes | classifications | identifiers
+//! ```
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+
+use super::ids::EntryUuid;
+use super::rim::{
+    Body, Classification, Common, ExternalIdentifier, LocalizedString, ObjectId, RegistryObject, Slot, Text, VersionInfo,
+};
+use super::vocabulary::{APPROVED, DEPRECATED, KNOWN};
+
+const FORMAT: u8 = 1;
+const HEADER: usize = 4;
+
+static NUMBERS: LazyLock<HashMap<&'static str, usize>> =
+    LazyLock::new(|| KNOWN.iter().enumerate().map(|(number, text)| (*text, number)).collect());
+
+/// A record that does not decode: damage, or a newer version's format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("packed object is damaged or of an unknown format, at byte {at}")]
+pub struct Damaged {
+    /// Offset of the first byte that makes no sense.
+    pub at: usize,
+}
+
+/// A registry object in its packed form; cheap to clone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PackedObject(Bytes);
+
+/// The kind of a packed object, readable without decoding it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PackedKind {
+    /// DocumentEntry
+    DocumentEntry,
+    /// SubmissionSet or Folder
+    Package,
+    /// Association
+    Association,
+    /// ObjectRef
+    ObjectRef,
+}
+
+impl PackedObject {
+    /// Packs an object.
+    pub fn pack(object: &RegistryObject<'_>) -> Self {
+        let mut out = Vec::with_capacity(512);
+        encode(object, &mut out);
+        Self(out.into())
+    }
+
+    /// Takes bytes as they came from a store.
+    ///
+    /// # Errors
+    /// When the header is not one of ours.
+    pub fn from_bytes(bytes: Bytes) -> Result<Self, Damaged> {
+        match bytes.as_ref() {
+            [FORMAT, 0..=3, _, 0, ..] => Ok(Self(bytes)),
+            [FORMAT, 0..=3, _, 1, rest @ ..] if rest.len() >= 16 => Ok(Self(bytes)),
+            _ => Err(Damaged { at: 0 }),
+        }
+    }
+
+    /// The bytes to store.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> PackedKind {
+        match self.0.get(1) {
+            Some(0) => PackedKind::DocumentEntry,
+            Some(1) => PackedKind::Package,
+            Some(2) => PackedKind::Association,
+            _ => PackedKind::ObjectRef,
+        }
+    }
+
+    /// Its entryUUID, if the id is one.
+    pub fn uuid(&self) -> Option<EntryUuid> {
+        match self.0.get(3) {
+            Some(1) => self.0.get(HEADER..HEADER + 16).and_then(|b| b.try_into().ok()).map(EntryUuid),
+            _ => None,
+        }
+    }
+
+    /// Whether availabilityStatus is Approved.
+    pub fn is_approved(&self) -> bool {
+        self.0.get(2) == Some(&1)
+    }
+
+    /// Whether it names a homeCommunityId of its own.
+    pub fn has_home(&self) -> bool {
+        let common = match self.0.get(3) {
+            Some(1) => HEADER + 16,
+            _ => HEADER,
+        };
+        self.0.get(common).is_some_and(|mask| mask & 1 != 0)
+    }
+
+    /// Decodes it; texts borrow from this value.
+    ///
+    /// # Errors
+    /// When the bytes are damaged.
+    pub fn unpack(&self) -> Result<RegistryObject<'_>, Damaged> {
+        decode(&self.0)
+    }
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value as u8) | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// 0: none; then twice the number of a known text plus 2, or twice the length plus 1 and the text.
+fn put_text(out: &mut Vec<u8>, text: Option<&str>) {
+    match text {
+        None => put_varint(out, 0),
+        Some(text) => match NUMBERS.get(text) {
+            Some(number) => put_varint(out, (*number as u64) * 2 + 2),
+            None => {
+                put_varint(out, (text.len() as u64) * 2 + 1);
+                out.extend_from_slice(text.as_bytes());
+            }
+        },
+    }
+}
+
+fn put_id(out: &mut Vec<u8>, id: Option<&ObjectId<'_>>, parent: Option<&ObjectId<'_>>) {
+    match id {
+        None => out.push(0),
+        Some(_) if parent.is_some() && id == parent => out.push(3),
+        Some(ObjectId::Uuid(uuid)) => {
+            out.push(1);
+            out.extend_from_slice(&uuid.0);
+        }
+        Some(ObjectId::Symbol(text)) => {
+            out.push(2);
+            put_text(out, Some(text));
+        }
+    }
+}
+
+fn put_strings(out: &mut Vec<u8>, strings: &[LocalizedString<'_>]) {
+    put_varint(out, strings.len() as u64);
+    for string in strings {
+        put_text(out, Some(&string.value));
+        put_text(out, string.lang.as_deref());
+        put_text(out, string.charset.as_deref());
+    }
+}
+
+fn put_common(out: &mut Vec<u8>, common: &Common<'_>, parent: Option<&ObjectId<'_>>, default_type: &str) {
+    // Absent parts cost one bit.
+    let object_type = common.object_type.as_deref().filter(|t| *t != default_type);
+    let mask = u8::from(common.home.is_some())
+        | u8::from(common.lid.is_some()) << 1
+        | u8::from(object_type.is_some()) << 2
+        | u8::from(common.status.is_some()) << 3
+        | u8::from(common.version.is_some()) << 4
+        | u8::from(!common.slots.is_empty()) << 5
+        | u8::from(!common.names.is_empty()) << 6
+        | u8::from(!common.descriptions.is_empty()) << 7;
+    out.push(mask);
+    put_id(out, common.id.as_ref(), None);
+    if common.home.is_some() {
+        put_text(out, common.home.as_deref());
+    }
+    if common.lid.is_some() {
+        put_id(out, common.lid.as_ref(), parent);
+    }
+    if object_type.is_some() {
+        put_text(out, object_type);
+    }
+    if common.status.is_some() {
+        put_text(out, common.status.as_deref());
+    }
+    if let Some(version) = &common.version {
+        put_text(out, version.name.as_deref());
+        put_text(out, version.comment.as_deref());
+    }
+    if !common.slots.is_empty() {
+        put_varint(out, common.slots.len() as u64);
+        for slot in &common.slots {
+            put_text(out, Some(&slot.name));
+            put_text(out, slot.slot_type.as_deref());
+            put_varint(out, slot.values.len() as u64);
+            for value in &slot.values {
+                put_text(out, Some(value));
+            }
+        }
+    }
+    if !common.names.is_empty() {
+        put_strings(out, &common.names);
+    }
+    if !common.descriptions.is_empty() {
+        put_strings(out, &common.descriptions);
+    }
+}
+
+fn encode(object: &RegistryObject<'_>, out: &mut Vec<u8>) {
+    let kind = match &object.body {
+        Body::ExtrinsicObject { .. } => 0,
+        Body::RegistryPackage => 1,
+        Body::Association { .. } => 2,
+        Body::ObjectRef => 3,
+    };
+    let status = match object.common.status.as_deref() {
+        None => 0,
+        Some(APPROVED) => 1,
+        Some(DEPRECATED) => 2,
+        Some(_) => 3,
+    };
+    let uuid = object.uuid();
+    out.extend_from_slice(&[FORMAT, kind, status, u8::from(uuid.is_some())]);
+    if let Some(uuid) = uuid {
+        out.extend_from_slice(&uuid.0);
+    }
+    // The id is in the header already when it is a UUID.
+    let mut common = Common { id: None, ..object.common.clone() };
+    if uuid.is_none() {
+        common.id = object.common.id.clone();
+    }
+    let parent = object.common.id.as_ref();
+    put_common(out, &common, parent, "");
+    match &object.body {
+        Body::ExtrinsicObject { mime_type, opaque } => {
+            put_text(out, mime_type.as_deref());
+            out.push(match opaque {
+                None => 0,
+                Some(false) => 1,
+                Some(true) => 2,
+            });
+        }
+        Body::Association { kind, source, target } => {
+            put_text(out, Some(kind));
+            put_id(out, Some(source), None);
+            put_id(out, Some(target), None);
+        }
+        Body::RegistryPackage | Body::ObjectRef => {}
+    }
+    put_varint(out, object.classifications.len() as u64);
+    for c in &object.classifications {
+        put_common(out, &c.common, parent, super::vocabulary::CLASSIFICATION_TYPE);
+        put_id(out, c.classified.as_ref(), parent);
+        put_text(out, c.scheme.as_deref());
+        put_text(out, c.node.as_deref());
+        put_text(out, c.representation.as_deref());
+    }
+    put_varint(out, object.identifiers.len() as u64);
+    for i in &object.identifiers {
+        put_common(out, &i.common, parent, super::vocabulary::IDENTIFIER_TYPE);
+        put_id(out, i.registry_object.as_ref(), parent);
+        put_text(out, i.scheme.as_deref());
+        put_text(out, i.value.as_deref());
+    }
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn damaged<T>(&self) -> Result<T, Damaged> {
+        Err(Damaged { at: self.at })
+    }
+
+    fn byte(&mut self) -> Result<u8, Damaged> {
+        match self.bytes.get(self.at) {
+            Some(byte) => {
+                self.at += 1;
+                Ok(*byte)
+            }
+            None => self.damaged(),
+        }
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], Damaged> {
+        let end = self.at.checked_add(len).ok_or(Damaged { at: self.at })?;
+        match self.bytes.get(self.at..end) {
+            Some(slice) => {
+                self.at = end;
+                Ok(slice)
+            }
+            None => self.damaged(),
+        }
+    }
+
+    fn varint(&mut self) -> Result<u64, Damaged> {
+        let mut value = 0_u64;
+        for shift in (0..63).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        self.damaged()
+    }
+
+    /// A count of things that each take a byte at least, so that damage cannot ask for memory.
+    fn count(&mut self) -> Result<usize, Damaged> {
+        let count = self.varint()? as usize;
+        if count > self.bytes.len() - self.at { self.damaged() } else { Ok(count) }
+    }
+
+    fn option(&mut self) -> Result<Option<Text<'a>>, Damaged> {
+        let code = self.varint()?;
+        if code == 0 {
+            return Ok(None);
+        }
+        if code % 2 == 0 {
+            return match KNOWN.get((code / 2 - 1) as usize) {
+                Some(text) => Ok(Some(Cow::Borrowed(*text))),
+                None => self.damaged(),
+            };
+        }
+        let slice = self.take((code / 2) as usize)?;
+        match std::str::from_utf8(slice) {
+            Ok(text) => Ok(Some(Cow::Borrowed(text))),
+            Err(_) => self.damaged(),
+        }
+    }
+
+    fn text(&mut self) -> Result<Text<'a>, Damaged> {
+        match self.option()? {
+            Some(text) => Ok(text),
+            None => self.damaged(),
+        }
+    }
+
+    fn uuid(&mut self) -> Result<EntryUuid, Damaged> {
+        let mut uuid = [0; 16];
+        uuid.copy_from_slice(self.take(16)?);
+        Ok(EntryUuid(uuid))
+    }
+
+    fn id(&mut self, parent: Option<&ObjectId<'a>>) -> Result<Option<ObjectId<'a>>, Damaged> {
+        Ok(match self.byte()? {
+            0 => None,
+            1 => Some(ObjectId::Uuid(self.uuid()?)),
+            2 => Some(ObjectId::Symbol(self.text()?)),
+            3 if parent.is_some() => parent.cloned(),
+            _ => return self.damaged(),
+        })
+    }
+
+    fn required_id(&mut self) -> Result<ObjectId<'a>, Damaged> {
+        match self.id(None)? {
+            Some(id) => Ok(id),
+            None => self.damaged(),
+        }
+    }
+
+    fn strings(&mut self) -> Result<Vec<LocalizedString<'a>>, Damaged> {
+        let count = self.count()?;
+        let mut strings = Vec::with_capacity(count);
+        for _ in 0..count {
+            strings.push(LocalizedString { value: self.text()?, lang: self.option()?, charset: self.option()? });
+        }
+        Ok(strings)
+    }
+
+    fn common(&mut self, parent: Option<&ObjectId<'a>>) -> Result<Common<'a>, Damaged> {
+        let mask = self.byte()?;
+        let has = |bit: u8| mask & (1 << bit) != 0;
+        let mut common = Common { id: self.id(None)?, ..Common::default() };
+        if has(0) {
+            common.home = self.option()?;
+        }
+        if has(1) {
+            common.lid = self.id(parent)?;
+        }
+        if has(2) {
+            common.object_type = self.option()?;
+        }
+        if has(3) {
+            common.status = self.option()?;
+        }
+        if has(4) {
+            common.version = Some(VersionInfo { name: self.option()?, comment: self.option()? });
+        }
+        if has(5) {
+            let count = self.count()?;
+            common.slots.reserve_exact(count);
+            for _ in 0..count {
+                let (name, slot_type) = (self.text()?, self.option()?);
+                let count = self.count()?;
+                let mut values = Vec::with_capacity(count);
+                for _ in 0..count {
+                    values.push(self.text()?);
+                }
+                common.slots.push(Slot { name, slot_type, values });
+            }
+        }
+        if has(6) {
+            common.names = self.strings()?;
+        }
+        if has(7) {
+            common.descriptions = self.strings()?;
+        }
+        Ok(common)
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<RegistryObject<'_>, Damaged> {
+    let mut reader = Reader { bytes, at: 0 };
+    let (format, kind, _status, has_uuid) = (reader.byte()?, reader.byte()?, reader.byte()?, reader.byte()?);
+    if format != FORMAT || has_uuid > 1 {
+        return Err(Damaged { at: 0 });
+    }
+    let uuid = if has_uuid == 1 { Some(ObjectId::Uuid(reader.uuid()?)) } else { None };
+    let mut common = reader.common(uuid.as_ref())?;
+    if uuid.is_some() {
+        common.id = uuid;
+    }
+    let parent = common.id.clone();
+    let body = match kind {
+        0 => Body::ExtrinsicObject {
+            mime_type: reader.option()?,
+            opaque: match reader.byte()? {
+                0 => None,
+                1 => Some(false),
+                2 => Some(true),
+                _ => return reader.damaged(),
+            },
+        },
+        1 => Body::RegistryPackage,
+        2 => Body::Association { kind: reader.text()?, source: reader.required_id()?, target: reader.required_id()? },
+        3 => Body::ObjectRef,
+        _ => return Err(Damaged { at: 1 }),
+    };
+    let count = reader.count()?;
+    let mut classifications = Vec::with_capacity(count);
+    for _ in 0..count {
+        classifications.push(Classification {
+            common: reader.common(parent.as_ref())?,
+            classified: reader.id(parent.as_ref())?,
+            scheme: reader.option()?,
+            node: reader.option()?,
+            representation: reader.option()?,
+        });
+    }
+    let count = reader.count()?;
+    let mut identifiers = Vec::with_capacity(count);
+    for _ in 0..count {
+        identifiers.push(ExternalIdentifier {
+            common: reader.common(parent.as_ref())?,
+            registry_object: reader.id(parent.as_ref())?,
+            scheme: reader.option()?,
+            value: reader.option()?,
+        });
+    }
+    if reader.at != bytes.len() {
+        return reader.damaged();
+    }
+    Ok(RegistryObject { common, body, classifications, identifiers })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text() -> impl Strategy<Value = Text<'static>> {
+        prop_oneof![
+            "[ -~é€𝄞]{0,20}".prop_map(Cow::Owned),
+            (0..KNOWN.len()).prop_map(|n| Cow::Borrowed(KNOWN[n])),
+        ]
+    }
+
+    fn id() -> impl Strategy<Value = ObjectId<'static>> {
+        prop_oneof![
+            any::<[u8; 16]>().prop_map(|b| ObjectId::Uuid(EntryUuid(b))),
+            "[a-z]{1,8}".prop_map(|s| ObjectId::Symbol(Cow::Owned(s))),
+        ]
+    }
+
+    fn strings() -> impl Strategy<Value = Vec<LocalizedString<'static>>> {
+        prop::collection::vec(
+            (text(), prop::option::of(text()), prop::option::of(text()))
+                .prop_map(|(value, lang, charset)| LocalizedString { value, lang, charset }),
+            0..3,
+        )
+    }
+
+    fn common() -> impl Strategy<Value = Common<'static>> {
+        let slots = prop::collection::vec(
+            (text(), prop::option::of(text()), prop::collection::vec(text(), 0..3))
+                .prop_map(|(name, slot_type, values)| Slot { name, slot_type, values }),
+            0..4,
+        );
+        let version = prop::option::of(
+            (prop::option::of(text()), prop::option::of(text())).prop_map(|(name, comment)| VersionInfo { name, comment }),
+        );
+        (
+            (prop::option::of(id()), prop::option::of(text()), prop::option::of(id()), prop::option::of(text())),
+            prop::option::of(text()),
+            version,
+            slots,
+            strings(),
+            strings(),
+        )
+            .prop_map(|((id, home, lid, object_type), status, version, slots, names, descriptions)| Common {
+                id,
+                home,
+                lid,
+                // A part's fixed objectType is what its absence means.
+                object_type: object_type.filter(|t| {
+                    !t.is_empty()
+                        && t != super::super::vocabulary::CLASSIFICATION_TYPE
+                        && t != super::super::vocabulary::IDENTIFIER_TYPE
+                }),
+                status,
+                version,
+                slots,
+                names,
+                descriptions,
+            })
+    }
+
+    /// Any object at all, for round trips here and in the wire room.
+    pub(crate) fn any_object() -> impl Strategy<Value = RegistryObject<'static>> {
+        let body = prop_oneof![
+            (prop::option::of(text()), prop::option::of(any::<bool>()))
+                .prop_map(|(mime_type, opaque)| Body::ExtrinsicObject { mime_type, opaque }),
+            Just(Body::RegistryPackage),
+            (text(), id(), id()).prop_map(|(kind, source, target)| Body::Association { kind, source, target }),
+        ];
+        let classifications = prop::collection::vec(
+            (common(), prop::option::of(id()), prop::option::of(text()), prop::option::of(text()), prop::option::of(text()))
+                .prop_map(|(common, classified, scheme, node, representation)| Classification {
+                    common,
+                    classified,
+                    scheme,
+                    node,
+                    representation,
+                }),
+            0..4,
+        );
+        let identifiers = prop::collection::vec(
+            (common(), prop::option::of(id()), prop::option::of(text()), prop::option::of(text()))
+                .prop_map(|(common, registry_object, scheme, value)| ExternalIdentifier { common, registry_object, scheme, value }),
+            0..3,
+        );
+        (common(), body, classifications, identifiers).prop_map(|(common, body, classifications, identifiers)| RegistryObject {
+            common,
+            body,
+            classifications,
+            identifiers,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn pack_unpack_is_identity(object in any_object()) {
+            let packed = PackedObject::pack(&object);
+            prop_assert!(packed.unpack().unwrap() == object);
+            prop_assert_eq!(packed.uuid(), object.uuid());
+            prop_assert!(PackedObject::from_bytes(packed.as_bytes().clone()).is_ok());
+        }
+
+        #[test]
+        fn damage_is_an_error_not_a_panic(object in any_object(), at in any::<prop::sample::Index>(), to in any::<u8>()) {
+            let mut bytes = PackedObject::pack(&object).as_bytes().to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+            let _ = decode(&bytes);
+            bytes.truncate(at);
+            prop_assert!(decode(&bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn known_texts_are_distinct() {
+        assert_eq!(NUMBERS.len(), KNOWN.len());
+    }
+}

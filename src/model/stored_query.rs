@@ -1,0 +1,512 @@
+//! Stored queries: one table of queries and parameters (ITI TF-2 §3.18.4.1.2.3.7).
+//!
+//! Parser, rules, evaluator and command line read these rows. A new query or parameter is a row.
+
+use super::ids::{EntryUuid, HomeCommunityId, PatientId};
+use super::rim::Slot;
+use super::time::Dtm;
+use super::vocabulary::{scheme, slot};
+
+/// `query:AdhocQueryRequest` as it was sent; a gateway hands it on unchanged (ITI TF-2 §3.18.4.1.2).
+#[derive(Clone, PartialEq, Eq)]
+pub struct AdhocQuery {
+    /// `AdhocQuery/@id`, trimmed.
+    pub id: String,
+    /// `AdhocQuery/@home`
+    pub home: Option<String>,
+    /// `ResponseOption/@returnType`
+    pub return_type: Option<String>,
+    /// Parameters, known and unknown.
+    pub slots: Vec<Slot<'static>>,
+}
+
+impl std::fmt::Debug for AdhocQuery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AdhocQuery({}, home {:?}, {} slots)", self.id, self.home, self.slots.len())
+    }
+}
+
+/// What a query gives back: whole objects or references.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReturnType {
+    /// Whole metadata.
+    LeafClass,
+    /// entryUUIDs only.
+    ObjectRef,
+}
+
+impl ReturnType {
+    /// The attribute's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LeafClass => "LeafClass",
+            Self::ObjectRef => "ObjectRef",
+        }
+    }
+}
+
+/// Which stored query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum QueryKind {
+    /// DocumentEntries of a patient.
+    FindDocuments,
+    /// SubmissionSets of a patient.
+    FindSubmissionSets,
+    /// Folders of a patient.
+    FindFolders,
+    /// All of a patient.
+    GetAll,
+    /// DocumentEntries by id.
+    GetDocuments,
+    /// Folders by id.
+    GetFolders,
+    /// Associations by either end.
+    GetAssociations,
+    /// DocumentEntries by id, and their associations.
+    GetDocumentsAndAssociations,
+    /// SubmissionSets by member.
+    GetSubmissionSets,
+    /// A SubmissionSet with its members.
+    GetSubmissionSetAndContents,
+    /// A Folder with its members.
+    GetFolderAndContents,
+    /// Folders that hold a document.
+    GetFoldersForDocument,
+    /// Documents related to a document.
+    GetRelatedDocuments,
+    /// DocumentEntries of a patient by referenceIdList.
+    FindDocumentsByReferenceId,
+}
+
+/// How often, and in which form, a parameter may be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Multiplicity {
+    /// One value, no parentheses.
+    Single,
+    /// A list; several Values of the Slot are its union.
+    List,
+    /// A list, and several Slots of the name mean AND.
+    AndOr,
+}
+
+/// Whether a parameter must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Required.
+    Required,
+    /// Optional.
+    Optional,
+    /// Exactly one of the query's parameters marked so.
+    OneOf,
+}
+
+/// What a parameter's values are, and which attribute they are compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// CX, compared with patientId.
+    Patient,
+    /// `code^^scheme`, compared with the codes of a classification scheme.
+    Code(&'static str),
+    /// DTM: the attribute in that slot is at or after it.
+    From(&'static str),
+    /// DTM: the attribute in that slot is before it.
+    To(&'static str),
+    /// LIKE pattern over authorPerson.
+    AuthorPerson,
+    /// LIKE pattern over the values of a slot.
+    Like(&'static str),
+    /// Text equal to an external identifier of that scheme.
+    Identifier(&'static str),
+    /// availabilityStatus of one noun.
+    Status(super::metadata::Noun),
+    /// objectType of a DocumentEntry.
+    EntryType,
+    /// documentAvailability of a DocumentEntry.
+    Availability,
+    /// entryUUIDs.
+    Uuid,
+    /// uniqueIds.
+    UniqueId,
+    /// logicalIDs.
+    LogicalId,
+    /// Association types.
+    AssociationType,
+    /// `$MetadataLevel`, 1 or 2.
+    MetadataLevel,
+}
+
+/// One parameter of a query.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Slot name, with its `$`.
+    pub name: &'static str,
+    /// Must it be there?
+    pub need: Need,
+    /// How often?
+    pub multiplicity: Multiplicity,
+    /// What is it?
+    pub kind: Kind,
+}
+
+/// One stored query.
+#[derive(Debug)]
+pub struct QueryDefinition {
+    /// Which.
+    pub kind: QueryKind,
+    /// The standard's name.
+    pub name: &'static str,
+    /// `AdhocQuery/@id`
+    pub id: &'static str,
+    /// Its parameters.
+    pub parameters: &'static [Parameter],
+}
+
+impl PartialEq for QueryDefinition {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind
+    }
+}
+
+impl QueryDefinition {
+    /// The query of that `@id`.
+    pub fn by_id(id: &str) -> Option<&'static Self> {
+        QUERIES.iter().find(|query| query.id == id)
+    }
+
+    /// The query of that kind; every kind has its row, a test counts them.
+    pub fn of(kind: QueryKind) -> &'static Self {
+        QUERIES.iter().find(|query| query.kind == kind).unwrap_or(&QUERIES[0])
+    }
+
+    /// The row of a parameter.
+    pub fn parameter(&self, name: &str) -> Option<&'static Parameter> {
+        self.parameters.iter().find(|parameter| parameter.name == name)
+    }
+
+    /// The parameter that holds the patient id: a query that has one is fanned out by patient,
+    /// the others are routed by home (ITI TF-2 §3.38.4.1.2.1).
+    pub fn patient_parameter(&self) -> Option<&'static Parameter> {
+        self.parameters.iter().find(|parameter| parameter.kind == Kind::Patient)
+    }
+
+    /// Whether a LeafClass answer about several patients is refused (ITI TF-2 §3.18.4.1.2.4).
+    pub fn single_patient(&self) -> bool {
+        use QueryKind as Q;
+        matches!(
+            self.kind,
+            Q::GetDocuments
+                | Q::GetFolders
+                | Q::GetDocumentsAndAssociations
+                | Q::GetSubmissionSets
+                | Q::GetSubmissionSetAndContents
+                | Q::GetFolderAndContents
+        )
+    }
+}
+
+use super::metadata::Noun::{Association as AssociationNoun, DocumentEntry, Folder, SubmissionSet};
+use Multiplicity::{AndOr, List, Single};
+use Need::{OneOf, Optional, Required};
+
+const fn row(name: &'static str, need: Need, multiplicity: Multiplicity, kind: Kind) -> Parameter {
+    Parameter { name, need, multiplicity, kind }
+}
+
+const ENTRY_PATIENT: Parameter = row("$XDSDocumentEntryPatientId", Required, Single, Kind::Patient);
+const ENTRY_STATUS: Parameter = row("$XDSDocumentEntryStatus", Required, List, Kind::Status(DocumentEntry));
+const ENTRY_TYPE: Parameter = row("$XDSDocumentEntryType", Optional, List, Kind::EntryType);
+const ENTRY_FORMAT: Parameter = row("$XDSDocumentEntryFormatCode", Optional, List, Kind::Code(scheme::FORMAT_CODE));
+const ENTRY_CONFIDENTIALITY: Parameter =
+    row("$XDSDocumentEntryConfidentialityCode", Optional, AndOr, Kind::Code(scheme::CONFIDENTIALITY_CODE));
+const LEVEL: Parameter = row("$MetadataLevel", Optional, Single, Kind::MetadataLevel);
+const ASSOCIATION_STATUS: Parameter = row("$XDSAssociationStatus", Optional, List, Kind::Status(AssociationNoun));
+const SET_STATUS: Parameter = row("$XDSSubmissionSetStatus", Required, List, Kind::Status(SubmissionSet));
+const FOLDER_STATUS: Parameter = row("$XDSFolderStatus", Required, List, Kind::Status(Folder));
+const UUIDS: Parameter = row("$uuid", Required, List, Kind::Uuid);
+
+macro_rules! find_documents {
+    ($($more:expr),*) => {
+        &[
+            ENTRY_PATIENT,
+            row("$XDSDocumentEntryClassCode", Optional, List, Kind::Code(scheme::CLASS_CODE)),
+            row("$XDSDocumentEntryTypeCode", Optional, List, Kind::Code(scheme::TYPE_CODE)),
+            row("$XDSDocumentEntryPracticeSettingCode", Optional, List, Kind::Code(scheme::PRACTICE_SETTING_CODE)),
+            row("$XDSDocumentEntryCreationTimeFrom", Optional, Single, Kind::From(slot::CREATION_TIME)),
+            row("$XDSDocumentEntryCreationTimeTo", Optional, Single, Kind::To(slot::CREATION_TIME)),
+            row("$XDSDocumentEntryServiceStartTimeFrom", Optional, Single, Kind::From(slot::SERVICE_START_TIME)),
+            row("$XDSDocumentEntryServiceStartTimeTo", Optional, Single, Kind::To(slot::SERVICE_START_TIME)),
+            row("$XDSDocumentEntryServiceStopTimeFrom", Optional, Single, Kind::From(slot::SERVICE_STOP_TIME)),
+            row("$XDSDocumentEntryServiceStopTimeTo", Optional, Single, Kind::To(slot::SERVICE_STOP_TIME)),
+            row("$XDSDocumentEntryHealthcareFacilityTypeCode", Optional, List, Kind::Code(scheme::FACILITY_TYPE_CODE)),
+            row("$XDSDocumentEntryEventCodeList", Optional, AndOr, Kind::Code(scheme::EVENT_CODE)),
+            ENTRY_CONFIDENTIALITY,
+            row("$XDSDocumentEntryAuthorPerson", Optional, List, Kind::AuthorPerson),
+            ENTRY_FORMAT,
+            ENTRY_STATUS,
+            ENTRY_TYPE,
+            row("$XDSDocumentEntryDocumentAvailability", Optional, List, Kind::Availability),
+            LEVEL,
+            $($more),*
+        ]
+    };
+}
+
+/// The fourteen queries of ITI-18, in the standard's order.
+pub const QUERIES: &[QueryDefinition] = &[
+    QueryDefinition {
+        kind: QueryKind::FindDocuments,
+        name: "FindDocuments",
+        id: "urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d",
+        parameters: find_documents!(),
+    },
+    QueryDefinition {
+        kind: QueryKind::FindSubmissionSets,
+        name: "FindSubmissionSets",
+        id: "urn:uuid:f26abbcb-ac74-4422-8a30-edb644bbc1a9",
+        parameters: &[
+            row("$XDSSubmissionSetPatientId", Required, Single, Kind::Patient),
+            row("$XDSSubmissionSetSourceId", Optional, List, Kind::Identifier(super::vocabulary::identifier::SET_SOURCE_ID)),
+            row("$XDSSubmissionSetSubmissionTimeFrom", Optional, Single, Kind::From(slot::SUBMISSION_TIME)),
+            row("$XDSSubmissionSetSubmissionTimeTo", Optional, Single, Kind::To(slot::SUBMISSION_TIME)),
+            row("$XDSSubmissionSetAuthorPerson", Optional, Single, Kind::AuthorPerson),
+            row("$XDSSubmissionSetContentType", Optional, List, Kind::Code(scheme::CONTENT_TYPE_CODE)),
+            SET_STATUS,
+        ],
+    },
+    QueryDefinition {
+        kind: QueryKind::FindFolders,
+        name: "FindFolders",
+        id: "urn:uuid:958f3006-baad-4929-a4de-ff1114824431",
+        parameters: &[
+            row("$XDSFolderPatientId", Required, Single, Kind::Patient),
+            row("$XDSFolderLastUpdateTimeFrom", Optional, Single, Kind::From(slot::LAST_UPDATE_TIME)),
+            row("$XDSFolderLastUpdateTimeTo", Optional, Single, Kind::To(slot::LAST_UPDATE_TIME)),
+            row("$XDSFolderCodeList", Optional, AndOr, Kind::Code(scheme::FOLDER_CODE)),
+            FOLDER_STATUS,
+            LEVEL,
+        ],
+    },
+    QueryDefinition {
+        kind: QueryKind::GetAll,
+        name: "GetAll",
+        id: "urn:uuid:10b545ea-725c-446d-9b95-8aeb444eddf3",
+        parameters: &[
+            row("$patientId", Required, Single, Kind::Patient),
+            ENTRY_STATUS,
+            SET_STATUS,
+            FOLDER_STATUS,
+            ENTRY_FORMAT,
+            ENTRY_CONFIDENTIALITY,
+            ENTRY_TYPE,
+            ASSOCIATION_STATUS,
+            LEVEL,
+        ],
+    },
+    QueryDefinition {
+        kind: QueryKind::GetDocuments,
+        name: "GetDocuments",
+        id: "urn:uuid:5c4f972b-d56b-40ac-a5fc-c8ca9b40b9d4",
+        parameters: &[
+            row("$XDSDocumentEntryEntryUUID", OneOf, List, Kind::Uuid),
+            row("$XDSDocumentEntryUniqueId", OneOf, List, Kind::UniqueId),
+            row("$XDSDocumentEntryLogicalID", OneOf, List, Kind::LogicalId),
+            LEVEL,
+        ],
+    },
+    QueryDefinition {
+        kind: QueryKind::GetFolders,
+        name: "GetFolders",
+        id: "urn:uuid:5737b14c-8a1a-4539-b659-e03a34a5e1e4",
+        parameters: &[
+            row("$XDSFolderEntryUUID", OneOf, List, Kind::Uuid),
+            row("$XDSFolderUniqueId", OneOf, List, Kind::UniqueId),
+            row("$XDSFolderLogicalID", OneOf, List, Kind::LogicalId),
+            LEVEL,
+        ],
+    },
+    QueryDefinition {
+        kind: QueryKind::GetAssociations,
+        name: "GetAssociations",
+        id: "urn:uuid:a7ae438b-4bc2-4642-93e9-be891f7bb155",
+        parameters: &[UUIDS, ASSOCIATION_STATUS, LEVEL],
+    },
+    QueryDefinition {
+        kind: QueryKind::GetDocumentsAndAssociations,
+        name: "GetDocumentsAndAssociations",
+        id: "urn:uuid:bab9529a-4a10-40b3-a01f-f68a615d247a",
+        parameters: &[
+            row("$XDSDocumentEntryEntryUUID", OneOf, List, Kind::Uuid),
+            row("$XDSDocumentEntryUniqueId", OneOf, List, Kind::UniqueId),
+            ASSOCIATION_STATUS,
+            LEVEL,
+        ],
+    },
+    QueryDefinition {
+        kind: QueryKind::GetSubmissionSets,
+        name: "GetSubmissionSets",
+        id: "urn:uuid:51224314-5390-4169-9b91-b1980040715a",
+        parameters: &[UUIDS, LEVEL],
+    },
+    QueryDefinition {
+        kind: QueryKind::GetSubmissionSetAndContents,
+        name: "GetSubmissionSetAndContents",
+        id: "urn:uuid:e8e3cb2c-e39c-46b9-99e4-c12f57260b83",
+        parameters: &[
+            row("$XDSSubmissionSetEntryUUID", OneOf, Single, Kind::Uuid),
+            row("$XDSSubmissionSetUniqueId", OneOf, Single, Kind::UniqueId),
+            ENTRY_FORMAT,
+            ENTRY_CONFIDENTIALITY,
+            ENTRY_TYPE,
+            LEVEL,
+        ],
+    },
+    QueryDefinition {
+        kind: QueryKind::GetFolderAndContents,
+        name: "GetFolderAndContents",
+        id: "urn:uuid:b909a503-523d-4517-8acf-8e5834dfc4c7",
+        parameters: &[
+            row("$XDSFolderEntryUUID", OneOf, Single, Kind::Uuid),
+            row("$XDSFolderUniqueId", OneOf, Single, Kind::UniqueId),
+            ENTRY_FORMAT,
+            ENTRY_CONFIDENTIALITY,
+            ENTRY_TYPE,
+            ASSOCIATION_STATUS,
+            LEVEL,
+        ],
+    },
+    QueryDefinition {
+        kind: QueryKind::GetFoldersForDocument,
+        name: "GetFoldersForDocument",
+        id: "urn:uuid:10cae35a-c7f9-4cf5-b61e-fc3278ffb578",
+        parameters: &[
+            row("$XDSDocumentEntryEntryUUID", OneOf, Single, Kind::Uuid),
+            row("$XDSDocumentEntryUniqueId", OneOf, Single, Kind::UniqueId),
+            ASSOCIATION_STATUS,
+            LEVEL,
+        ],
+    },
+    QueryDefinition {
+        kind: QueryKind::GetRelatedDocuments,
+        name: "GetRelatedDocuments",
+        id: "urn:uuid:d90e5407-b356-4d91-a89f-873917b4b0e6",
+        parameters: &[
+            row("$XDSDocumentEntryEntryUUID", OneOf, Single, Kind::Uuid),
+            row("$XDSDocumentEntryUniqueId", OneOf, Single, Kind::UniqueId),
+            row("$AssociationTypes", Required, List, Kind::AssociationType),
+            ENTRY_TYPE,
+            ASSOCIATION_STATUS,
+            LEVEL,
+        ],
+    },
+    QueryDefinition {
+        kind: QueryKind::FindDocumentsByReferenceId,
+        name: "FindDocumentsByReferenceId",
+        id: "urn:uuid:12941a89-e02e-4be5-967c-ce4bfc8fe492",
+        parameters: find_documents!(row(
+            "$XDSDocumentEntryReferenceIdList",
+            Required,
+            AndOr,
+            Kind::Like(slot::REFERENCE_ID_LIST)
+        )),
+    },
+];
+
+/// The values of one parameter, of the kind its row says.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Values {
+    /// One patient.
+    Patient(PatientId),
+    /// AND over the outer, OR over the inner list of (code, scheme).
+    Codes(Vec<Vec<(String, String)>>),
+    /// A bound.
+    Time(Dtm),
+    /// AND over the outer, OR over the inner list of texts or patterns.
+    Texts(Vec<Vec<String>>),
+    /// Any of these ids.
+    Uuids(Vec<EntryUuid>),
+    /// A small number.
+    Number(u8),
+}
+
+/// A parameter with its values.
+#[derive(Clone)]
+pub struct Argument {
+    /// Its row.
+    pub parameter: &'static Parameter,
+    /// Its values.
+    pub values: Values,
+}
+
+/// A stored query that keeps all rules of its table row.
+#[derive(Clone)]
+pub struct StoredQuery {
+    /// Its row.
+    pub definition: &'static QueryDefinition,
+    /// Whole objects or references.
+    pub return_type: ReturnType,
+    /// The community meant, if one is.
+    pub home: Option<HomeCommunityId>,
+    /// What was given.
+    pub arguments: Vec<Argument>,
+}
+
+impl StoredQuery {
+    /// The values of the first argument of a kind.
+    pub fn values(&self, kind: Kind) -> Option<&Values> {
+        self.arguments.iter().find(|argument| argument.parameter.kind == kind).map(|argument| &argument.values)
+    }
+
+    /// The patient asked about.
+    pub fn patient(&self) -> Option<&PatientId> {
+        match self.values(Kind::Patient) {
+            Some(Values::Patient(patient)) => Some(patient),
+            _ => None,
+        }
+    }
+
+    /// The flat list of texts of a kind, empty when absent.
+    pub fn texts(&self, kind: Kind) -> impl Iterator<Item = &str> {
+        match self.values(kind) {
+            Some(Values::Texts(lists)) => lists.as_slice(),
+            _ => &[],
+        }
+        .iter()
+        .flatten()
+        .map(String::as_str)
+    }
+
+    /// `$MetadataLevel`, 1 when absent.
+    pub fn metadata_level(&self) -> u8 {
+        match self.values(Kind::MetadataLevel) {
+            Some(Values::Number(level)) => *level,
+            _ => 1,
+        }
+    }
+}
+
+impl std::fmt::Debug for StoredQuery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StoredQuery({}, {:?}, home {:?})", self.definition.name, self.return_type, self.home)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_well_formed() {
+        assert_eq!(QUERIES.len(), 14);
+        for (n, query) in QUERIES.iter().enumerate() {
+            assert!(EntryUuid::parse(query.id).is_ok(), "{}", query.name);
+            assert_eq!(QueryDefinition::of(query.kind), query);
+            assert!(QUERIES[..n].iter().all(|other| other.id != query.id && other.kind != query.kind));
+            for (m, parameter) in query.parameters.iter().enumerate() {
+                assert!(parameter.name.starts_with('$'), "{}", parameter.name);
+                assert!(query.parameters[..m].iter().all(|other| other.name != parameter.name));
+            }
+            let by_patient = query.name.starts_with("Find") || query.name == "GetAll";
+            assert_eq!(query.patient_parameter().is_some(), by_patient, "{}", query.name);
+        }
+    }
+}

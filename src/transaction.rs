@@ -1,0 +1,248 @@
+//! The transactions: one table that dispatch, audit, metrics, access decisions, WSDL tests and
+//! documentation read. A new transaction is a row here and a file in `transport/endpoint/`.
+
+use crate::model::audit_event::AuditCodes;
+
+/// A web service of the broker: one path, one WSDL (design: endpoints).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Service {
+    /// Document Registry.
+    Registry,
+    /// Document Repository.
+    Repository,
+    /// Initiating Gateway, for document consumers of our community.
+    InitiatingGateway,
+    /// Responding Gateway, for gateways of other communities.
+    RespondingGateway,
+}
+
+impl Service {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Registry, Self::Repository, Self::InitiatingGateway, Self::RespondingGateway];
+
+    /// Its name in paths, WSDL files and the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Registry => "registry",
+            Self::Repository => "repository",
+            Self::InitiatingGateway => "initiating-gateway",
+            Self::RespondingGateway => "responding-gateway",
+        }
+    }
+
+    /// The service of a path `/services/<name>`; a trailing slash is tolerated.
+    pub fn from_path(path: &str) -> Option<Self> {
+        let name = path.strip_prefix("/services/")?;
+        let name = name.strip_suffix('/').unwrap_or(name);
+        Self::ALL.into_iter().find(|service| service.name() == name)
+    }
+}
+
+/// Which transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TransactionId {
+    /// ITI-18
+    RegistryStoredQuery,
+    /// ITI-38
+    CrossGatewayQuery,
+    /// ITI-39
+    CrossGatewayRetrieve,
+    /// ITI-41
+    ProvideAndRegisterDocumentSet,
+    /// ITI-42
+    RegisterDocumentSet,
+    /// ITI-43
+    RetrieveDocumentSet,
+}
+
+/// How a transaction's messages are packaged (ITI TF-2 §V.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packaging {
+    /// Plain SOAP.
+    Simple,
+    /// MTOM/XOP in both directions.
+    Mtom,
+}
+
+/// What homeCommunityId means in a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HomeRule {
+    /// Inside one community: echoed at most.
+    Ignored,
+    /// Routes the request at a gateway.
+    Routes,
+    /// Stamped on, and required of, everything.
+    Required,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Transaction {
+    /// Which.
+    pub id: TransactionId,
+    /// `ITI-nn`
+    pub number: &'static str,
+    /// Its title in the Technical Framework.
+    pub title: &'static str,
+    /// Where it is defined.
+    pub section: &'static str,
+    /// `wsa:Action` of the request.
+    pub action: &'static str,
+    /// `wsa:Action` of the response.
+    pub response_action: &'static str,
+    /// Local name of the request's body root.
+    pub request_root: &'static str,
+    /// Packaging of request and response.
+    pub packaging: Packaging,
+    /// What homeCommunityId means.
+    pub home: HomeRule,
+    /// Audit columns of the requester's record.
+    pub audit_requester: AuditCodes,
+    /// Audit columns of the responder's record.
+    pub audit_responder: AuditCodes,
+    /// The action that access policies speak of.
+    pub policy_action: &'static str,
+    /// Where it can be received.
+    pub services: &'static [Service],
+}
+
+/// All transactions, by number.
+pub static TRANSACTIONS: [Transaction; 6] = [
+    Transaction {
+        id: TransactionId::RegistryStoredQuery,
+        number: "ITI-18",
+        title: "Registry Stored Query",
+        section: "ITI TF-2 §3.18",
+        action: "urn:ihe:iti:2007:RegistryStoredQuery",
+        response_action: "urn:ihe:iti:2007:RegistryStoredQueryResponse",
+        request_root: "AdhocQueryRequest",
+        packaging: Packaging::Simple,
+        home: HomeRule::Routes,
+        audit_requester: AuditCodes::query("ITI-18", "Registry Stored Query"),
+        audit_responder: AuditCodes::query("ITI-18", "Registry Stored Query"),
+        policy_action: "query",
+        services: &[Service::Registry, Service::InitiatingGateway],
+    },
+    Transaction {
+        id: TransactionId::CrossGatewayQuery,
+        number: "ITI-38",
+        title: "Cross Gateway Query",
+        section: "ITI TF-2 §3.38",
+        action: "urn:ihe:iti:2007:CrossGatewayQuery",
+        response_action: "urn:ihe:iti:2007:CrossGatewayQueryResponse",
+        request_root: "AdhocQueryRequest",
+        packaging: Packaging::Simple,
+        home: HomeRule::Required,
+        audit_requester: AuditCodes::query("ITI-38", "Cross Gateway Query"),
+        audit_responder: AuditCodes::query("ITI-38", "Cross Gateway Query"),
+        policy_action: "query",
+        services: &[Service::RespondingGateway],
+    },
+    Transaction {
+        id: TransactionId::CrossGatewayRetrieve,
+        number: "ITI-39",
+        title: "Cross Gateway Retrieve",
+        section: "ITI TF-2 §3.39",
+        action: "urn:ihe:iti:2007:CrossGatewayRetrieve",
+        response_action: "urn:ihe:iti:2007:CrossGatewayRetrieveResponse",
+        request_root: "RetrieveDocumentSetRequest",
+        packaging: Packaging::Mtom,
+        home: HomeRule::Required,
+        audit_requester: AuditCodes::import("ITI-39", "Cross Gateway Retrieve"),
+        audit_responder: AuditCodes::export("ITI-39", "Cross Gateway Retrieve"),
+        policy_action: "retrieve",
+        services: &[Service::RespondingGateway],
+    },
+    Transaction {
+        id: TransactionId::ProvideAndRegisterDocumentSet,
+        number: "ITI-41",
+        title: "Provide and Register Document Set-b",
+        section: "ITI TF-2 §3.41",
+        action: "urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b",
+        response_action: "urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-bResponse",
+        request_root: "ProvideAndRegisterDocumentSetRequest",
+        packaging: Packaging::Mtom,
+        home: HomeRule::Ignored,
+        audit_requester: AuditCodes::export("ITI-41", "Provide and Register Document Set-b"),
+        audit_responder: AuditCodes::import("ITI-41", "Provide and Register Document Set-b"),
+        policy_action: "submit",
+        services: &[Service::Repository],
+    },
+    Transaction {
+        id: TransactionId::RegisterDocumentSet,
+        number: "ITI-42",
+        title: "Register Document Set-b",
+        section: "ITI TF-2 §3.42",
+        action: "urn:ihe:iti:2007:RegisterDocumentSet-b",
+        response_action: "urn:ihe:iti:2007:RegisterDocumentSet-bResponse",
+        request_root: "SubmitObjectsRequest",
+        packaging: Packaging::Simple,
+        home: HomeRule::Ignored,
+        audit_requester: AuditCodes::export("ITI-42", "Register Document Set-b"),
+        audit_responder: AuditCodes::import("ITI-42", "Register Document Set-b"),
+        policy_action: "submit",
+        services: &[Service::Registry],
+    },
+    Transaction {
+        id: TransactionId::RetrieveDocumentSet,
+        number: "ITI-43",
+        title: "Retrieve Document Set",
+        section: "ITI TF-2 §3.43",
+        action: "urn:ihe:iti:2007:RetrieveDocumentSet",
+        response_action: "urn:ihe:iti:2007:RetrieveDocumentSetResponse",
+        request_root: "RetrieveDocumentSetRequest",
+        packaging: Packaging::Mtom,
+        home: HomeRule::Routes,
+        audit_requester: AuditCodes::import("ITI-43", "Retrieve Document Set"),
+        audit_responder: AuditCodes::export("ITI-43", "Retrieve Document Set"),
+        policy_action: "retrieve",
+        services: &[Service::Repository, Service::InitiatingGateway],
+    },
+];
+
+impl Transaction {
+    /// The row of a transaction.
+    pub fn of(id: TransactionId) -> &'static Self {
+        match id {
+            TransactionId::RegistryStoredQuery => &TRANSACTIONS[0],
+            TransactionId::CrossGatewayQuery => &TRANSACTIONS[1],
+            TransactionId::CrossGatewayRetrieve => &TRANSACTIONS[2],
+            TransactionId::ProvideAndRegisterDocumentSet => &TRANSACTIONS[3],
+            TransactionId::RegisterDocumentSet => &TRANSACTIONS[4],
+            TransactionId::RetrieveDocumentSet => &TRANSACTIONS[5],
+        }
+    }
+
+    /// The transaction that a service receives under an action. Some stacks append `Async` to the
+    /// action of an asynchronous exchange; it means the same transaction.
+    pub fn find(service: Service, action: &str) -> Option<&'static Self> {
+        let action = action.strip_suffix("Async").unwrap_or(action);
+        TRANSACTIONS.iter().find(|row| row.action == action && row.services.contains(&service))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_where_their_id_says() {
+        for row in &TRANSACTIONS {
+            assert_eq!(Transaction::of(row.id).number, row.number);
+            assert!(row.response_action.starts_with(row.action) && row.response_action.ends_with("Response"));
+            for service in row.services {
+                assert_eq!(Transaction::find(*service, row.action).unwrap().id, row.id);
+            }
+            for codes in [row.audit_requester, row.audit_responder] {
+                assert_eq!((codes.transaction, codes.transaction_name), (row.number, row.title));
+            }
+        }
+    }
+
+    #[test]
+    fn paths() {
+        assert_eq!(Service::from_path("/services/registry/"), Some(Service::Registry));
+        assert_eq!(Service::from_path("/services/Registry"), None);
+        assert_eq!(Service::from_path("/services/registry/x"), None);
+    }
+}

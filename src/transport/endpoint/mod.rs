@@ -1,0 +1,298 @@
+//! One file per transaction: what is its own between the pipeline's steps.
+
+pub mod iti18;
+pub mod iti38;
+pub mod iti39;
+pub mod iti41;
+pub mod iti42;
+pub mod iti43;
+
+use bytes::Bytes;
+
+use super::pipeline::Actors;
+use crate::actors::context::RequestContext;
+use crate::actors::document_registry::owned;
+use crate::model::audit_event::{
+    AuditEvent, AuditOutcome, AuditedDocument, AuditedQuery, AuditedSubmissionSet, Exchange,
+};
+use crate::model::document::{RetrieveResponse, RetrievedDocument};
+use crate::model::metadata::Noun;
+use crate::model::response::{ErrorCode, QueryResponse, RegistryError, RegistryResponse, ResponseStatus, Severity};
+use crate::model::rim::RegistryObject;
+use crate::model::stored_query::{AdhocQuery, QueryDefinition, ReturnType};
+use crate::transaction::{Service, TransactionId};
+use crate::wire::ebrs::{self, BodyError};
+use crate::wire::xdsb::{self, Binary, RawDocumentRequest};
+use crate::wire::xml::Node;
+
+/// What an endpoint works with.
+pub struct Scope<'a> {
+    /// The actors.
+    pub actors: &'a Actors,
+    /// The request's context.
+    pub context: &'a RequestContext,
+    /// Where it came in.
+    pub service: Service,
+    /// Bound of one retrieve.
+    pub documents_per_retrieve: usize,
+}
+
+/// A document of a submission: the id of its entry, and where its bytes are.
+#[derive(Debug, Clone)]
+pub struct ProvidedDocument {
+    /// `xds:Document/@id`
+    pub id: String,
+    /// Inline base64, or the `href` of an `xop:Include`.
+    pub content: Binary<'static>,
+}
+
+/// The body of ITI-41.
+pub struct Provide {
+    /// The metadata.
+    pub objects: Vec<RegistryObject<'static>>,
+    /// The documents it announces.
+    pub documents: Vec<ProvidedDocument>,
+}
+
+/// A request's body, owned.
+pub enum Payload {
+    /// ITI-18, ITI-38
+    Query(AdhocQuery),
+    /// ITI-42
+    Submit(Vec<RegistryObject<'static>>),
+    /// ITI-41
+    Provide(Provide),
+    /// ITI-43, ITI-39
+    Retrieve(Vec<RawDocumentRequest>),
+}
+
+/// What a transaction answers.
+pub enum Answer {
+    /// ITI-41, ITI-42
+    Registry(RegistryResponse),
+    /// ITI-18, ITI-38
+    Query(QueryResponse, ReturnType),
+    /// ITI-43, ITI-39
+    Retrieve(RetrieveResponse),
+}
+
+impl Answer {
+    /// A failure of one error, in the form of the transaction.
+    pub fn failure(transaction: TransactionId, error: RegistryError) -> Self {
+        match transaction {
+            TransactionId::RegistryStoredQuery | TransactionId::CrossGatewayQuery => {
+                Self::Query(QueryResponse::failure(vec![error]), ReturnType::LeafClass)
+            }
+            TransactionId::CrossGatewayRetrieve | TransactionId::RetrieveDocumentSet => {
+                Self::Retrieve(RetrieveResponse::failure(vec![error]))
+            }
+            TransactionId::ProvideAndRegisterDocumentSet | TransactionId::RegisterDocumentSet => {
+                Self::Registry(RegistryResponse::from_errors(vec![error]))
+            }
+        }
+    }
+
+    /// Its status.
+    pub fn status(&self) -> ResponseStatus {
+        match self {
+            Self::Registry(response) => response.status,
+            Self::Query(response, _) => response.status,
+            Self::Retrieve(response) => response.status(),
+        }
+    }
+
+    fn errors(&self) -> &[RegistryError] {
+        match self {
+            Self::Registry(response) => &response.errors,
+            Self::Query(response, _) => &response.errors,
+            Self::Retrieve(response) => &response.errors,
+        }
+    }
+
+    /// The codes of its errors, for the log: contexts may name a patient.
+    pub fn error_codes(&self) -> String {
+        let mut codes: Vec<&str> = self.errors().iter().map(|error| error.code.as_str()).collect();
+        codes.dedup();
+        codes.join(",")
+    }
+
+    /// The first error, for the audit trail.
+    pub fn first_error(&self) -> Option<&RegistryError> {
+        self.errors().iter().find(|error| error.severity == Severity::Error)
+    }
+
+    /// The documents it gives.
+    pub fn retrieved(&self) -> &[RetrievedDocument] {
+        match self {
+            Self::Retrieve(response) => &response.documents,
+            _ => &[],
+        }
+    }
+}
+
+/// The code for a body whose frame is wrong (framework §15 of the transactions' reading).
+pub fn frame_error(transaction: TransactionId) -> ErrorCode {
+    match transaction {
+        TransactionId::RegistryStoredQuery | TransactionId::CrossGatewayQuery => ErrorCode::XDSRegistryError,
+        TransactionId::RegisterDocumentSet => ErrorCode::XDSRegistryMetadataError,
+        TransactionId::ProvideAndRegisterDocumentSet => ErrorCode::XDSRepositoryMetadataError,
+        TransactionId::RetrieveDocumentSet | TransactionId::CrossGatewayRetrieve => ErrorCode::XDSRepositoryError,
+    }
+}
+
+/// Reads a body into its owned form.
+///
+/// # Errors
+/// When its frame, or an object in it, is not as the schema wants it.
+pub fn read(transaction: TransactionId, payload: Node<'_, '_>) -> Result<Payload, BodyError> {
+    match transaction {
+        TransactionId::RegistryStoredQuery | TransactionId::CrossGatewayQuery => Ok(Payload::Query(ebrs::read_query(payload)?)),
+        TransactionId::RegisterDocumentSet => {
+            Ok(Payload::Submit(ebrs::read_submit(payload)?.objects.into_iter().map(owned).collect()))
+        }
+        TransactionId::ProvideAndRegisterDocumentSet => {
+            let provide = xdsb::read_provide(payload)?;
+            let documents = provide.documents.into_iter().map(|(id, content)| ProvidedDocument {
+                id: id.into_owned(),
+                content: match content {
+                    Binary::Inline(text) => Binary::Inline(text.into_owned().into()),
+                    Binary::Include(href) => Binary::Include(href.into_owned().into()),
+                },
+            });
+            Ok(Payload::Provide(Provide {
+                documents: documents.collect(),
+                objects: provide.submit.objects.into_iter().map(owned).collect(),
+            }))
+        }
+        TransactionId::RetrieveDocumentSet | TransactionId::CrossGatewayRetrieve => {
+            Ok(Payload::Retrieve(xdsb::read_retrieve(payload)?))
+        }
+    }
+}
+
+/// What audit records say of a request's content.
+#[derive(Clone)]
+pub enum AuditFacts {
+    /// Of a query.
+    Query {
+        /// The query itself; absent when it could not be read.
+        query: Option<AuditedQuery>,
+        /// The patient asked about, in CX form.
+        patient: Option<String>,
+    },
+    /// Of a submission.
+    Submission {
+        /// SubmissionSet.uniqueId
+        set: Option<AuditedSubmissionSet>,
+        /// patientIds in CX form.
+        patients: Vec<String>,
+    },
+    /// Of a retrieve.
+    Retrieve(Vec<AuditedDocument>),
+}
+
+/// A query longer than this is audited by its beginning: the trail bounds its records.
+const MAX_AUDITED_QUERY: usize = 1 << 20;
+
+/// Gathers the facts of a request.
+pub fn facts(payload: Option<&Payload>, node: Node<'_, '_>) -> AuditFacts {
+    match payload {
+        Some(Payload::Query(query)) => {
+            let mut request = node.fragment();
+            if request.len() > MAX_AUDITED_QUERY {
+                let mut end = MAX_AUDITED_QUERY;
+                while !request.is_char_boundary(end) {
+                    end -= 1;
+                }
+                request.truncate(end);
+            }
+            query_facts(query, request.into())
+        }
+        Some(Payload::Submit(objects)) => submission_facts(objects),
+        Some(Payload::Provide(provide)) => submission_facts(&provide.objects),
+        Some(Payload::Retrieve(requests)) => AuditFacts::Retrieve(
+            requests
+                .iter()
+                .map(|request| AuditedDocument {
+                    unique_id: request.unique_id.clone(),
+                    repository_unique_id: Some(request.repository.clone()),
+                    home_community_id: request.home.clone(),
+                })
+                .collect(),
+        ),
+        None => match node.local() {
+            "AdhocQueryRequest" => AuditFacts::Query { query: None, patient: None },
+            "RetrieveDocumentSetRequest" => AuditFacts::Retrieve(Vec::new()),
+            _ => AuditFacts::Submission { set: None, patients: Vec::new() },
+        },
+    }
+}
+
+/// The facts of a query, with its request element as sent.
+pub fn query_facts(query: &AdhocQuery, request: Bytes) -> AuditFacts {
+    let parameter = QueryDefinition::by_id(&query.id).and_then(QueryDefinition::patient_parameter);
+    let patient = parameter
+        .and_then(|parameter| query.slots.iter().find(|slot| slot.name == parameter.name))
+        .and_then(|slot| slot.values.first())
+        .map(|value| value.trim().trim_matches('\'').replace("''", "'"));
+    AuditFacts::Query { query: Some(AuditedQuery::new(query.id.clone(), request, query.home.clone())), patient }
+}
+
+/// The facts of a submission.
+pub fn submission_facts(objects: &[RegistryObject<'_>]) -> AuditFacts {
+    let set = objects.iter().find(|object| object.noun() == Noun::SubmissionSet);
+    let id = set.and_then(|set| set.unique_id().map(str::to_owned).or_else(|| set.common.id.as_ref().map(ToString::to_string)));
+    let mut patients: Vec<String> = objects.iter().filter_map(|object| object.patient_id().map(str::to_owned)).collect();
+    patients.sort();
+    patients.dedup();
+    AuditFacts::Submission { set: id.map(|id| AuditedSubmissionSet { id, home_community_id: None }), patients }
+}
+
+impl AuditFacts {
+    /// The patients, in CX form.
+    pub fn patients(&self) -> Vec<String> {
+        match self {
+            Self::Query { patient, .. } => patient.iter().cloned().collect(),
+            Self::Submission { patients, .. } => patients.clone(),
+            Self::Retrieve(_) => Vec::new(),
+        }
+    }
+
+    /// One event about all of it.
+    pub fn event(&self, exchange: Exchange) -> AuditEvent {
+        match self {
+            Self::Query { query, .. } => AuditEvent::query(exchange, query.clone()),
+            Self::Submission { set, .. } => AuditEvent::submission(exchange, set.clone()),
+            Self::Retrieve(documents) => AuditEvent::retrieve(exchange, documents.iter().cloned()),
+        }
+    }
+
+    /// The events of an outcome: two when it is mixed (ITI TF-2 §3.18.5.1, §3.43.6.1).
+    pub fn events(
+        &self,
+        exchange: Exchange,
+        status: ResponseStatus,
+        error: Option<&RegistryError>,
+        retrieved: &[RetrievedDocument],
+    ) -> Vec<AuditEvent> {
+        // Codes only: a codeContext may name the patient, who is in the record already.
+        let description = error.map(|error| error.code.as_str().to_owned());
+        let failed = |exchange: Exchange| Exchange {
+            outcome: AuditOutcome::SeriousFailure,
+            outcome_description: description.clone(),
+            ..exchange
+        };
+        match (status, self) {
+            (ResponseStatus::Success, _) => vec![self.event(exchange)],
+            (ResponseStatus::Failure, _) => vec![self.event(failed(exchange))],
+            (ResponseStatus::PartialSuccess, Self::Retrieve(documents)) => {
+                let given = |document: &AuditedDocument| retrieved.iter().any(|r| r.request.unique_id.as_str() == document.unique_id);
+                let (there, missing): (Vec<_>, Vec<_>) = documents.iter().cloned().partition(given);
+                vec![AuditEvent::retrieve(exchange.clone(), there), AuditEvent::retrieve(failed(exchange), missing)]
+            }
+            (ResponseStatus::PartialSuccess, _) => {
+                self.event(exchange).partial_success(description.clone().unwrap_or_default()).into()
+            }
+        }
+    }
+}

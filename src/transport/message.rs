@@ -1,0 +1,378 @@
+//! A SOAP message coming in, from a client or as a peer's answer: root part first, documents
+//! behind it, chunk by chunk, under limits.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body;
+use http_body_util::BodyExt;
+use tokio::time::Instant;
+
+use crate::store::{DocumentReader, DocumentStore, StagedDocument, StoreError};
+use crate::wire::mtom::{self, Event, MtomError, MultipartParams, MultipartReader, Packaging, PartHeaders};
+use crate::wire::{soap, xml};
+
+/// Bounds of one message; each has its name in the configuration's `[limits]`.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    /// The envelope, without attachments.
+    pub envelope_bytes: usize,
+    /// One document.
+    pub document_bytes: u64,
+    /// The whole message.
+    pub message_bytes: u64,
+    /// Longest wait for the next bytes.
+    pub idle: Duration,
+    /// Bytes a second that must arrive, judged after five seconds of waiting.
+    pub minimum_rate: u64,
+    /// Structure of the XML.
+    pub xml: xml::Limits,
+    /// Structure of the multipart package.
+    pub mtom: mtom::Limits,
+}
+
+/// Why a message could not be received.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    /// More than a limit allows.
+    #[error("{what} exceeds the limit of {limit} bytes")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+    /// Nothing, or next to nothing, arrived for too long.
+    #[error("the message arrived too slowly")]
+    TooSlow,
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// The Content-Type is no SOAP message's.
+    #[error("Content-Type is no SOAP message's: {0}")]
+    MediaType(MtomError),
+    /// The multipart package is malformed.
+    #[error(transparent)]
+    Mtom(#[from] MtomError),
+    /// Spooling a part failed.
+    #[error("keeping a part failed: {0}")]
+    Store(#[from] StoreError),
+}
+
+impl MessageError {
+    /// The SOAP fault that tells the sender.
+    pub fn fault(&self) -> soap::Fault {
+        let reason = format!("The message cannot be read: {self}.");
+        match self {
+            Self::TooLarge { .. } => soap::Fault::sender(reason).with_status(413),
+            Self::TooSlow => soap::Fault::sender(reason).with_status(408),
+            Self::MediaType(_) => soap::Fault::sender(reason).with_status(415),
+            Self::Broken(_) | Self::Mtom(_) => soap::Fault::sender(reason),
+            Self::Store(_) => soap::Fault::receiver("The message could not be kept; nothing was stored."),
+        }
+    }
+}
+
+type BoxBody = Pin<Box<dyn Body<Data = Bytes, Error = Box<dyn std::error::Error + Send + Sync>> + Send>>;
+
+/// The bytes of a message under time and size limits.
+pub struct BodyStream {
+    body: BoxBody,
+    left: u64,
+    limit: u64,
+    idle: Duration,
+    minimum_rate: u64,
+    waited: Duration,
+    received: u64,
+    ended: bool,
+}
+
+/// How long a sender may be slow before its rate is judged.
+const GRACE: Duration = Duration::from_secs(5);
+
+impl BodyStream {
+    /// Wraps a body.
+    pub fn new<B>(body: B, bounds: &Bounds) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        Self {
+            body: Box::pin(body.map_err(Into::into)),
+            left: bounds.message_bytes,
+            limit: bounds.message_bytes,
+            idle: bounds.idle,
+            minimum_rate: bounds.minimum_rate,
+            waited: Duration::ZERO,
+            received: 0,
+            ended: false,
+        }
+    }
+
+    /// The next bytes; none at the end.
+    ///
+    /// # Errors
+    /// When the connection breaks or a limit is exceeded.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, MessageError> {
+        while !self.ended {
+            let began = Instant::now();
+            let frame = tokio::time::timeout(self.idle, self.body.frame()).await.map_err(|_| MessageError::TooSlow)?;
+            // Only waiting counts: a slow reader of ours is not the sender's fault.
+            self.waited += began.elapsed();
+            let Some(frame) = frame else {
+                self.ended = true;
+                break;
+            };
+            let frame = frame.map_err(|error| MessageError::Broken(error.to_string()))?;
+            let Ok(data) = frame.into_data() else { continue };
+            self.received += data.len() as u64;
+            if self.waited > GRACE && (self.received as f64) < self.waited.as_secs_f64() * self.minimum_rate as f64 {
+                return Err(MessageError::TooSlow);
+            }
+            self.left = self
+                .left
+                .checked_sub(data.len() as u64)
+                .ok_or(MessageError::TooLarge { what: "the message", limit: self.limit })?;
+            if !data.is_empty() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads and discards what is left, so that a client that is still sending gets its answer
+    /// rather than a reset. Gives up at the message's limits.
+    pub async fn drain(&mut self) {
+        while let Ok(Some(_)) = self.next().await {}
+    }
+}
+
+/// A message whose root part has been read.
+pub struct Message {
+    /// The envelope's bytes.
+    pub root: Bytes,
+    /// Whether it came as a multipart package; the answer follows suit.
+    pub multipart: bool,
+    /// What is behind the root part.
+    pub attachments: Attachments,
+}
+
+/// The parts behind the root part.
+pub struct Attachments {
+    body: BodyStream,
+    reader: Option<MultipartReader>,
+    /// Parts that came before the root part, spooled.
+    early: VecDeque<(PartHeaders, StagedDocument)>,
+    spool: Option<Arc<dyn DocumentStore>>,
+    current: Current,
+    document_bytes: u64,
+    in_part: u64,
+}
+
+enum Current {
+    None,
+    Spooled(Box<dyn DocumentReader>, #[allow(dead_code)] StagedDocument), // The file lives as long as its handle.
+    Live,
+}
+
+/// Reads a message up to its root part. `spool` keeps parts that come before it.
+///
+/// # Errors
+/// When it is no SOAP message or exceeds a limit.
+pub async fn receive(
+    content_type: &str,
+    mut body: BodyStream,
+    bounds: &Bounds,
+    spool: Option<Arc<dyn DocumentStore>>,
+) -> Result<Message, MessageError> {
+    let params = match Packaging::parse(content_type).map_err(MessageError::MediaType)? {
+        Packaging::Simple { .. } => {
+            let root = collect(&mut body, bounds.envelope_bytes).await?;
+            let attachments = Attachments::none(body, bounds);
+            return Ok(Message { root, multipart: false, attachments });
+        }
+        Packaging::Multipart(params) => params,
+    };
+    let mut reader = MultipartReader::new(params.boundary.as_bytes(), bounds.mtom.clone());
+    let mut early = VecDeque::new();
+    let root = read_root(&mut reader, &mut body, &params, bounds, spool.as_ref(), &mut early).await?;
+    Ok(Message {
+        root,
+        multipart: true,
+        attachments: Attachments {
+            body,
+            reader: Some(reader),
+            early,
+            spool,
+            current: Current::None,
+            document_bytes: bounds.document_bytes,
+            in_part: 0,
+        },
+    })
+}
+
+async fn collect(body: &mut BodyStream, limit: usize) -> Result<Bytes, MessageError> {
+    let too_large = MessageError::TooLarge { what: "the envelope", limit: limit as u64 };
+    let Some(first) = body.next().await? else { return Ok(Bytes::new()) };
+    if first.len() > limit {
+        return Err(too_large);
+    }
+    let Some(second) = body.next().await? else { return Ok(first) };
+    let mut all = BytesMut::from(first.as_ref());
+    let mut next = Some(second);
+    while let Some(chunk) = next {
+        if all.len() + chunk.len() > limit {
+            return Err(too_large);
+        }
+        all.extend_from_slice(&chunk);
+        next = body.next().await?;
+    }
+    Ok(all.freeze())
+}
+
+/// The next event, feeding the reader as needed; an end of input without the closing boundary is
+/// the reader's error.
+async fn event(reader: &mut MultipartReader, body: &mut BodyStream) -> Result<Event, MessageError> {
+    loop {
+        if let Some(event) = reader.next_event()? {
+            return Ok(event);
+        }
+        match body.next().await? {
+            Some(chunk) => reader.feed(chunk),
+            None => {
+                reader.finish()?;
+                match reader.next_event()? {
+                    Some(event) => return Ok(event),
+                    None => return Ok(Event::End),
+                }
+            }
+        }
+    }
+}
+
+async fn read_root(
+    reader: &mut MultipartReader,
+    body: &mut BodyStream,
+    params: &MultipartParams,
+    bounds: &Bounds,
+    spool: Option<&Arc<dyn DocumentStore>>,
+    early: &mut VecDeque<(PartHeaders, StagedDocument)>,
+) -> Result<Bytes, MessageError> {
+    loop {
+        match event(reader, body).await? {
+            Event::PartStart(headers) if params.is_root(&headers) => {
+                let limit = bounds.envelope_bytes;
+                let mut root = BytesMut::new();
+                loop {
+                    match event(reader, body).await? {
+                        Event::Data(data) if root.len() + data.len() <= limit => root.extend_from_slice(&data),
+                        Event::Data(_) => return Err(MessageError::TooLarge { what: "the envelope", limit: limit as u64 }),
+                        _ => return Ok(root.freeze()),
+                    }
+                }
+            }
+            Event::PartStart(headers) => {
+                let Some(spool) = spool else {
+                    return Err(MessageError::Broken("a part comes before the root part, and there is nowhere to keep it".into()));
+                };
+                let mut writer = spool.stage().await?;
+                let mut size = 0;
+                while let Event::Data(data) = event(reader, body).await? {
+                    size += data.len() as u64;
+                    if size > bounds.document_bytes {
+                        return Err(MessageError::TooLarge { what: "a document", limit: bounds.document_bytes });
+                    }
+                    writer.write(data).await?;
+                }
+                early.push_back((headers, writer.finish().await?));
+            }
+            Event::End => return Err(MessageError::Broken("the package has no root part: start names none of its parts".into())),
+            Event::Data(_) | Event::PartEnd => {}
+        }
+    }
+}
+
+impl Attachments {
+    fn none(body: BodyStream, bounds: &Bounds) -> Self {
+        Self {
+            body,
+            reader: None,
+            early: VecDeque::new(),
+            spool: None,
+            current: Current::None,
+            document_bytes: bounds.document_bytes,
+            in_part: 0,
+        }
+    }
+
+    /// Moves to the next part; none at the end of the package.
+    ///
+    /// # Errors
+    /// When the package is malformed, broken off, or exceeds a limit.
+    pub async fn next_part(&mut self) -> Result<Option<PartHeaders>, MessageError> {
+        while self.next_chunk().await?.is_some() {}
+        self.in_part = 0;
+        if let Some((headers, staged)) = self.early.pop_front()
+            && let Some(spool) = &self.spool
+        {
+            let reader = spool.open_staged(&staged).await?;
+            self.current = Current::Spooled(reader, staged);
+            return Ok(Some(headers));
+        }
+        let Some(reader) = &mut self.reader else { return Ok(None) };
+        loop {
+            match event(reader, &mut self.body).await? {
+                Event::PartStart(headers) => {
+                    self.current = Current::Live;
+                    return Ok(Some(headers));
+                }
+                Event::End => {
+                    self.reader = None;
+                    return Ok(None);
+                }
+                Event::Data(_) | Event::PartEnd => {}
+            }
+        }
+    }
+
+    /// The next bytes of the part moved to; none at its end.
+    ///
+    /// # Errors
+    /// As [`Self::next_part`].
+    pub async fn next_chunk(&mut self) -> Result<Option<Bytes>, MessageError> {
+        match &mut self.current {
+            Current::None => Ok(None),
+            Current::Spooled(reader, _) => {
+                let chunk = reader.next_chunk().await.map_err(|error| MessageError::Broken(error.to_string()))?;
+                if chunk.is_none() {
+                    self.current = Current::None;
+                }
+                Ok(chunk)
+            }
+            Current::Live => {
+                let Some(reader) = &mut self.reader else { return Ok(None) };
+                match event(reader, &mut self.body).await? {
+                    Event::Data(data) => {
+                        self.in_part += data.len() as u64;
+                        if self.in_part > self.document_bytes {
+                            return Err(MessageError::TooLarge { what: "a document", limit: self.document_bytes });
+                        }
+                        Ok(Some(data))
+                    }
+                    _ => {
+                        self.current = Current::None;
+                        Ok(None)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Discards what is left.
+    pub async fn drain(&mut self) {
+        self.body.drain().await;
+    }
+}

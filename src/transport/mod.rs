@@ -1,0 +1,18 @@
+//! Sockets, TLS, HTTP and the pipeline every message walks through (design §4.2). It never looks
+//! inside a DocumentEntry: that is the actors' business.
+//!
+//! Inbound: [`listener`] accepts, [`tls`] names the caller, [`pipeline`] reads the message,
+//! decides, calls the transaction's file in [`endpoint`], audits, answers. Outbound: [`peer`].
+
+pub mod admin;
+pub mod answer;
+pub mod audit_sink;
+pub mod certificates;
+pub mod endpoint;
+pub mod listener;
+pub mod message;
+pub mod metrics;
+pub mod peer;
+pub mod pipeline;
+pub mod tls;
+pub mod wsdl;

@@ -1,0 +1,423 @@
+//! Outbound SOAP: one client per address, with its own connections, budget and bound; and a
+//! community behind its Responding Gateway (ITI-38, ITI-39).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use base64::Engine as _;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Uri, header};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use super::answer::{self, OutBody, Package};
+use super::audit_sink::AuditSink;
+use super::endpoint::{AuditFacts, query_facts};
+use super::message::{Attachments, BodyStream, Bounds, Message, receive};
+use super::metrics::Metrics;
+use super::pipeline::outcome_name;
+use super::tls::ReloadableClient;
+use crate::actors::context::RequestContext;
+use crate::actors::ports::{Clock, Community, PeerFailure};
+use crate::model::audit_event::{AuditNode, AuditOutcome, AuditSide, AuditedDocument, Exchange, NetworkAccessPoint};
+use crate::model::document::{
+    BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse, RetrievedDocument,
+};
+use crate::model::response::{ErrorCode, QueryResponse, RegistryError};
+use crate::model::stored_query::AdhocQuery;
+use crate::transaction::{Packaging, Transaction, TransactionId};
+use crate::wire::mtom::ContentId;
+use crate::wire::soap::{self, Addressing, Version};
+use crate::wire::xdsb::{self, Binary};
+use crate::wire::xml::{self, Document, Node};
+use crate::wire::ebrs;
+
+type Pool = Client<HttpsConnector<HttpConnector>, OutBody>;
+
+/// How long a connection may take to come up.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// A SOAP client for one address.
+pub struct SoapClient {
+    tls: Arc<ReloadableClient>,
+    pool: ArcSwapOption<(u64, Pool)>,
+    uri: Uri,
+    bounds: Bounds,
+}
+
+/// A document source for an outbound package.
+pub struct Outbound {
+    /// The envelope.
+    pub root: Vec<u8>,
+    /// Documents behind it.
+    pub parts: Vec<answer::Part>,
+    /// Their bytes.
+    pub sources: Vec<Box<dyn BodySource>>,
+    /// Token of boundary and Content-IDs.
+    pub token: String,
+}
+
+impl SoapClient {
+    /// A client; nothing is connected yet.
+    pub fn new(tls: Arc<ReloadableClient>, uri: Uri, bounds: Bounds) -> Self {
+        Self { tls, pool: ArcSwapOption::empty(), uri, bounds }
+    }
+
+    /// Its address.
+    pub fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// The connections under the current certificates; a reload starts fresh ones.
+    fn pool(&self) -> Pool {
+        let generation = self.tls.generation();
+        if let Some(pool) = self.pool.load_full().filter(|pool| pool.0 == generation) {
+            return pool.1.clone();
+        }
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(CONNECT));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config((*self.tls.config()).clone())
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
+        let pool = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(20))
+            .build(connector);
+        self.pool.store(Some(Arc::new((generation, pool.clone()))));
+        pool
+    }
+
+    /// Sends a request and reads the answer's root part.
+    ///
+    /// # Errors
+    /// When there is no connection, or no SOAP message comes back.
+    pub async fn call(&self, transaction: &'static Transaction, outbound: Outbound) -> Result<Message, PeerFailure> {
+        let broken = |error: &dyn std::fmt::Display| PeerFailure::Garbage(format!("the request could not be written: {error}"));
+        let (content_type, length, body) = match transaction.packaging {
+            Packaging::Simple => {
+                let content_type = format!("application/soap+xml; charset=UTF-8; action=\"{}\"", transaction.action);
+                (content_type, None, answer::full(outbound.root))
+            }
+            Packaging::Mtom => {
+                let package = Package::new(Version::V12, &outbound.token, outbound.root, outbound.parts, outbound.sources)
+                    .map_err(|e| broken(&e))?;
+                let quiet: answer::OnFailure = Arc::new(|error| {
+                    tracing::warn!(%error, "a document could not be read to its end while it was sent");
+                    Box::pin(async {})
+                });
+                (package.content_type(transaction.action), package.content_length(), package.into_body(quiet))
+            }
+        };
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(self.uri.clone())
+            .header(header::CONTENT_TYPE, content_type)
+            .body(body)
+            .map_err(|e| broken(&e))?;
+        if let Some(length) = length {
+            request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        let response = self.pool().request(request).await.map_err(|error| PeerFailure::Unreachable(causes(&error)))?;
+        let (head, body) = response.into_parts();
+        let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        let body = BodyStream::new(body, &self.bounds);
+        receive(&content_type, body, &self.bounds, None)
+            .await
+            .map_err(|error| PeerFailure::Garbage(format!("HTTP {}: {error}", head.status.as_u16())))
+    }
+}
+
+/// An error with its causes in one line: the outermost alone says only "client error".
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+/// Reads an answer's payload; a fault becomes a failure.
+///
+/// # Errors
+/// When it is no SOAP message, or a fault.
+pub fn read_answer<T>(
+    root: &[u8],
+    limits: xml::Limits,
+    read: impl FnOnce(Node<'_, '_>) -> Result<T, ebrs::BodyError>,
+) -> Result<T, PeerFailure> {
+    let garbage = |error: &dyn std::fmt::Display| PeerFailure::Garbage(error.to_string());
+    let text = xml::decode(root).map_err(|e| garbage(&e))?;
+    let document = Document::parse(&text, limits).map_err(|e| garbage(&e))?;
+    let envelope = soap::read(&document).map_err(|fault| garbage(&fault.reason))?;
+    if let Some(fault) = soap::received_fault(envelope.payload) {
+        return Err(PeerFailure::Fault(fault));
+    }
+    read(envelope.payload).map_err(|e| garbage(&e))
+}
+
+/// The request envelope of a transaction to an address.
+pub fn request_envelope(
+    transaction: &'static Transaction,
+    to: &Uri,
+    security: Option<&str>,
+    payload: impl FnOnce(&mut Vec<u8>),
+) -> Vec<u8> {
+    let addressing = Addressing {
+        action: Some(transaction.action.to_owned()),
+        message_id: Some(soap::new_message_id()),
+        to: Some(to.to_string()),
+        reply_to: Some(soap::ANONYMOUS.to_owned()),
+        ..Addressing::default()
+    };
+    answer::envelope(Version::V12, &addressing, security, payload)
+}
+
+/// What every peer of a broker shares.
+#[derive(Clone)]
+pub struct PeerServices {
+    /// Where outbound calls are audited.
+    pub audit: AuditSink,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Our homeCommunityId, the requester's name in audit records.
+    pub own_home: String,
+}
+
+/// A community behind its Responding Gateway.
+pub struct RemoteCommunity {
+    home: String,
+    client: SoapClient,
+    /// Longest time for one answer, whatever the request's deadline.
+    budget: Duration,
+    in_flight: Semaphore,
+    services: PeerServices,
+}
+
+impl RemoteCommunity {
+    /// The community `home` at the client's address.
+    pub fn new(home: String, client: SoapClient, budget: Duration, max_in_flight: usize, services: PeerServices) -> Self {
+        Self { home, client, budget, in_flight: Semaphore::new(max_in_flight), services }
+    }
+
+    /// Calls within budget, bound and deadline, audits, counts.
+    async fn bounded<T>(
+        &self,
+        context: &RequestContext,
+        transaction: &'static Transaction,
+        facts: &AuditFacts,
+        call: impl Future<Output = Result<T, PeerFailure>>,
+        judge: impl FnOnce(&T) -> (crate::model::response::ResponseStatus, Option<&RegistryError>, &[RetrievedDocument]),
+    ) -> Result<T, PeerFailure> {
+        let began = Instant::now();
+        let until = context.deadline.min(began + self.budget);
+        let late = || PeerFailure::Timeout(began.elapsed().as_millis() as u64);
+        let result = match timeout_at(until, self.in_flight.acquire()).await {
+            Ok(Ok(_permit)) => timeout_at(until, call).await.unwrap_or_else(|_| Err(late())),
+            _ => Err(PeerFailure::NotAsked("too many requests to it are under way".into())),
+        };
+        let exchange = self.exchange(context, transaction, facts);
+        let (events, outcome) = match &result {
+            Ok(answer) => {
+                let (status, error, retrieved) = judge(answer);
+                (facts.events(exchange, status, error, retrieved), outcome_name(status))
+            }
+            Err(failure) => {
+                let description = Some(format!("{}: {failure}", ErrorCode::XDSUnavailableCommunity.as_str()));
+                let failed = Exchange { outcome: AuditOutcome::SeriousFailure, outcome_description: description, ..exchange };
+                (vec![facts.event(failed)], "unavailable")
+            }
+        };
+        self.services.metrics.count(transaction.number, &self.home, outcome, began.elapsed());
+        tracing::debug!(
+            correlation_id = %context.correlation_id, transaction = transaction.number, community = %self.home,
+            outcome, ms = began.elapsed().as_millis() as u64, "asked"
+        );
+        match self.services.audit.record(events).await {
+            Ok(()) => result,
+            Err(error) => {
+                tracing::error!(correlation_id = %context.correlation_id, %error, "an outbound call could not be audited");
+                Err(PeerFailure::NotAsked("its answer could not be audited".into()))
+            }
+        }
+    }
+
+    fn exchange(&self, context: &RequestContext, transaction: &'static Transaction, facts: &AuditFacts) -> Exchange {
+        let uri = self.client.uri();
+        Exchange {
+            codes: transaction.audit_requester,
+            side: AuditSide::Requester,
+            at: self.services.clock.now(),
+            outcome: AuditOutcome::Success,
+            outcome_description: None,
+            requester: AuditNode::new(&*self.services.own_home, None),
+            responder: AuditNode::new(uri.to_string(), uri.host().map(NetworkAccessPoint::from_host)),
+            humans: Vec::new(),
+            purposes: Vec::new(),
+            patients: facts.patients(),
+            source: self.services.audit.source(),
+            correlation_id: Some(context.correlation_id.to_string()),
+        }
+    }
+
+    async fn call_query(&self, context: &RequestContext, query: &AdhocQuery) -> Result<QueryResponse, PeerFailure> {
+        let transaction = Transaction::of(TransactionId::CrossGatewayQuery);
+        let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| ebrs::write_query(out, query));
+        let outbound = Outbound { root, parts: Vec::new(), sources: Vec::new(), token: answer::message_token() };
+        let message = self.client.call(transaction, outbound).await?;
+        read_answer(&message.root, self.client.bounds.xml, ebrs::read_query_response)
+    }
+
+    async fn call_retrieve(&self, context: &RequestContext, requests: &[DocumentRequest]) -> Result<RetrieveResponse, PeerFailure> {
+        let transaction = Transaction::of(TransactionId::CrossGatewayRetrieve);
+        let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| xdsb::write_retrieve(out, requests));
+        let outbound = Outbound { root, parts: Vec::new(), sources: Vec::new(), token: answer::message_token() };
+        let message = self.client.call(transaction, outbound).await?;
+        retrieve_response(message, self.client.bounds.xml)
+    }
+}
+
+/// Reads a retrieve's root part; the bodies stay behind it, to be drawn later.
+///
+/// # Errors
+/// When the root part is not what it should be.
+pub fn retrieve_response(message: Message, limits: xml::Limits) -> Result<RetrieveResponse, PeerFailure> {
+    let (response, documents, wanted, inline) = read_answer(&message.root, limits, |payload| {
+        let (response, raw) = xdsb::read_retrieve_response(payload)?;
+        let (mut documents, mut wanted, mut inline) = (Vec::new(), Vec::new(), VecDeque::new());
+        for document in raw {
+            let (Some(repository), Some(unique_id)) = (document.repository, document.unique_id) else {
+                return Err(ebrs::BodyError::Frame("xds:DocumentResponse needs a RepositoryUniqueId and a DocumentUniqueId"));
+            };
+            let number = documents.len();
+            let mut size = None;
+            match document.content {
+                Binary::Include(href) => {
+                    let id = ContentId::from_href(&href).map_err(|_| ebrs::BodyError::Frame("xop:Include has an href that is no Content-ID"))?;
+                    wanted.push((number, id));
+                }
+                Binary::Inline(text) => {
+                    let compact: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
+                    let bytes = base64::engine::general_purpose::STANDARD
+                        .decode(compact)
+                        .map_err(|_| ebrs::BodyError::Frame("xds:Document holds broken base64"))?;
+                    size = Some(bytes.len() as u64);
+                    inline.push_back((number, Bytes::from(bytes)));
+                }
+            }
+            documents.push(RetrievedDocument {
+                request: DocumentRequest { home: document.home, repository, unique_id },
+                new_repository: document.new_repository,
+                new_unique_id: document.new_unique_id,
+                mime_type: document.mime_type,
+                size,
+            });
+        }
+        Ok((response, documents, wanted, inline))
+    })?;
+    let bodies = ReceivedBodies { attachments: message.attachments, wanted, inline, current: None };
+    Ok(RetrieveResponse { errors: response.errors, documents, sources: vec![Box::new(bodies)] })
+}
+
+/// The bodies of a received answer, in the order in which they come.
+struct ReceivedBodies {
+    attachments: Attachments,
+    wanted: Vec<(usize, ContentId)>,
+    inline: VecDeque<(usize, Bytes)>,
+    current: Option<Option<Bytes>>,
+}
+
+impl ReceivedBodies {
+    async fn advance(&mut self) -> Result<Option<usize>, BodyError> {
+        if let Some((number, bytes)) = self.inline.pop_front() {
+            self.current = Some(Some(bytes));
+            return Ok(Some(number));
+        }
+        self.current = None;
+        let peer = |error: &dyn std::fmt::Display| BodyError::Peer(error.to_string());
+        while !self.wanted.is_empty() {
+            let Some(headers) = self.attachments.next_part().await.map_err(|e| peer(&e))? else {
+                return Err(BodyError::Peer("a part that the root part names is missing".into()));
+            };
+            let matched = headers.content_id.as_ref().and_then(|id| id.best_match(self.wanted.iter().map(|(_, href)| href)));
+            if let Some(at) = matched {
+                return Ok(Some(self.wanted.remove(at).0));
+            }
+        }
+        // The package must end as it should: a missing final boundary is a truncation.
+        while self.attachments.next_part().await.map_err(|e| peer(&e))?.is_some() {}
+        Ok(None)
+    }
+}
+
+impl BodySource for ReceivedBodies {
+    fn next_document(&mut self) -> BoxFuture<'_, Result<Option<usize>, BodyError>> {
+        Box::pin(self.advance())
+    }
+
+    fn next_chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, BodyError>> {
+        Box::pin(async move {
+            match &mut self.current {
+                Some(inline) => Ok(inline.take().filter(|bytes| !bytes.is_empty())),
+                None => self.attachments.next_chunk().await.map_err(|error| BodyError::Peer(error.to_string())),
+            }
+        })
+    }
+}
+
+impl Community for RemoteCommunity {
+    fn query<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        query: &'a AdhocQuery,
+    ) -> BoxFuture<'a, Result<QueryResponse, PeerFailure>> {
+        Box::pin(async move {
+            let transaction = Transaction::of(TransactionId::CrossGatewayQuery);
+            let mut request = Vec::new();
+            ebrs::write_query(&mut request, query);
+            let facts = query_facts(query, request.into());
+            self.bounded(context, transaction, &facts, self.call_query(context, query), |answer| {
+                (answer.status, answer.errors.first(), &[])
+            })
+            .await
+        })
+    }
+
+    fn retrieve<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        requests: Vec<DocumentRequest>,
+    ) -> BoxFuture<'a, Result<RetrieveResponse, PeerFailure>> {
+        Box::pin(async move {
+            let transaction = Transaction::of(TransactionId::CrossGatewayRetrieve);
+            let facts = AuditFacts::Retrieve(
+                requests
+                    .iter()
+                    .map(|request| AuditedDocument {
+                        unique_id: request.unique_id.to_string(),
+                        repository_unique_id: Some(request.repository.to_string()),
+                        home_community_id: request.home.as_ref().map(ToString::to_string),
+                    })
+                    .collect(),
+            );
+            self.bounded(context, transaction, &facts, self.call_retrieve(context, &requests), |answer| {
+                (answer.status(), answer.errors.first(), &answer.documents)
+            })
+            .await
+        })
+    }
+}

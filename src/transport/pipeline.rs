@@ -1,0 +1,560 @@
+//! The one way of every inbound message (design §4.2): TLS identity → limits → SOAP and addressing
+//! → security header → access decision → actor → durable audit → answer. No transaction has a
+//! private copy of a step; what is its own is in [`super::endpoint`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::answer::{self, Inline, OnFailure, OutBody, Package, Part};
+use super::audit_sink::AuditSink;
+use super::endpoint::{self, Answer, AuditFacts, Payload};
+use super::message::{Attachments, BodyStream, Bounds, receive};
+use super::metrics::Metrics;
+use super::tls::PeerIdentity;
+use super::wsdl;
+use crate::actors::access::{AccessPolicy, Decision};
+use crate::actors::context::RequestContext;
+use crate::actors::document_registry::DocumentRegistry;
+use crate::actors::document_repository::DocumentRepository;
+use crate::actors::initiating_gateway::InitiatingGateway;
+use crate::actors::ports::Clock;
+use crate::actors::responding_gateway::RespondingGateway;
+use crate::model::audit_event::{AuditEvent, AuditNode, AuditOutcome, AuditSide, Exchange};
+use crate::model::document::{BodyError, RetrieveResponse};
+use crate::model::response::{ErrorCode, RegistryError, ResponseStatus};
+use crate::transaction::{Packaging, Service, Transaction, TransactionId};
+use crate::wire::ebrs;
+use crate::wire::soap::{self, Addressing, Fault, Version};
+use crate::wire::xdsb;
+use crate::wire::xml::{self, Document};
+
+/// The actors of a broker.
+pub struct Actors {
+    /// Document Registry.
+    pub registry: Arc<DocumentRegistry>,
+    /// Document Repository.
+    pub repository: Arc<DocumentRepository>,
+    /// Initiating Gateway.
+    pub initiating: Arc<InitiatingGateway>,
+    /// Responding Gateway.
+    pub responding: Arc<RespondingGateway>,
+}
+
+/// Bounds of the pipeline, from `[limits]`.
+#[derive(Debug, Clone)]
+pub struct PipelineLimits {
+    /// Of each message.
+    pub bounds: Bounds,
+    /// Requests under way at once; more are answered Busy.
+    pub in_flight: usize,
+    /// Submissions with documents under way at once.
+    pub in_flight_submissions: usize,
+    /// When a query must be answered.
+    pub request_deadline: Duration,
+    /// When a retrieve's root part must be there.
+    pub retrieve_deadline: Duration,
+    /// Documents of one retrieve.
+    pub documents_per_retrieve: usize,
+}
+
+/// Everything a message meets on its way.
+pub struct Pipeline {
+    actors: Actors,
+    access: Arc<dyn AccessPolicy>,
+    audit: AuditSink,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    limits: PipelineLimits,
+    in_flight: Arc<Semaphore>,
+    submissions: Arc<Semaphore>,
+}
+
+/// What is known of a connection.
+pub struct ConnectionInfo {
+    /// Who is at the other end, by certificate; absent without TLS, which only tests do.
+    pub identity: Option<PeerIdentity>,
+    /// Its address.
+    pub remote: SocketAddr,
+    /// `https` or `http`.
+    pub scheme: &'static str,
+}
+
+impl ConnectionInfo {
+    fn caller(&self) -> Arc<str> {
+        match &self.identity {
+            Some(identity) if !identity.common_name.is_empty() => identity.common_name.as_str().into(),
+            Some(identity) => identity.fingerprint_hex().into(),
+            None => "anonymous".into(),
+        }
+    }
+}
+
+/// A request whose envelope has been read: nothing in it borrows from the message any more.
+pub struct Inbound {
+    /// The SOAP version to answer in.
+    pub version: Version,
+    /// Its addressing headers.
+    pub addressing: Addressing,
+    /// Its transaction.
+    pub transaction: &'static Transaction,
+    /// Its body, or why the body is not what it should be.
+    pub payload: Result<Payload, ebrs::BodyError>,
+    /// What audit says of it.
+    pub facts: AuditFacts,
+    security: Option<Arc<str>>,
+}
+
+/// A fault with what is needed to send it.
+struct Refused {
+    version: Version,
+    relates_to: Option<String>,
+    fault: Fault,
+}
+
+fn read_envelope(root: &[u8], service: Service, limits: xml::Limits) -> Result<Inbound, Refused> {
+    let refused = |version, relates_to, fault| Refused { version, relates_to, fault };
+    let text = xml::decode(root).map_err(|e| refused(Version::V12, None, e.into()))?;
+    let document = Document::parse(&text, limits).map_err(|e| refused(Version::V12, None, e.into()))?;
+    let version = soap::version(&document);
+    let envelope = soap::read(&document).map_err(|fault| refused(version, None, fault))?;
+    let relates_to = envelope.addressing.message_id.clone();
+    let transaction = find_transaction(&envelope.addressing, service, envelope.payload.local())
+        .map_err(|fault| refused(version, relates_to.clone(), fault))?;
+    envelope.addressing.synchronous().map_err(|fault| refused(version, relates_to, fault))?;
+    let payload = endpoint::read(transaction.id, envelope.payload);
+    let facts = endpoint::facts(payload.as_ref().ok(), envelope.payload);
+    Ok(Inbound {
+        version,
+        addressing: envelope.addressing.clone(),
+        transaction,
+        payload,
+        facts,
+        security: envelope.security.map(Into::into),
+    })
+}
+
+/// The transaction of a request: by its action, and the body's root must agree.
+fn find_transaction(addressing: &Addressing, service: Service, root: &str) -> Result<&'static Transaction, Fault> {
+    let action = addressing.required_action()?;
+    let Some(transaction) = Transaction::find(service, action) else {
+        return Err(Fault::action_not_supported(action, format!("This action is not supported at {}.", service.name())));
+    };
+    // A wrapper that ITI-42 does not have, yet some sources send: answered with the rule it breaks.
+    let wrapped = transaction.id == TransactionId::RegisterDocumentSet && root == "RegisterDocumentSetRequest";
+    if root != transaction.request_root && !wrapped {
+        return Err(Fault::action_not_supported(
+            action,
+            format!("The action means {} ({}), whose body is a {}, not a {root}.", transaction.title, transaction.number, transaction.request_root),
+        ));
+    }
+    Ok(transaction)
+}
+
+fn response(status: u16, content_type: &str, body: OutBody) -> Response<OutBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Ok(value) = HeaderValue::from_str(content_type) {
+        response.headers_mut().insert(header::CONTENT_TYPE, value);
+    }
+    response
+}
+
+fn fault_response(refused: &Refused) -> Response<OutBody> {
+    let body = soap::write_fault(refused.version, &refused.fault, refused.relates_to.as_deref());
+    let content_type = format!("{}; charset=UTF-8", refused.version.media_type());
+    response(refused.fault.http_status(refused.version), &content_type, answer::full(body))
+}
+
+impl Pipeline {
+    /// Puts the steps together.
+    pub fn new(
+        actors: Actors,
+        access: Arc<dyn AccessPolicy>,
+        audit: AuditSink,
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+        limits: PipelineLimits,
+    ) -> Self {
+        let in_flight = Arc::new(Semaphore::new(limits.in_flight));
+        let submissions = Arc::new(Semaphore::new(limits.in_flight_submissions));
+        Self { actors, access, audit, metrics, clock, limits, in_flight, submissions }
+    }
+
+    /// The actors behind it.
+    pub fn actors(&self) -> &Actors {
+        &self.actors
+    }
+
+    /// The numbers it counts.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Bounds of each message.
+    pub fn bounds(&self) -> &Bounds {
+        &self.limits.bounds
+    }
+
+    /// Where its audit events go.
+    pub fn audit(&self) -> &AuditSink {
+        &self.audit
+    }
+
+    /// The time, as TLS knows it.
+    pub fn now_timestamp(&self) -> jiff::Timestamp {
+        self.clock.now()
+    }
+
+    /// Answers one HTTP request.
+    pub async fn handle(&self, request: Request<Incoming>, connection: Arc<ConnectionInfo>) -> Response<OutBody> {
+        let Some(service) = Service::from_path(request.uri().path()) else {
+            return response(404, "text/plain; charset=utf-8", answer::full("There is no service at this path. Services: /services/registry, repository, initiating-gateway, responding-gateway.\n"));
+        };
+        match *request.method() {
+            Method::POST => self.post(service, request, &connection).await,
+            Method::GET => describe(service, &request, &connection),
+            _ => {
+                let mut answer = response(405, "text/plain; charset=utf-8", answer::full("POST a SOAP message, or GET ?wsdl.\n"));
+                answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+                answer
+            }
+        }
+    }
+
+    async fn post(&self, service: Service, request: Request<Incoming>, connection: &Arc<ConnectionInfo>) -> Response<OutBody> {
+        let began = Instant::now();
+        let correlation_id: Arc<str> = answer::message_token().into();
+        let (parts, body) = request.into_parts();
+        let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        let body = BodyStream::new(body, &self.limits.bounds);
+        let spool = (service == Service::Repository).then(|| Arc::clone(self.actors.repository.documents()));
+        let message = match receive(&content_type, body, &self.limits.bounds, spool).await {
+            Ok(message) => message,
+            Err(error) => {
+                return self.refuse(service, &correlation_id, connection, began, &Refused { version: Version::V12, relates_to: None, fault: error.fault() });
+            }
+        };
+        let multipart = message.multipart;
+        let mut attachments = message.attachments;
+        let inbound = match read_envelope(&message.root, service, self.limits.bounds.xml) {
+            Ok(inbound) => inbound,
+            Err(refused) => {
+                attachments.drain().await;
+                return self.refuse(service, &correlation_id, connection, began, &refused);
+            }
+        };
+        drop(message.root);
+        let transaction = inbound.transaction;
+        let deadline = match transaction.packaging {
+            Packaging::Mtom => self.limits.retrieve_deadline,
+            Packaging::Simple => self.limits.request_deadline,
+        };
+        let context = RequestContext {
+            transaction,
+            correlation_id,
+            message_id: inbound.addressing.message_id.as_deref().map(Into::into),
+            caller: connection.caller(),
+            security: inbound.security.clone(),
+            deadline: began + deadline,
+        };
+        let host = parts.headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let endpoint = format!("{}://{host}{}", connection.scheme, parts.uri.path());
+        let Inbound { version, addressing, payload, facts, .. } = inbound;
+        let answer = match self.access.decide(&context, service) {
+            Decision::Permit => self.perform(&context, service, payload, &mut attachments).await,
+            Decision::Deny(reason) => {
+                tracing::warn!(correlation_id = %context.correlation_id, transaction = transaction.number, caller = %context.caller, reason, "denied");
+                Err(Fault::sender("This caller may not do this here; the operator of this server knows why.").with_status(403))
+            }
+        };
+        attachments.drain().await;
+        let events = self.inbound_events(&context, &endpoint, connection, &addressing, &facts, &answer);
+        let audited = self.audit.record(events).await;
+        let answer = match (audited, answer) {
+            (Ok(()), Ok(answer)) => answer,
+            (Ok(()), Err(fault)) => {
+                let refused = Refused { version, relates_to: addressing.message_id, fault };
+                return self.refuse(service, &context.correlation_id, connection, began, &refused);
+            }
+            (Err(error), _) => {
+                tracing::error!(correlation_id = %context.correlation_id, %error, "no answer without its audit record");
+                let fault = Fault::receiver("The audit trail takes no records; nothing is answered without one. Tell the operator.");
+                let refused = Refused { version, relates_to: addressing.message_id, fault };
+                return self.refuse(service, &context.correlation_id, connection, began, &refused);
+            }
+        };
+        let outcome = outcome_name(answer.status());
+        self.metrics.count(transaction.number, "inbound", outcome, began.elapsed());
+        tracing::info!(
+            correlation_id = %context.correlation_id, transaction = transaction.number, caller = %context.caller,
+            outcome, errors = %answer.error_codes(), ms = began.elapsed().as_millis() as u64, "answered"
+        );
+        let on_failure = self.on_stream_failure(&context, &endpoint, connection, &addressing, &facts);
+        self.encode(transaction, version, multipart, addressing.message_id, answer, on_failure)
+    }
+
+    /// Calls the transaction, within its admission bound.
+    async fn perform(
+        &self,
+        context: &RequestContext,
+        service: Service,
+        payload: Result<Payload, ebrs::BodyError>,
+        attachments: &mut Attachments,
+    ) -> Result<Answer, Fault> {
+        let transaction = context.transaction.id;
+        let payload = match payload {
+            Ok(payload) => payload,
+            Err(error) => {
+                return Ok(Answer::failure(transaction, RegistryError::new(endpoint::frame_error(transaction), error.to_string())));
+            }
+        };
+        let admission = if transaction == TransactionId::ProvideAndRegisterDocumentSet { &self.submissions } else { &self.in_flight };
+        let Ok(_permit) = admission.try_acquire() else {
+            let busy = match service {
+                Service::Repository => ErrorCode::XDSRepositoryBusy,
+                _ => ErrorCode::XDSRegistryBusy,
+            };
+            return Ok(Answer::failure(transaction, RegistryError::new(busy, "too many requests are under way; send it again in a moment")));
+        };
+        let scope = endpoint::Scope { actors: &self.actors, context, service, documents_per_retrieve: self.limits.documents_per_retrieve };
+        match payload {
+            Payload::Query(query) => match transaction {
+                TransactionId::CrossGatewayQuery => Ok(endpoint::iti38::answer(&scope, &query).await),
+                _ => Ok(endpoint::iti18::answer(&scope, &query).await),
+            },
+            Payload::Submit(objects) => Ok(endpoint::iti42::answer(&scope, objects).await),
+            Payload::Provide(provide) => endpoint::iti41::answer(&scope, provide, attachments).await,
+            Payload::Retrieve(requests) => match transaction {
+                TransactionId::CrossGatewayRetrieve => Ok(endpoint::iti39::answer(&scope, requests).await),
+                _ => Ok(endpoint::iti43::answer(&scope, requests).await),
+            },
+        }
+    }
+
+    fn exchange(
+        &self,
+        context: &RequestContext,
+        endpoint: &str,
+        connection: &ConnectionInfo,
+        addressing: &Addressing,
+        facts: &AuditFacts,
+    ) -> Exchange {
+        let remote = Some(connection.remote.ip().into());
+        let requester = match addressing.reply_to.as_deref() {
+            Some(address) if address != soap::ANONYMOUS => AuditNode::new(address, remote),
+            _ => AuditNode::new(&*context.caller, remote),
+        };
+        Exchange {
+            codes: context.transaction.audit_responder,
+            side: AuditSide::Responder,
+            at: self.clock.now(),
+            outcome: AuditOutcome::Success,
+            outcome_description: None,
+            requester,
+            responder: AuditNode::new(endpoint, None),
+            humans: Vec::new(),
+            purposes: Vec::new(),
+            patients: facts.patients(),
+            source: self.audit.source(),
+            correlation_id: Some(context.correlation_id.to_string()),
+        }
+    }
+
+    fn inbound_events(
+        &self,
+        context: &RequestContext,
+        endpoint: &str,
+        connection: &ConnectionInfo,
+        addressing: &Addressing,
+        facts: &AuditFacts,
+        answer: &Result<Answer, Fault>,
+    ) -> Vec<AuditEvent> {
+        let exchange = self.exchange(context, endpoint, connection, addressing, facts);
+        match answer {
+            Ok(answer) => facts.events(exchange, answer.status(), answer.first_error(), answer.retrieved()),
+            Err(fault) => {
+                let exchange = Exchange {
+                    outcome: AuditOutcome::SeriousFailure,
+                    outcome_description: Some(fault.reason.clone()),
+                    ..exchange
+                };
+                vec![facts.event(exchange)]
+            }
+        }
+    }
+
+    /// Audits a retrieve whose bytes broke off after its success was told.
+    fn on_stream_failure(
+        &self,
+        context: &RequestContext,
+        endpoint: &str,
+        connection: &ConnectionInfo,
+        addressing: &Addressing,
+        facts: &AuditFacts,
+    ) -> OnFailure {
+        let exchange = self.exchange(context, endpoint, connection, addressing, facts);
+        let (facts, audit) = (facts.clone(), self.audit.clone());
+        let (correlation_id, transaction) = (Arc::clone(&context.correlation_id), context.transaction.number);
+        Arc::new(move |error: BodyError| {
+            tracing::error!(%correlation_id, transaction, %error, "a document broke off; the answer was cut short");
+            let event: AuditEvent = facts.event(Exchange {
+                outcome: AuditOutcome::SeriousFailure,
+                outcome_description: Some(format!("broken off while documents were sent: {error}")),
+                ..exchange.clone()
+            });
+            let audit = audit.clone();
+            Box::pin(async move { audit.record_late([event]).await })
+        })
+    }
+
+    fn refuse(
+        &self,
+        service: Service,
+        correlation_id: &str,
+        connection: &ConnectionInfo,
+        began: Instant,
+        refused: &Refused,
+    ) -> Response<OutBody> {
+        self.metrics.count("none", "inbound", "fault", began.elapsed());
+        tracing::warn!(
+            correlation_id, service = service.name(), caller = %connection.caller(), remote = %connection.remote,
+            code = ?refused.fault.code, subcodes = ?refused.fault.subcodes, "answered with a fault"
+        );
+        fault_response(refused)
+    }
+
+    fn encode(
+        &self,
+        transaction: &'static Transaction,
+        version: Version,
+        multipart: bool,
+        relates_to: Option<String>,
+        answer: Answer,
+        on_failure: OnFailure,
+    ) -> Response<OutBody> {
+        let addressing = Addressing {
+            action: Some(transaction.response_action.to_owned()),
+            message_id: Some(soap::new_message_id()),
+            relates_to: relates_to.clone(),
+            ..Addressing::default()
+        };
+        let simple_type = format!("{}; charset=UTF-8", version.media_type());
+        // Retrieves answer as they were asked: a client that sent no MTOM may not read it either.
+        let packaged = multipart && transaction.packaging == Packaging::Mtom;
+        let encoded = match answer {
+            Answer::Retrieve(retrieve) => {
+                return encode_retrieve(transaction, version, packaged, &addressing, retrieve, on_failure);
+            }
+            Answer::Query(query, return_type) => {
+                let mut result = Ok(());
+                let bytes = answer::envelope(version, &addressing, None, |out| {
+                    out.reserve(query.objects.len() * 8192);
+                    result = ebrs::write_query_response(out, &query, return_type);
+                });
+                match result {
+                    Ok(()) => bytes,
+                    Err(damaged) => {
+                        tracing::error!(%damaged, "a stored object cannot be read");
+                        let error = RegistryError::new(ErrorCode::XDSRegistryError, "a stored object is damaged; tell the operator");
+                        answer::envelope(version, &addressing, None, |out| {
+                            let failure = crate::model::response::QueryResponse::failure(vec![error]);
+                            // A failure holds no objects that could be damaged.
+                            let _ = ebrs::write_query_response(out, &failure, return_type);
+                        })
+                    }
+                }
+            }
+            Answer::Registry(registry) => answer::envelope(version, &addressing, None, |out| {
+                ebrs::write_registry_response(out, registry.status, &registry.errors);
+            }),
+        };
+        if !packaged {
+            return response(200, &simple_type, answer::full(encoded));
+        }
+        match Package::new(version, &answer::message_token(), encoded, Vec::new(), Vec::new()) {
+            Ok(package) => response(200, &package.content_type(transaction.response_action), package.into_body(on_failure)),
+            Err(error) => internal(version, relates_to, &error.to_string()),
+        }
+    }
+}
+
+fn internal(version: Version, relates_to: Option<String>, cause: &str) -> Response<OutBody> {
+    tracing::error!(cause, "an answer could not be written");
+    fault_response(&Refused { version, relates_to, fault: Fault::receiver("The answer could not be written; the log has the cause.") })
+}
+
+fn encode_retrieve(
+    transaction: &'static Transaction,
+    version: Version,
+    packaged: bool,
+    addressing: &Addressing,
+    retrieve: RetrieveResponse,
+    on_failure: OnFailure,
+) -> Response<OutBody> {
+    let status = retrieve.status();
+    if !packaged {
+        let mut start = Vec::with_capacity(4096);
+        soap::write_start(&mut start, version, addressing, None);
+        xdsb::write_retrieve_start(&mut start, status, &retrieve.errors);
+        let mut end = Vec::new();
+        xdsb::write_retrieve_end(&mut end);
+        soap::write_end(&mut end);
+        let inline = Inline { start, documents: retrieve.documents, sources: retrieve.sources, end };
+        return response(200, &format!("{}; charset=UTF-8", version.media_type()), inline.into_body(on_failure));
+    }
+    let token = answer::message_token();
+    let parts: Vec<Part> = retrieve
+        .documents
+        .iter()
+        .enumerate()
+        .map(|(number, document)| Part {
+            content_id: answer::content_id(&token, number + 1),
+            media_type: document.mime_type.clone(),
+            size: document.size,
+        })
+        .collect();
+    let root = answer::envelope(version, addressing, None, |out| {
+        xdsb::write_retrieve_start(out, status, &retrieve.errors);
+        for (document, part) in retrieve.documents.iter().zip(&parts) {
+            xdsb::write_retrieved_include(out, document, &part.content_id);
+        }
+        xdsb::write_retrieve_end(out);
+    });
+    match Package::new(version, &token, root, parts, retrieve.sources) {
+        Ok(package) => {
+            let content_type = package.content_type(transaction.response_action);
+            let length = package.content_length();
+            let mut response = response(200, &content_type, package.into_body(on_failure));
+            if let Some(length) = length {
+                response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+            }
+            response
+        }
+        Err(error) => internal(version, addressing.relates_to.clone(), &error.to_string()),
+    }
+}
+
+/// The status as a label.
+pub fn outcome_name(status: ResponseStatus) -> &'static str {
+    match status {
+        ResponseStatus::Success => "Success",
+        ResponseStatus::PartialSuccess => "PartialSuccess",
+        ResponseStatus::Failure => "Failure",
+    }
+}
+
+fn describe(service: Service, request: &Request<Incoming>, connection: &ConnectionInfo) -> Response<OutBody> {
+    let host = request.headers().get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or("localhost");
+    let address = format!("{}://{host}/services/{}", connection.scheme, service.name());
+    match request.uri().query().and_then(|query| wsdl::describe(service, query, &address)) {
+        Some(text) => response(200, "text/xml; charset=utf-8", answer::full(Bytes::from(text))),
+        None => response(404, "text/plain; charset=utf-8", answer::full("GET ?wsdl describes this service; POST SOAP messages to it.\n")),
+    }
+}

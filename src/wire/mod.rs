@@ -1,0 +1,13 @@
+//! Wire formats: bytes ⇄ syntax. No I/O, no rules, no panic on any input.
+//!
+//! [`xml`] reads foreign XML under limits; [`soap`] frames messages; [`mtom`] splits and makes
+//! multipart packages chunk by chunk; [`ebrim`], [`ebrs`] and [`xdsb`] read and write the bodies,
+//! to and from the plain types of [`crate::model`].
+
+pub mod audit;
+pub mod ebrim;
+pub mod ebrs;
+pub mod mtom;
+pub mod soap;
+pub mod xdsb;
+pub mod xml;

@@ -1,0 +1,553 @@
+//! SOAP 1.2 envelopes (1.1 tolerated on input), WS-Addressing 1.0, faults (ITI TF-2 Appendix V).
+
+use std::borrow::Cow;
+
+use super::xml::{Document, Node, Ns, XmlError, push_attr, push_text};
+use crate::model::vocabulary::ns;
+
+/// The anonymous endpoint: the answer goes back on the same connection.
+pub const ANONYMOUS: &str = "http://www.w3.org/2005/08/addressing/anonymous";
+/// The endpoint that wants no answer.
+pub const NO_REPLY: &str = "http://www.w3.org/2005/08/addressing/none";
+const FAULT_ACTION: &str = "http://www.w3.org/2005/08/addressing/fault";
+const SOAP_FAULT_ACTION: &str = "http://www.w3.org/2005/08/addressing/soap/fault";
+
+/// Which SOAP a message speaks; an answer speaks the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// 1.2, the framework's.
+    V12,
+    /// 1.1, of legacy systems.
+    V11,
+}
+
+impl Version {
+    fn ns(self) -> &'static str {
+        match self {
+            Self::V12 => ns::SOAP12,
+            Self::V11 => ns::SOAP11,
+        }
+    }
+
+    /// The media type of a simple message.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::V12 => "application/soap+xml",
+            Self::V11 => "text/xml",
+        }
+    }
+}
+
+/// SOAP 1.2 fault codes (SOAP 1.2 Part 1 §5.4.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultCode {
+    /// The request is wrong.
+    Sender,
+    /// The server has trouble.
+    Receiver,
+    /// A mandatory header is not understood.
+    MustUnderstand,
+    /// The envelope is of another SOAP version.
+    VersionMismatch,
+}
+
+/// What a WS-Addressing fault points at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// A header that is missing or wrong, such as `wsa:Action`.
+    Header(&'static str),
+    /// An action that is not supported here.
+    Action(String),
+    /// An address that cannot be used.
+    Iri(String),
+}
+
+/// A SOAP fault: for what is no answerable request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("SOAP fault {code:?}: {reason}")]
+pub struct Fault {
+    /// Whose fault.
+    pub code: FaultCode,
+    /// Subcodes from outer to inner, such as `wsa:ActionNotSupported`.
+    pub subcodes: Vec<&'static str>,
+    /// What is wrong, where, and what to do.
+    pub reason: String,
+    /// What it points at.
+    pub problem: Option<Problem>,
+    /// Headers that were not understood: namespace, name.
+    pub not_understood: Vec<(String, String)>,
+    /// The HTTP status, where the usual one is wrong.
+    pub status: Option<u16>,
+}
+
+impl Fault {
+    /// A plain fault.
+    pub fn new(code: FaultCode, reason: impl Into<String>) -> Self {
+        Self { code, subcodes: Vec::new(), reason: reason.into(), problem: None, not_understood: Vec::new(), status: None }
+    }
+
+    /// The sender's fault.
+    pub fn sender(reason: impl Into<String>) -> Self {
+        Self::new(FaultCode::Sender, reason)
+    }
+
+    /// Ours.
+    pub fn receiver(reason: impl Into<String>) -> Self {
+        Self::new(FaultCode::Receiver, reason)
+    }
+
+    /// The same under another HTTP status.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    fn addressing(subcodes: &[&'static str], problem: Problem, reason: impl Into<String>) -> Self {
+        Self { subcodes: subcodes.to_vec(), problem: Some(problem), ..Self::sender(reason) }
+    }
+
+    /// `wsa:ActionNotSupported`.
+    pub fn action_not_supported(action: &str, reason: impl Into<String>) -> Self {
+        Self::addressing(&["wsa:ActionNotSupported"], Problem::Action(action.to_owned()), reason)
+    }
+
+    /// The HTTP status of the fault (SOAP 1.2 Part 2 Table 17).
+    pub fn http_status(&self, version: Version) -> u16 {
+        match (self.status, version, self.code) {
+            (Some(status), ..) => status,
+            (None, Version::V12, FaultCode::Sender) => 400,
+            _ => 500,
+        }
+    }
+}
+
+impl From<XmlError> for Fault {
+    fn from(error: XmlError) -> Self {
+        Self::sender(format!("The message is not acceptable XML: {error}."))
+    }
+}
+
+/// The WS-Addressing headers of a message (ITI TF-2 §V.3.2).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Addressing {
+    /// `wsa:Action`
+    pub action: Option<String>,
+    /// `wsa:MessageID`
+    pub message_id: Option<String>,
+    /// `wsa:To`
+    pub to: Option<String>,
+    /// `wsa:ReplyTo/wsa:Address`
+    pub reply_to: Option<String>,
+    /// `wsa:FaultTo/wsa:Address`
+    pub fault_to: Option<String>,
+    /// `wsa:RelatesTo`
+    pub relates_to: Option<String>,
+}
+
+/// A parsed envelope.
+pub struct Envelope<'d, 'a> {
+    /// Its SOAP version.
+    pub version: Version,
+    /// Its addressing headers.
+    pub addressing: Addressing,
+    /// `wsse:Security`, byte for byte with its namespaces; read and verified elsewhere.
+    pub security: Option<String>,
+    /// The one element in the Body.
+    pub payload: Node<'d, 'a>,
+}
+
+fn is_true(value: &str) -> bool {
+    matches!(value.trim(), "true" | "1")
+}
+
+/// The version of a message, known before anything else of it is judged, so that a fault can
+/// speak the sender's language.
+pub fn version(document: &Document<'_>) -> Version {
+    if document.root().ns() == Ns::Soap11 { Version::V11 } else { Version::V12 }
+}
+
+fn once<'d, 'a>(header: Node<'d, 'a>, name: &'static str, qname: &'static str) -> Result<Option<Node<'d, 'a>>, Fault> {
+    let mut found = header.children().filter(|node| node.is(Ns::Wsa, name));
+    let first = found.next();
+    if found.next().is_some() {
+        return Err(Fault::addressing(
+            &["wsa:InvalidAddressingHeader", "wsa:InvalidCardinality"],
+            Problem::Header(qname),
+            format!("{qname} is there more than once."),
+        ));
+    }
+    Ok(first)
+}
+
+fn text(node: Node<'_, '_>) -> Option<String> {
+    Some(node.text_ref().trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+fn endpoint(header: Node<'_, '_>, name: &'static str, qname: &'static str) -> Result<Option<String>, Fault> {
+    let Some(node) = once(header, name, qname)? else {
+        return Ok(None);
+    };
+    let address = node.child(Ns::Wsa, "Address").and_then(text).ok_or_else(|| {
+        Fault::addressing(
+            &["wsa:InvalidAddressingHeader", "wsa:MissingAddressInEPR"],
+            Problem::Header(qname),
+            format!("{qname} has no wsa:Address."),
+        )
+    })?;
+    let absolute = address == ANONYMOUS || address == NO_REPLY || address.starts_with("http://") || address.starts_with("https://");
+    if !absolute {
+        return Err(Fault::addressing(
+            &["wsa:InvalidAddressingHeader", "wsa:InvalidAddress"],
+            Problem::Header(qname),
+            format!("{qname} is no absolute http or https address."),
+        ));
+    }
+    Ok(Some(address))
+}
+
+fn read_addressing(header: Node<'_, '_>) -> Result<Addressing, Fault> {
+    Ok(Addressing {
+        action: once(header, "Action", "wsa:Action")?.and_then(text),
+        message_id: once(header, "MessageID", "wsa:MessageID")?.and_then(text),
+        to: once(header, "To", "wsa:To")?.and_then(text),
+        reply_to: endpoint(header, "ReplyTo", "wsa:ReplyTo")?,
+        fault_to: endpoint(header, "FaultTo", "wsa:FaultTo")?,
+        relates_to: header.child(Ns::Wsa, "RelatesTo").and_then(text),
+    })
+}
+
+/// Whether a header block is for us (SOAP 1.2 Part 1 §2.2).
+fn targets_us(node: Node<'_, '_>, version: Version) -> bool {
+    let role = match version {
+        Version::V12 => node.attr_ns(Ns::Soap12, "role"),
+        Version::V11 => node.attr_ns(Ns::Soap11, "actor"),
+    };
+    match role.as_deref().map(str::trim) {
+        None | Some("") => true,
+        Some(role) => {
+            role == "http://www.w3.org/2003/05/soap-envelope/role/next"
+                || role == "http://www.w3.org/2003/05/soap-envelope/role/ultimateReceiver"
+                || role == "http://schemas.xmlsoap.org/soap/actor/next"
+        }
+    }
+}
+
+/// Reads an envelope whose XML is already accepted.
+///
+/// # Errors
+/// The fault to answer with.
+pub fn read<'d, 'a>(document: &'d Document<'a>) -> Result<Envelope<'d, 'a>, Fault> {
+    let root = document.root();
+    let version = match (root.ns(), root.local()) {
+        (Ns::Soap12, "Envelope") => Version::V12,
+        (Ns::Soap11, "Envelope") => Version::V11,
+        (_, "Envelope") => {
+            return Err(Fault::new(
+                FaultCode::VersionMismatch,
+                "The envelope is of no SOAP version spoken here: use SOAP 1.2, http://www.w3.org/2003/05/soap-envelope.",
+            ));
+        }
+        _ => return Err(Fault::sender("The message is no SOAP envelope: the root element is env:Envelope.")),
+    };
+    let own = root.ns();
+    let (mut header, mut body) = (None, None);
+    for child in root.children() {
+        match child.local() {
+            "Header" if child.ns() == own && header.is_none() && body.is_none() => header = Some(child),
+            "Body" if child.ns() == own && body.is_none() => body = Some(child),
+            _ => return Err(Fault::sender("The envelope holds one env:Header and then one env:Body, nothing else.")),
+        }
+    }
+    let body = body.ok_or_else(|| Fault::sender("The envelope has no env:Body."))?;
+    let mut payloads = body.children();
+    let payload = match (payloads.next(), payloads.next()) {
+        (Some(payload), None) => payload,
+        (None, _) => return Err(Fault::sender("The env:Body is empty.")),
+        _ => return Err(Fault::sender("The env:Body holds more than one element.")),
+    };
+    let (mut addressing, mut security) = (Addressing::default(), None);
+    if let Some(header) = header {
+        let mut not_understood = Vec::new();
+        for block in header.children().filter(|block| targets_us(*block, version)) {
+            // What we act on, or know to be harmless (E12).
+            let understood = matches!(block.ns(), Ns::Wsa | Ns::Wsse | Ns::Xcpd | Ns::Xdr | Ns::Direct);
+            let mandatory = block.attr_ns(own, "mustUnderstand").is_some_and(|value| is_true(&value));
+            if mandatory && !understood {
+                not_understood.push((block.uri().to_owned(), block.local().to_owned()));
+            }
+            if block.is(Ns::Wsse, "Security") {
+                if security.is_some() {
+                    return Err(Fault {
+                        subcodes: vec!["wsse:InvalidSecurity"],
+                        ..Fault::sender("There is more than one wsse:Security header for this receiver.")
+                    });
+                }
+                security = Some(block.fragment());
+            }
+        }
+        if !not_understood.is_empty() {
+            return Err(Fault {
+                not_understood,
+                ..Fault::new(FaultCode::MustUnderstand, "A header that must be understood is not understood here.")
+            });
+        }
+        addressing = read_addressing(header)?;
+    }
+    Ok(Envelope { version, addressing, security, payload })
+}
+
+impl Addressing {
+    /// Checks what a server demands of a request and gives its action (table 3.4 of the
+    /// framework's Appendix V reading). Asynchronous replies are not offered.
+    ///
+    /// # Errors
+    /// The WS-Addressing fault.
+    pub fn required_action(&self) -> Result<&str, Fault> {
+        let Some(action) = self.action.as_deref() else {
+            return Err(Fault::addressing(
+                &["wsa:MessageAddressingHeaderRequired"],
+                Problem::Header("wsa:Action"),
+                "wsa:Action is required: it names the transaction.",
+            ));
+        };
+        Ok(action)
+    }
+
+    /// Whether the answer goes back on this connection.
+    ///
+    /// # Errors
+    /// The fault for a reply address that we will not call.
+    pub fn synchronous(&self) -> Result<(), Fault> {
+        match self.reply_to.as_deref() {
+            None | Some(ANONYMOUS) => Ok(()),
+            Some(_) if self.message_id.is_none() => Err(Fault::addressing(
+                &["wsa:MessageAddressingHeaderRequired"],
+                Problem::Header("wsa:MessageID"),
+                "wsa:MessageID is required when the answer goes elsewhere.",
+            )),
+            Some(_) => Err(Fault::addressing(
+                &["wsa:InvalidAddressingHeader", "wsa:OnlyAnonymousAddressSupported"],
+                Problem::Header("wsa:ReplyTo"),
+                "Answers are given on the same connection only: leave wsa:ReplyTo out or make it anonymous.",
+            )),
+        }
+    }
+}
+
+/// Starts an envelope with its headers, up to the opened Body.
+pub fn write_start(out: &mut Vec<u8>, version: Version, addressing: &Addressing, security: Option<&str>) {
+    out.extend_from_slice(format!("<env:Envelope xmlns:env=\"{}\" xmlns:wsa=\"{}\"><env:Header>", version.ns(), ns::WSA).as_bytes());
+    if let Some(action) = &addressing.action {
+        let flag = if version == Version::V12 { "true" } else { "1" };
+        out.extend_from_slice(format!("<wsa:Action env:mustUnderstand=\"{flag}\">").as_bytes());
+        push_text(out, action);
+        out.extend_from_slice(b"</wsa:Action>");
+    }
+    let mut header = |name: &str, value: Option<&String>, address: bool| {
+        if let Some(value) = value {
+            let (open, close) = if address { ("<wsa:Address>", "</wsa:Address>") } else { ("", "") };
+            out.extend_from_slice(format!("<wsa:{name}>{open}").as_bytes());
+            push_text(out, value);
+            out.extend_from_slice(format!("{close}</wsa:{name}>").as_bytes());
+        }
+    };
+    header("MessageID", addressing.message_id.as_ref(), false);
+    header("RelatesTo", addressing.relates_to.as_ref(), false);
+    header("ReplyTo", addressing.reply_to.as_ref(), true);
+    header("To", addressing.to.as_ref(), false);
+    if let Some(security) = security {
+        out.extend_from_slice(security.as_bytes());
+    }
+    out.extend_from_slice(b"</env:Header><env:Body>");
+}
+
+/// Ends what [`write_start`] began.
+pub fn write_end(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"</env:Body></env:Envelope>");
+}
+
+/// A fresh `urn:uuid:` for wsa:MessageID.
+pub fn new_message_id() -> String {
+    uuid::Uuid::new_v4().urn().to_string()
+}
+
+/// Writes a whole fault message.
+pub fn write_fault(version: Version, fault: &Fault, relates_to: Option<&str>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1024);
+    let wsa_fault = fault.subcodes.first().is_some_and(|code| code.starts_with("wsa:"));
+    out.extend_from_slice(
+        format!("<env:Envelope xmlns:env=\"{}\" xmlns:wsa=\"{}\" xmlns:wsse=\"{}\"><env:Header><wsa:Action>", version.ns(), ns::WSA, ns::WSSE).as_bytes(),
+    );
+    out.extend_from_slice(if wsa_fault { FAULT_ACTION } else { SOAP_FAULT_ACTION }.as_bytes());
+    out.extend_from_slice(b"</wsa:Action>");
+    if let Some(relates_to) = relates_to {
+        out.extend_from_slice(b"<wsa:RelatesTo>");
+        push_text(&mut out, relates_to);
+        out.extend_from_slice(b"</wsa:RelatesTo>");
+    }
+    if version == Version::V12 {
+        for (uri, local) in &fault.not_understood {
+            out.extend_from_slice(b"<env:NotUnderstood xmlns:nu=\"");
+            push_attr(&mut out, uri);
+            out.extend_from_slice(b"\" qname=\"nu:");
+            push_attr(&mut out, local);
+            out.extend_from_slice(b"\"/>");
+        }
+        if fault.code == FaultCode::VersionMismatch {
+            out.extend_from_slice(b"<env:Upgrade><env:SupportedEnvelope qname=\"env:Envelope\"/></env:Upgrade>");
+        }
+    }
+    out.extend_from_slice(b"</env:Header><env:Body><env:Fault>");
+    match version {
+        Version::V12 => {
+            let code = match fault.code {
+                FaultCode::Sender => "env:Sender",
+                FaultCode::Receiver => "env:Receiver",
+                FaultCode::MustUnderstand => "env:MustUnderstand",
+                FaultCode::VersionMismatch => "env:VersionMismatch",
+            };
+            out.extend_from_slice(format!("<env:Code><env:Value>{code}</env:Value>").as_bytes());
+            for subcode in &fault.subcodes {
+                out.extend_from_slice(format!("<env:Subcode><env:Value>{subcode}</env:Value>").as_bytes());
+            }
+            for _ in &fault.subcodes {
+                out.extend_from_slice(b"</env:Subcode>");
+            }
+            out.extend_from_slice(b"</env:Code><env:Reason><env:Text xml:lang=\"en\">");
+            push_text(&mut out, &fault.reason);
+            out.extend_from_slice(b"</env:Text></env:Reason>");
+            if let Some(problem) = &fault.problem {
+                out.extend_from_slice(b"<env:Detail>");
+                write_problem(&mut out, problem);
+                out.extend_from_slice(b"</env:Detail>");
+            }
+        }
+        Version::V11 => {
+            let code = match (fault.subcodes.last(), fault.code) {
+                (Some(subcode), _) => subcode,
+                (None, FaultCode::Sender) => "env:Client",
+                (None, FaultCode::Receiver) => "env:Server",
+                (None, FaultCode::MustUnderstand) => "env:MustUnderstand",
+                (None, FaultCode::VersionMismatch) => "env:VersionMismatch",
+            };
+            out.extend_from_slice(format!("<faultcode>{code}</faultcode><faultstring>").as_bytes());
+            push_text(&mut out, &fault.reason);
+            out.extend_from_slice(b"</faultstring>");
+        }
+    }
+    out.extend_from_slice(b"</env:Fault></env:Body></env:Envelope>");
+    out
+}
+
+fn write_problem(out: &mut Vec<u8>, problem: &Problem) {
+    match problem {
+        Problem::Header(qname) => {
+            out.extend_from_slice(format!("<wsa:ProblemHeaderQName>{qname}</wsa:ProblemHeaderQName>").as_bytes());
+        }
+        Problem::Action(action) => {
+            out.extend_from_slice(b"<wsa:ProblemAction><wsa:Action>");
+            push_text(out, action);
+            out.extend_from_slice(b"</wsa:Action></wsa:ProblemAction>");
+        }
+        Problem::Iri(iri) => {
+            out.extend_from_slice(b"<wsa:ProblemIRI>");
+            push_text(out, iri);
+            out.extend_from_slice(b"</wsa:ProblemIRI>");
+        }
+    }
+}
+
+/// A fault that a peer sent, in short, if the payload is one; parsed leniently (§7.3).
+pub fn received_fault(payload: Node<'_, '_>) -> Option<String> {
+    if payload.local() != "Fault" || !matches!(payload.ns(), Ns::Soap12 | Ns::Soap11) {
+        return None;
+    }
+    let find = |name: &str| payload.children().find(|node| node.local() == name);
+    let code: Option<Cow<'_, str>> = find("Code")
+        .and_then(|code| code.children().find(|node| node.local() == "Value"))
+        .or_else(|| find("faultcode"))
+        .map(|node| node.text());
+    let reason = find("Reason")
+        .and_then(|reason| reason.children().next())
+        .or_else(|| find("faultstring"))
+        .map(|node| node.text());
+    Some(format!("{}: {}", code.unwrap_or_default().trim(), reason.unwrap_or_default().trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::xml::Limits;
+    use super::*;
+
+    fn envelope(version: Version, headers: &str, body: &str) -> String {
+        format!(
+            "<e:Envelope xmlns:e='{}' xmlns:a='{}'><e:Header>{headers}</e:Header><e:Body>{body}</e:Body></e:Envelope>",
+            version.ns(),
+            ns::WSA
+        )
+    }
+
+    fn judge(text: &str) -> Result<Addressing, Fault> {
+        let document = Document::parse(text, Limits::default())?;
+        read(&document).map(|envelope| envelope.addressing)
+    }
+
+    #[test]
+    fn headers_are_trimmed() {
+        let text = envelope(
+            Version::V12,
+            "<a:Action e:mustUnderstand='1'>\n urn:x </a:Action><a:MessageID>urn:uuid:1</a:MessageID><a:ReplyTo><a:Address>http://www.w3.org/2005/08/addressing/anonymous</a:Address></a:ReplyTo>",
+            "<x/>",
+        );
+        let addressing = judge(&text).unwrap();
+        assert_eq!(addressing.required_action().unwrap(), "urn:x");
+        assert!(addressing.synchronous().is_ok());
+    }
+
+    #[test]
+    fn faults_by_rule() {
+        let table = [
+            ("<a:Action>x</a:Action><a:Action>y</a:Action>", "wsa:InvalidAddressingHeader"),
+            ("<a:ReplyTo/>", "wsa:InvalidAddressingHeader"),
+            ("<a:ReplyTo><a:Address>relative</a:Address></a:ReplyTo>", "wsa:InvalidAddressingHeader"),
+        ];
+        for (headers, subcode) in table {
+            let fault = judge(&envelope(Version::V12, headers, "<x/>")).unwrap_err();
+            assert_eq!(fault.subcodes.first(), Some(&subcode), "{headers}");
+            assert_eq!(fault.http_status(Version::V12), 400);
+        }
+        let unknown = "<u:H xmlns:u='urn:u' e:mustUnderstand='true'/>";
+        let fault = judge(&envelope(Version::V12, unknown, "<x/>")).unwrap_err();
+        assert_eq!((fault.code, fault.http_status(Version::V12)), (FaultCode::MustUnderstand, 500));
+        assert_eq!(fault.not_understood, [("urn:u".to_owned(), "H".to_owned())]);
+        // Unqualified, or for somebody else: no meaning.
+        for harmless in [
+            "<u:H xmlns:u='urn:u' mustUnderstand='true'/>",
+            "<u:H xmlns:u='urn:u' e:mustUnderstand='true' e:role='http://www.w3.org/2003/05/soap-envelope/role/none'/>",
+            "<u:H xmlns:u='urn:u' e:mustUnderstand='0'/>",
+        ] {
+            assert!(judge(&envelope(Version::V12, harmless, "<x/>")).is_ok(), "{harmless}");
+        }
+        for body in ["", "<x/><y/>"] {
+            assert_eq!(judge(&envelope(Version::V12, "", body)).unwrap_err().code, FaultCode::Sender);
+        }
+        assert!(judge(&envelope(Version::V11, "", "<x/>")).is_ok());
+        assert_eq!(judge("<e:Envelope xmlns:e='urn:old'/>").unwrap_err().code, FaultCode::VersionMismatch);
+        assert_eq!(judge("<x/>").unwrap_err().code, FaultCode::Sender);
+        let missing = Addressing::default().required_action().unwrap_err();
+        assert_eq!(missing.subcodes, ["wsa:MessageAddressingHeaderRequired"]);
+    }
+
+    #[test]
+    fn faults_are_well_formed_in_both_versions() {
+        let fault = Fault::action_not_supported("urn:<x>", "No such & action.");
+        for version in [Version::V12, Version::V11] {
+            let text = String::from_utf8(write_fault(version, &fault, Some("urn:uuid:1"))).unwrap();
+            let document = Document::parse(&text, Limits::default()).unwrap();
+            let envelope = read(&document).unwrap();
+            let told = received_fault(envelope.payload).unwrap();
+            assert!(told.contains("No such & action."), "{told}");
+        }
+    }
+}

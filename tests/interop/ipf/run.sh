@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Runs the suite against a broker, with an IPF Responding Gateway beside it as a second community.
+#
+#   run.sh --base https://127.0.0.1:8443/services --home urn:oid:… --repository OID \
+#          --cert client.pem --key client.key --ca ca.pem [options of this script] [options of Suite]
+#
+# Options of this script (the broker must have the gateway as a peer, so these must agree with its configuration):
+#   --gateway-port PORT    default 18447; its address is https://127.0.0.1:PORT/services/responding-gateway
+#   --gateway-cert FILE, --gateway-key FILE   its server certificate (for localhost or 127.0.0.1) of the same authority;
+#                          default: server.pem and server.key beside the client's certificate
+#   --gateway-home URN, --gateway-repository OID   default urn:oid:2.999.826.9.10 and 2.999.826.9.10.1
+#   --gateway-patient CX   default '9990000093^^^&2.16.840.1.113883.2.1.4.1&ISO'; the suite's patient too
+#   --gateway-documents N  default 4
+#   --gateway-delay-ms N   default 0
+#   --gateway off          no second community, no federated steps
+# Everything else goes to Suite as it is. Exit code 0 only if every step passed.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+
+gateway=on port=18447 gcert='' gkey='' ghome=urn:oid:2.999.826.9.10 grepo=2.999.826.9.10.1
+gpatient='9990000093^^^&2.16.840.1.113883.2.1.4.1&ISO' gdocuments=4 gdelay=0
+cert='' ca='' codes=$here/codes.properties
+suite=()
+while [ $# -gt 0 ]; do
+    [ $# -ge 2 ] || { echo "expected --name value, found $1" >&2; exit 2; }
+    case $1 in
+        --gateway) gateway=$2 ;;
+        --gateway-port) port=$2 ;;
+        --gateway-cert) gcert=$2 ;;
+        --gateway-key) gkey=$2 ;;
+        --gateway-home) ghome=$2 ;;
+        --gateway-repository) grepo=$2 ;;
+        --gateway-patient) gpatient=$2 ;;
+        --gateway-documents) gdocuments=$2 ;;
+        --gateway-delay-ms) gdelay=$2 ;;
+        --codes) codes=$2 ;;
+        --cert) cert=$2; suite+=("$1" "$2") ;;
+        --key) suite+=("$1" "$2") ;;
+        --ca) ca=$2; suite+=("$1" "$2") ;;
+        *) suite+=("$1" "$2") ;;
+    esac
+    shift 2
+done
+suite+=(--codes "$codes")
+[ -n "$cert" ] && [ -n "$ca" ] || { echo "--cert, --key and --ca are needed" >&2; exit 2; }
+gcert=${gcert:-$(dirname "$cert")/server.pem}
+gkey=${gkey:-$(dirname "$cert")/server.key}
+
+"$here/build.sh"
+classpath="$here/target/classes:$here/target/lib/*"
+# serial collector and first-tier compiler: two short-lived programs on a busy machine
+java=(java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xmx512m -cp "$classpath")
+
+pid=''
+work=$(mktemp -d)
+cleanup() {
+    if [ -n "$pid" ]; then
+        kill "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    fi
+    rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+if [ "$gateway" = on ]; then
+    : >"$work/gateway.out"
+    TMPDIR=$work "${java[@]}" -Djava.io.tmpdir="$work" causeway.interop.RespondingGateway \
+        --port "$port" --home "$ghome" --repository "$grepo" --patient "$gpatient" --documents "$gdocuments" \
+        --delay-ms "$gdelay" --cert "$gcert" --key "$gkey" --ca "$ca" --codes "$codes" \
+        >"$work/gateway.out" 2>"$here/target/gateway.log" &
+    pid=$!
+    for _ in $(seq 600); do
+        grep -q '^READY ' "$work/gateway.out" && break
+        kill -0 "$pid" 2>/dev/null || { echo "the gateway ended, see $here/target/gateway.log" >&2; pid=''; exit 1; }
+        sleep 0.2
+    done
+    grep -q '^READY ' "$work/gateway.out" || { echo "the gateway was not ready within two minutes" >&2; exit 1; }
+    suite+=(--federated-home "$ghome" --federated-repository "$grepo" --federated-patient "$gpatient"
+        --documents "$gdocuments")
+fi
+
+code=0
+"${java[@]}" -Djava.io.tmpdir="$work" causeway.interop.Suite "${suite[@]}" 2>"$here/target/suite.log" || code=$?
+exit "$code"
