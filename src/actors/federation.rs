@@ -12,34 +12,11 @@ use futures_util::future::join_all;
 use super::context::RequestContext;
 use super::merge::{Outcome, locate, unavailable};
 use super::ports::Community;
+pub use crate::model::community::{PeerState, Scope};
 use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse};
 use crate::model::ids::{HomeCommunityId, Oid, PatientId};
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError, has_error};
 use crate::model::stored_query::{AdhocQuery, QueryDefinition};
-
-/// Where a community stands to ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// Inside our region: asked on behalf of other gateways too.
-    Member,
-    /// Outside: asked for our own consumers only, so that no request runs in circles.
-    Neighbour,
-}
-
-/// Whether a community is to be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PeerState {
-    /// Not connected yet.
-    Planned,
-    /// Being connected.
-    Connecting,
-    /// Asked.
-    Live,
-    /// Taken out for now; answers say so.
-    Suspended,
-    /// Gone.
-    Closed,
-}
 
 /// How a patient is known there.
 #[derive(Debug, Clone, PartialEq, Eq)]

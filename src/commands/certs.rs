@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
-use super::Outcome;
-use super::style::{Align, Colour, Table};
+use super::style::{Align, Colour, Table, print};
+use super::{CommandError, Outcome};
 use crate::transport::certificates::{DevelopmentOptions, DevelopmentSet, write_development_set};
 
 /// Arguments of `causeway certs`.
@@ -37,7 +37,7 @@ pub struct DevArgs {
     /// Common name of the server's certificate
     #[arg(long, value_name = "CN")]
     pub name: Option<String>,
-    /// A DNS name or an address of the server, besides localhost [repeatable]
+    /// A DNS name or an address of the server, besides localhost (repeatable)
     #[arg(long, value_name = "NAME")]
     pub dns: Vec<String>,
     /// Replace the set that is there
@@ -51,15 +51,18 @@ pub struct DevArgs {
 /// When the set is there already, or cannot be written.
 pub fn run(args: &Args) -> Outcome {
     let Action::Dev(dev) = &args.action;
+    print(&report(&make(dev)?))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn make(dev: &DevArgs) -> Result<DevelopmentSet, CommandError> {
     let mut options = DevelopmentOptions::new(Timestamp::now());
     if let Some(name) = &dev.name {
         options.server_common_name.clone_from(name);
     }
     options.force = dev.force;
     cover(&mut options, &dev.dns);
-    let set = write_development_set(&dev.dir, &options)?;
-    print!("{}", report(&set));
-    Ok(ExitCode::SUCCESS)
+    Ok(write_development_set(&dev.dir, &options)?)
 }
 
 /// Adds names and addresses that the server's certificate is to cover.
@@ -110,19 +113,17 @@ mod tests {
             dns: ["gateway.example", "10.1.2.3", "localhost"].map(str::to_owned).to_vec(),
             force: false,
         };
-        let args = |dev: &DevArgs| Args {
-            action: Action::Dev(dev.clone()),
-        };
-        run(&args(&dev)).unwrap();
+        let set = make(&dev).unwrap();
+        assert!(report(&set).contains("client.pem"));
         let pem = std::fs::read(dev.dir.join("server.pem")).unwrap();
         let facts = &facts_from_pem(&pem).unwrap()[0];
         assert_eq!(facts.common_name.as_deref(), Some("North"));
         for host in ["gateway.example", "10.1.2.3", "localhost", "127.0.0.1", "::1"] {
             assert!(facts.covers_host(host), "{host}");
         }
-        assert!(run(&args(&dev)).is_err());
+        assert!(make(&dev).is_err());
         dev.force = true;
-        run(&args(&dev)).unwrap();
+        make(&dev).unwrap();
         assert_ne!(std::fs::read(dev.dir.join("server.pem")).unwrap(), pem);
     }
 }

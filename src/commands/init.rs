@@ -10,6 +10,7 @@ use std::str::FromStr;
 use http::Uri;
 use jiff::Timestamp;
 
+use super::style::{Align, Colour, Table, print};
 use super::{CommandError, Outcome, certs};
 use crate::config::{Config, PeerTemplate, Template, UnknownPatients, default_toml};
 use crate::model::ids::{HomeCommunityId, Oid, RepositoryUniqueId};
@@ -28,28 +29,32 @@ pub struct Args {
     /// The community's name
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// The community's identity, urn:oid:… [default: urn:oid:2.999.826.1.1, an example]
+    /// The community's identity, urn:oid:… (default: urn:oid:2.999.826.1.1, an example)
     #[arg(long, value_name = "URN", value_parser = HomeCommunityId::parse)]
     pub home_community_id: Option<HomeCommunityId>,
-    /// The repository's identity, an OID [default: made from the community's]
+    /// The repository's identity, an OID (default: made from the community's)
     #[arg(long, value_name = "OID", value_parser = RepositoryUniqueId::parse)]
     pub repository_unique_id: Option<RepositoryUniqueId>,
     /// Address and port to listen at
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443")]
     pub bind: SocketAddr,
-    /// A DNS name or an address that callers use, besides localhost [repeatable]
+    /// Address and port for health, numbers and the console
+    /// (default: 127.0.0.1:9180, for other listeners' ports as far from them)
+    #[arg(long, value_name = "ADDR")]
+    pub admin: Option<SocketAddr>,
+    /// A DNS name or an address that callers use, besides localhost (repeatable)
     #[arg(long, value_name = "NAME")]
     pub dns: Vec<String>,
     /// A code file to copy instead of the one that comes along
     #[arg(long, value_name = "FILE")]
     pub codes: Option<PathBuf>,
-    /// Another community: its name, its identity, its Responding Gateway [repeatable]
+    /// Another community: its name, its identity, its Responding Gateway (repeatable)
     #[arg(long = "peer", value_name = "NAME=HOME=URL")]
     pub peers: Vec<PeerArgument>,
     /// Listen for HL7 v2 identity feeds (comes with a later version)
     #[arg(long, value_name = "ADDR")]
     pub mllp: Option<String>,
-    /// A patient domain that is taken [repeatable; default: any]
+    /// A patient domain that is taken (repeatable; default: any)
     #[arg(long = "patient-domain", value_name = "OID", value_parser = Oid::parse)]
     pub patient_domains: Vec<Oid>,
     /// What happens to patients nobody has announced
@@ -77,7 +82,8 @@ impl FromStr for PeerArgument {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const FORM: &str = "NAME=HOME=URL, as \"East=urn:oid:1.2.3.4=https://east.example:8443/services/responding-gateway\"";
+        const FORM: &str =
+            "NAME=HOME=URL, as \"East=urn:oid:1.2.3.4=https://east.example:8443/services/responding-gateway\"";
         // The name comes first and may have anything in it but the identity behind it may not,
         // and a URL may have an equals sign too: the scheme of the identity is what stands firm.
         let at = text
@@ -107,7 +113,7 @@ impl FromStr for PeerArgument {
 /// # Errors
 /// When something is there already, cannot be written, or the arguments do not fit together.
 pub fn run(args: &Args) -> Outcome {
-    print!("{}", make(args)?);
+    print(&make(args)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -123,8 +129,11 @@ fn make(args: &Args) -> Result<String, CommandError> {
     // Whatever the arguments say must hold as a configuration, before a file is touched.
     Config::from_toml(&toml, &args.dir)?;
     let codes = codes(args.codes.as_deref())?;
-    let (config_file, codes_file, certs_dir) =
-        (args.dir.join("causeway.toml"), args.dir.join("codes.xml"), args.dir.join("certs"));
+    let (config_file, codes_file, certs_dir) = (
+        args.dir.join("causeway.toml"),
+        args.dir.join("codes.xml"),
+        args.dir.join("certs"),
+    );
     if !args.force
         && let Some(there) = [&config_file, &codes_file].into_iter().find(|path| path.exists())
     {
@@ -138,7 +147,7 @@ fn make(args: &Args) -> Result<String, CommandError> {
     write_whole(&codes_file, codes.as_bytes())?;
     write_whole(&config_file, toml.as_bytes())?;
     let mut out = format!("Made a broker for \"{}\" in {}\n\n", template.name, args.dir.display());
-    let mut table = super::style::Table::new(&[("", Default::default()), ("", Default::default())]);
+    let mut table = Table::new(&[("", Align::Left), ("", Align::Left)]);
     let mut row = |path: &Path, what: &str| {
         table.row([format!("  {}", path.display()).into(), what.into()]);
     };
@@ -147,7 +156,7 @@ fn make(args: &Args) -> Result<String, CommandError> {
     row(&set.server, "certificate of the broker (development only)");
     row(&set.client, "certificate for clients, key in client.key");
     row(&set.ca, "authority that both sides trust");
-    out.push_str(&table.render(super::style::Colour::of_stdout()));
+    out.push_str(&table.render(Colour::of_stdout()));
     if args.bind.ip().is_unspecified() && args.dns.is_empty() {
         out.push_str(
             "\nThe certificate covers localhost only. For calls from other machines name this one:\n  \
@@ -169,19 +178,24 @@ fn template(args: &Args) -> Result<Template, CommandError> {
     }
     if let Some(home) = &args.home_community_id {
         // Below the community's own arc, so it is as unique as that.
-        template.repository_unique_id =
-            RepositoryUniqueId::parse(&format!("{}.3", home.oid())).or_else(|error| {
-                // Too long only matters if nobody has given one.
-                args.repository_unique_id.clone().ok_or_else(|| {
-                    CommandError::failed(format!("{error}; add --repository-unique-id OID"))
-                })
-            })?;
+        template.repository_unique_id = RepositoryUniqueId::parse(&format!("{}.3", home.oid())).or_else(|error| {
+            // Too long only matters if nobody has given one.
+            args.repository_unique_id
+                .clone()
+                .ok_or_else(|| CommandError::failed(format!("{error}; add --repository-unique-id OID")))
+        })?;
         template.home_community_id = home.clone();
     }
     if let Some(repository) = &args.repository_unique_id {
         template.repository_unique_id = repository.clone();
     }
     template.bind = args.bind;
+    template
+        .admin
+        .set_port(admin_port(args.bind.port(), template.admin.port()));
+    if let Some(admin) = args.admin {
+        template.admin = admin;
+    }
     template.names.clone_from(&args.dns);
     template.patient_domains.clone_from(&args.patient_domains);
     template.unknown = match args.unknown_patients {
@@ -190,6 +204,17 @@ fn template(args: &Args) -> Result<Template, CommandError> {
     };
     template.peers = args.peers.iter().map(|peer| peer.0.clone()).collect();
     Ok(template)
+}
+
+/// Several brokers on one machine differ by their listeners, so the other port follows. Numbers
+/// from the ephemeral range were drawn, and another can be drawn as well.
+fn admin_port(listener: u16, usual: u16) -> u16 {
+    const USUAL_LISTENER: u16 = 8443;
+    const FIRST_EPHEMERAL: u16 = 32_768;
+    match listener {
+        0 | FIRST_EPHEMERAL.. => 0,
+        fixed => fixed + (usual - USUAL_LISTENER),
+    }
 }
 
 fn development(args: &Args, template: &Template) -> DevelopmentOptions {
@@ -210,8 +235,7 @@ fn codes(file: Option<&Path>) -> Result<String, CommandError> {
         return Ok(CODES.to_owned());
     };
     let text = fs::read_to_string(path).map_err(CommandError::file("read", path))?;
-    CodeSet::parse(&text)
-        .map_err(|error| CommandError::failed(format!("{}: {error}", path.display())))?;
+    CodeSet::parse(&text).map_err(|error| CommandError::failed(format!("{}: {error}", path.display())))?;
     Ok(text)
 }
 
@@ -266,11 +290,15 @@ mod tests {
         assert!(config.codes.as_ref().unwrap().enforce);
         assert_eq!(config.listeners[0].bind.to_string(), "127.0.0.1:8443");
         assert_eq!(config.listeners[0].services, Service::ALL);
+        assert_eq!(config.admin.unwrap().to_string(), "127.0.0.1:9180");
         for file in ["certs/client.pem", "certs/client.key", "certs/ca.pem", "codes.xml"] {
             assert!(dir.path().join(file).is_file(), "{file}");
         }
         CodeSet::parse(&fs::read_to_string(&config.codes.unwrap().file).unwrap()).unwrap();
-        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let left: Vec<_> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
         assert_eq!(left.len(), 3, "{left:?}");
     }
 
@@ -296,9 +324,23 @@ mod tests {
         assert_eq!(config.listeners[0].bind.port(), 9443);
         assert_eq!(config.listeners[0].names, ["gateway.example", "10.1.2.3"]);
         assert_eq!(config.peers[0].name, "East = far");
-        assert_eq!(config.peers[0].responding_gateway.as_ref().unwrap().query(), Some("a=b"));
+        assert_eq!(
+            config.peers[0].responding_gateway.as_ref().unwrap().query(),
+            Some("a=b")
+        );
         assert_eq!(config.patients.domains[0].oid.as_str(), "2.999.7");
         assert_eq!(config.patients.unknown, UnknownPatients::Reject);
+    }
+
+    #[test]
+    fn brokers_on_one_machine_do_not_meet_at_the_admin_port() {
+        assert_eq!(admin_port(8443, 9180), 9180);
+        assert_eq!(admin_port(8444, 9180), 9181);
+        assert_eq!(admin_port(0, 9180), 0);
+        assert_eq!(admin_port(45_000, 9180), 0);
+        let dir = tempfile::tempdir().unwrap();
+        let config = made(dir.path(), &["--admin=127.0.0.1:9999"]).unwrap();
+        assert_eq!(config.admin.unwrap().port(), 9999);
     }
 
     #[test]
@@ -309,7 +351,10 @@ mod tests {
         let error = made(dir.path(), &["--name=Other"]).unwrap_err();
         assert!(error.to_string().contains("--force"), "{error}");
         assert_eq!(fs::read(dir.path().join("certs/server.pem")).unwrap(), before);
-        assert_eq!(made(dir.path(), &["--name=Other", "--force"]).unwrap().community.name, "Other");
+        assert_eq!(
+            made(dir.path(), &["--name=Other", "--force"]).unwrap().community.name,
+            "Other"
+        );
         assert_ne!(fs::read(dir.path().join("certs/server.pem")).unwrap(), before);
     }
 
@@ -331,7 +376,12 @@ mod tests {
             assert!(error.to_string().contains(what), "{argument}: {error}");
             assert!(!target.exists());
         }
-        for argument in ["--peer=East", "--home-community-id=1.2.3", "--bind=8443", "--patient-domain=x"] {
+        for argument in [
+            "--peer=East",
+            "--home-community-id=1.2.3",
+            "--bind=8443",
+            "--patient-domain=x",
+        ] {
             assert!(parsed(&target, &[argument]).is_err(), "{argument}");
         }
     }

@@ -53,16 +53,9 @@ impl CommandError {
         Self::Failed(message.into())
     }
 
-    pub(crate) fn file(
-        action: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::File {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::File { action, path, source }
     }
 }
 
@@ -70,6 +63,12 @@ impl CommandError {
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServeArgs {
     /// The configuration to run.
-    #[arg(long, short, value_name = "FILE", default_value = "causeway.toml", env = "CAUSEWAY_CONFIG")]
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "causeway.toml",
+        env = "CAUSEWAY_CONFIG"
+    )]
     pub config: PathBuf,
 }

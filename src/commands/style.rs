@@ -4,11 +4,11 @@
 //! `TERM` is not `dumb`. Nothing depends on it: a mark says in letters what its colour says.
 
 use std::fmt;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 
-pub use crate::config::units::{
-    exact_duration, exact_size, human_duration, human_size, parse_duration, parse_size,
-};
+use super::CommandError;
+
+pub use crate::config::units::{exact_duration, exact_size, human_duration, human_size, parse_duration, parse_size};
 
 /// Whether to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,6 +190,20 @@ impl fmt::Display for Table {
     /// Without colour.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(Colour::Off))
+    }
+}
+
+/// Writes to standard output; a reader that has left early (`| head`) is no failure.
+///
+/// # Errors
+/// When standard output cannot be written, for example because a disk is full.
+pub fn print(text: &str) -> Result<(), CommandError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CommandError::file("write", "standard output")(error))
+        }
+        _ => Ok(()),
     }
 }
 

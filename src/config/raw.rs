@@ -173,9 +173,7 @@ impl Lines {
             DeValue::Boolean(boolean) => Value::Boolean(boolean),
             DeValue::Float(_) => Value::Other("a fraction"),
             DeValue::Datetime(_) => Value::Other("a date"),
-            DeValue::Array(list) => {
-                Value::List(list.into_iter().map(|element| self.element(element)).collect())
-            }
+            DeValue::Array(list) => Value::List(list.into_iter().map(|element| self.element(element)).collect()),
             DeValue::Table(table) => self.table(table),
         }
     }
@@ -266,9 +264,7 @@ fn place(at: &mut Node, path: &[String], node: Node, origin: &Origin) -> Result<
     };
     match &mut at.value {
         Value::Table(table) => {
-            let next = table
-                .entry(first.clone())
-                .or_insert_with(|| fresh(rest.first()));
+            let next = table.entry(first.clone()).or_insert_with(|| fresh(rest.first()));
             place(next, rest, node, origin)
         }
         Value::List(list) => {
@@ -279,9 +275,9 @@ fn place(at: &mut Node, path: &[String], node: Node, origin: &Origin) -> Result<
                 list.push(fresh(rest.first()));
             }
             let length = list.len();
-            let next = list.get_mut(index).ok_or_else(|| {
-                format!("there are {length} entries, so the next new index is {length}")
-            })?;
+            let next = list
+                .get_mut(index)
+                .ok_or_else(|| format!("there are {length} entries, so the next new index is {length}"))?;
             place(next, rest, node, origin)
         }
         other => Err(format!("{first} would be inside of {}", other.kind())),
@@ -392,7 +388,8 @@ impl<'f> Section<'f> {
         };
         value.unwrap_or_else(|| {
             let what = "neither true nor false";
-            self.findings.add(&spot, what, format!("write {key} = {default}, without quotes"));
+            self.findings
+                .add(&spot, what, format!("write {key} = {default}, without quotes"));
             default
         })
     }
@@ -460,13 +457,7 @@ impl<'f> Section<'f> {
     }
 
     /// A duration, with unit or in seconds.
-    pub(super) fn duration(
-        &mut self,
-        key: &'static str,
-        default: Duration,
-        min: Duration,
-        max: Duration,
-    ) -> Duration {
+    pub(super) fn duration(&mut self, key: &'static str, default: Duration, min: Duration, max: Duration) -> Duration {
         let write = |duration| format!("\"{}\"", units::exact_duration(duration));
         self.bounded(key, default, (min, max), units::parse_duration, write)
     }
@@ -530,7 +521,11 @@ impl<'f> Section<'f> {
     /// Repeated sections: `[[peer]]`.
     pub(super) fn sections(&mut self, key: &'static str) -> Vec<Section<'f>> {
         let path = self.child(key);
-        if self.entries.get(key).is_some_and(|node| matches!(node.value, Value::Table(_))) {
+        if self
+            .entries
+            .get(key)
+            .is_some_and(|node| matches!(node.value, Value::Table(_)))
+        {
             let fix = format!("write [[{path}]] with two brackets: there can be several");
             self.findings.add(&self.spot(key), "it is a list of sections", fix);
             self.take(key);

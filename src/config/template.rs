@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use http::Uri;
 
-use super::{Limits, UnknownPatients};
+use super::{DEFAULT_ADMIN, Limits, UnknownPatients};
 use crate::model::ids::{HomeCommunityId, InvalidId, Oid, RepositoryUniqueId};
 
 /// What differs from one new configuration to the next.
@@ -21,6 +21,8 @@ pub struct Template {
     pub bind: SocketAddr,
     /// DNS names that callers use.
     pub names: Vec<String>,
+    /// Address and port for health, numbers and the console; port 0 takes any free one.
+    pub admin: SocketAddr,
     /// Patient domains; none means any.
     pub patient_domains: Vec<Oid>,
     /// What happens to a patient nobody has announced.
@@ -52,6 +54,7 @@ impl Template {
             repository_unique_id: RepositoryUniqueId::parse("2.999.826.3.1.1")?,
             bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443),
             names: Vec::new(),
+            admin: DEFAULT_ADMIN,
             patient_domains: Vec::new(),
             unknown: UnknownPatients::Accept,
             peers: Vec::new(),
@@ -92,10 +95,15 @@ fn write(out: &mut String, template: &Template) -> std::fmt::Result {
          cache = \"128 MiB\"\n\n",
     )?;
     listener(out, template)?;
+    write!(
+        out,
+        "# Health, numbers and console: for this machine only. Port 0 takes any free one, and the log\n\
+         # says which; \"off\" turns them off.\n\
+         [admin]\nbind = {}\n\n",
+        quoted(&template.admin.to_string()),
+    )?;
     out.write_str(
-        "# Health, numbers and console: for this machine only. \"off\" turns them off.\n\
-         [admin]\nbind = \"127.0.0.1:9180\"\n\n\
-         # What is shown and trusted when other systems are called; the first listener's unless given.\n\
+        "# What is shown and trusted when other systems are called; the first listener's unless given.\n\
          # [client]\n# certificate = \"certs/server.pem\"\n# key = \"certs/server.key\"\n\
          # ca = \"certs/ca.pem\"\n# crl = \"certs/ca.crl\"\n\n\
          # Register with another registry instead of our own.\n\
@@ -130,7 +138,11 @@ fn community(out: &mut String, template: &Template) -> std::fmt::Result {
 
 fn patients(out: &mut String, template: &Template) -> std::fmt::Result {
     let domains = template.patient_domains.iter().map(|oid| {
-        let check = if oid.as_str() == super::NHS_NUMBER_DOMAIN { ", check = \"nhs-number\"" } else { "" };
+        let check = if oid.as_str() == super::NHS_NUMBER_DOMAIN {
+            ", check = \"nhs-number\""
+        } else {
+            ""
+        };
         format!("{{ oid = {}{check} }}", quoted(oid.as_str()))
     });
     let unknown = match template.unknown {

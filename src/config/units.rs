@@ -43,9 +43,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
     if unit.is_empty() {
         return Some(number);
     }
-    let (_, factor) = SIZES
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(unit))?;
+    let (_, factor) = SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?;
     number.checked_mul(*factor)
 }
 
@@ -59,9 +57,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         .iter()
         .find(|(alias, _)| alias.eq_ignore_ascii_case(unit))
         .map_or(unit, |(_, name)| *name);
-    let (_, factor) = DURATIONS
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(unit))?;
+    let (_, factor) = DURATIONS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?;
     Some(Duration::from_millis(number.checked_mul(*factor)?))
 }
 
@@ -81,9 +77,7 @@ pub fn exact_duration(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     // 90 s says more than 1.5 min, and 60 s more than 1 min: minutes are for round large numbers.
     let fitting = DURATIONS.iter().find(|(unit, factor)| {
-        millis >= *factor
-            && millis.is_multiple_of(*factor)
-            && (*unit != "min" || millis >= 300_000)
+        millis >= *factor && millis.is_multiple_of(*factor) && (*unit != "min" || millis >= 300_000)
     });
     match fitting {
         Some((unit, factor)) => format!("{}{unit}", millis / factor),

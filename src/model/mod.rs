@@ -4,6 +4,7 @@
 //! here are not serializable: the wire and the disk have shapes of their own.
 
 pub mod audit_event;
+pub mod community;
 pub mod document;
 pub mod hl7;
 pub mod ids;

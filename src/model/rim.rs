@@ -263,15 +263,41 @@ impl<'a> RegistryObject<'a> {
     }
 }
 
+/// `Debug` of the parts shows names and counts only: values name patients.
+macro_rules! discreet_debug {
+    ($($name:ident => |$value:ident| $($shown:expr),+;)+) => {
+        $(impl fmt::Debug for $name<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let $value = self;
+                f.debug_tuple(stringify!($name))$(.field(&$shown))+.finish()
+            }
+        })+
+    };
+}
+
+discreet_debug! {
+    Slot => |slot| slot.name, slot.values.len();
+    LocalizedString => |string| string.value.len();
+    VersionInfo => |version| version.name;
+    Common => |common| common.id, common.slots;
+    Classification => |classification| classification.scheme, classification.node;
+    ExternalIdentifier => |identifier| identifier.scheme;
+}
+
+impl fmt::Debug for Body<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ExtrinsicObject { .. } => "ExtrinsicObject",
+            Self::RegistryPackage => "RegistryPackage",
+            Self::Association { .. } => "Association",
+            Self::ObjectRef => "ObjectRef",
+        })
+    }
+}
+
 /// Shows kind and id only: slots and identifiers name patients.
 impl fmt::Debug for RegistryObject<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match &self.body {
-            Body::ExtrinsicObject { .. } => "ExtrinsicObject",
-            Body::RegistryPackage => "RegistryPackage",
-            Body::Association { .. } => "Association",
-            Body::ObjectRef => "ObjectRef",
-        };
-        write!(f, "{kind}({:?})", self.common.id)
+        write!(f, "{:?}({:?})", self.body, self.common.id)
     }
 }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A document is published by: fsync of the staged file, rename, fsync of the folder (and of its
-//! parent, until that is known to hold the folder durably). Up to [`BUFFER`] octets stay in
+//! parent, until that is known to hold the folder durably). Up to 256 KiB stay in
 //! memory until then, so that a small document is written once. All disk work is done on the
 //! runtime's blocking threads.
 //!

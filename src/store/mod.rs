@@ -7,7 +7,7 @@
 //!   meantime nothing happens and the caller looks again. So rules are judged without locks.
 //! * **Stable order**: what a patient has is given in the order in which it was registered.
 //!
-//! [`suite`] holds these promises as tests; each backend runs it. Queries as messages, SOAP and
+//! `suite` holds these promises as tests; each backend runs it. Queries as messages, SOAP and
 //! rules are not known here. Only `sled.rs` names sled.
 
 pub mod audit_trail;

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::pipeline::{ConnectionInfo, Pipeline};
 use super::tls::{ReloadableServer, handshake_cause, peer_identity};
+use crate::actors::access::AccessPolicy;
 use crate::model::audit_event::{AuditEvent, AuditOutcome};
 
 /// Bounds of a listener, from `[limits]`.
@@ -45,6 +46,7 @@ pub struct Listener {
     socket: TcpListener,
     tls: Arc<ReloadableServer>,
     pipeline: Arc<Pipeline>,
+    access: Arc<dyn AccessPolicy>,
     limits: ListenerLimits,
 }
 
@@ -60,10 +62,11 @@ impl Listener {
         address: SocketAddr,
         tls: Arc<ReloadableServer>,
         pipeline: Arc<Pipeline>,
+        access: Arc<dyn AccessPolicy>,
         limits: ListenerLimits,
     ) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
-        Ok(Self { socket, tls, pipeline, limits })
+        Ok(Self { socket, tls, pipeline, access, limits })
     }
 
     /// The address bound, with its real port.
@@ -99,6 +102,7 @@ impl Listener {
             let connection = Connection {
                 tls: Arc::clone(&self.tls),
                 pipeline: Arc::clone(&self.pipeline),
+                access: Arc::clone(&self.access),
                 limits: self.limits.clone(),
                 remote,
                 stop: stop.clone(),
@@ -128,6 +132,7 @@ impl Listener {
 struct Connection {
     tls: Arc<ReloadableServer>,
     pipeline: Arc<Pipeline>,
+    access: Arc<dyn AccessPolicy>,
     limits: ListenerLimits,
     remote: SocketAddr,
     stop: CancellationToken,
@@ -151,7 +156,7 @@ impl Connection {
                 return self.refused("the client's certificate cannot be read").await;
             }
         };
-        let info = Arc::new(ConnectionInfo { identity: Some(identity), remote: self.remote, scheme: "https" });
+        let info = Arc::new(ConnectionInfo { identity: Some(identity), remote: self.remote, scheme: "https", access: Arc::clone(&self.access) });
         let pipeline = Arc::clone(&self.pipeline);
         let service = service_fn(move |request| {
             let (pipeline, info) = (Arc::clone(&pipeline), Arc::clone(&info));

@@ -14,5 +14,6 @@ pub mod message;
 pub mod metrics;
 pub mod peer;
 pub mod pipeline;
+pub mod remote_registry;
 pub mod tls;
 pub mod wsdl;

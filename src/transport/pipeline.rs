@@ -67,7 +67,6 @@ pub struct PipelineLimits {
 /// Everything a message meets on its way.
 pub struct Pipeline {
     actors: Actors,
-    access: Arc<dyn AccessPolicy>,
     audit: AuditSink,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
@@ -84,6 +83,8 @@ pub struct ConnectionInfo {
     pub remote: SocketAddr,
     /// `https` or `http`.
     pub scheme: &'static str,
+    /// What its listener allows.
+    pub access: Arc<dyn AccessPolicy>,
 }
 
 impl ConnectionInfo {
@@ -176,7 +177,6 @@ impl Pipeline {
     /// Puts the steps together.
     pub fn new(
         actors: Actors,
-        access: Arc<dyn AccessPolicy>,
         audit: AuditSink,
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
@@ -184,7 +184,7 @@ impl Pipeline {
     ) -> Self {
         let in_flight = Arc::new(Semaphore::new(limits.in_flight));
         let submissions = Arc::new(Semaphore::new(limits.in_flight_submissions));
-        Self { actors, access, audit, metrics, clock, limits, in_flight, submissions }
+        Self { actors, audit, metrics, clock, limits, in_flight, submissions }
     }
 
     /// The actors behind it.
@@ -267,7 +267,7 @@ impl Pipeline {
         let host = parts.headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let endpoint = format!("{}://{host}{}", connection.scheme, parts.uri.path());
         let Inbound { version, addressing, payload, facts, .. } = inbound;
-        let answer = match self.access.decide(&context, service) {
+        let answer = match connection.access.decide(&context, service) {
             Decision::Permit => self.perform(&context, service, payload, &mut attachments).await,
             Decision::Deny(reason) => {
                 tracing::warn!(correlation_id = %context.correlation_id, transaction = transaction.number, caller = %context.caller, reason, "denied");

@@ -156,349 +156,69 @@ const fn row(
 ///
 /// availabilityStatus and comments have no row: the one is ignored on submission
 /// (ITI TF-3 §4.2.3.2.2), the other is any text of any length.
+#[rustfmt::skip] // A table reads in rows.
 pub const ATTRIBUTES: &[Attribute] = &[
-    row(
-        DocumentEntry,
-        "author",
-        Place::Author(scheme::ENTRY_AUTHOR),
-        Many,
-        Optional,
-        anything,
-    ),
-    row(
-        DocumentEntry,
-        "classCode",
-        Place::Code(scheme::CLASS_CODE),
-        One,
-        Required,
-        anything,
-    ),
-    row(
-        DocumentEntry,
-        "confidentialityCode",
-        Place::Code(scheme::CONFIDENTIALITY_CODE),
-        Many,
-        Required,
-        anything,
-    ),
-    row(
-        DocumentEntry,
-        "creationTime",
-        Place::Slot(slot::CREATION_TIME),
-        One,
-        Required,
-        dtm,
-    )
-    .on_demand(Prohibited),
-    row(
-        DocumentEntry,
-        "documentAvailability",
-        Place::Slot(slot::DOCUMENT_AVAILABILITY),
-        One,
-        Optional,
-        availability,
-    ),
-    row(DocumentEntry, "entryUUID", Place::Id, One, Required, id)
-        .provide(Required)
-        .max(usize::MAX),
-    row(
-        DocumentEntry,
-        "eventCodeList",
-        Place::Code(scheme::EVENT_CODE),
-        Many,
-        Optional,
-        anything,
-    ),
-    row(
-        DocumentEntry,
-        "formatCode",
-        Place::Code(scheme::FORMAT_CODE),
-        One,
-        Required,
-        anything,
-    ),
-    row(DocumentEntry, "hash", Place::Slot(slot::HASH), One, Required, hl7::sha1)
-        .on_demand(Prohibited)
-        .provide(Optional),
-    row(
-        DocumentEntry,
-        "healthcareFacilityTypeCode",
-        Place::Code(scheme::FACILITY_TYPE_CODE),
-        One,
-        Required,
-        anything,
-    ),
+    row(DocumentEntry, "author", Place::Author(scheme::ENTRY_AUTHOR), Many, Optional, anything),
+    row(DocumentEntry, "classCode", Place::Code(scheme::CLASS_CODE), One, Required, anything),
+    row(DocumentEntry, "confidentialityCode", Place::Code(scheme::CONFIDENTIALITY_CODE), Many, Required, anything),
+    row(DocumentEntry, "creationTime", Place::Slot(slot::CREATION_TIME), One, Required, dtm).on_demand(Prohibited),
+    row(DocumentEntry, "documentAvailability", Place::Slot(slot::DOCUMENT_AVAILABILITY), One, Optional, availability),
+    row(DocumentEntry, "entryUUID", Place::Id, One, Required, id).provide(Required).max(usize::MAX),
+    row(DocumentEntry, "eventCodeList", Place::Code(scheme::EVENT_CODE), Many, Optional, anything),
+    row(DocumentEntry, "formatCode", Place::Code(scheme::FORMAT_CODE), One, Required, anything),
+    row(DocumentEntry, "hash", Place::Slot(slot::HASH), One, Required, hl7::sha1).on_demand(Prohibited).provide(Optional),
+    row(DocumentEntry, "healthcareFacilityTypeCode", Place::Code(scheme::FACILITY_TYPE_CODE), One, Required, anything),
     row(DocumentEntry, "homeCommunityId", Place::Home, One, Optional, home),
-    row(
-        DocumentEntry,
-        "languageCode",
-        Place::Slot(slot::LANGUAGE_CODE),
-        One,
-        Required,
-        hl7::language,
-    ),
-    row(
-        DocumentEntry,
-        "legalAuthenticator",
-        Place::Slot(slot::LEGAL_AUTHENTICATOR),
-        One,
-        Optional,
-        person,
-    ),
-    row(
-        DocumentEntry,
-        "limitedMetadata",
-        Place::Node(v::LIMITED_METADATA_NODES[1]),
-        One,
-        Prohibited,
-        anything,
-    ),
+    row(DocumentEntry, "languageCode", Place::Slot(slot::LANGUAGE_CODE), One, Required, hl7::language),
+    row(DocumentEntry, "legalAuthenticator", Place::Slot(slot::LEGAL_AUTHENTICATOR), One, Optional, person),
+    row(DocumentEntry, "limitedMetadata", Place::Node(v::LIMITED_METADATA_NODES[1]), One, Prohibited, anything),
     row(DocumentEntry, "logicalID", Place::LogicalId, One, Optional, anything).max(usize::MAX),
     row(DocumentEntry, "mimeType", Place::MimeType, One, Required, hl7::mime).provide(Optional),
     row(DocumentEntry, "objectType", Place::ObjectType, One, Required, anything),
-    row(
-        DocumentEntry,
-        "patientId",
-        Place::Identifier(identifier::ENTRY_PATIENT_ID),
-        One,
-        Required,
-        hl7::cx,
-    ),
-    row(
-        DocumentEntry,
-        "practiceSettingCode",
-        Place::Code(scheme::PRACTICE_SETTING_CODE),
-        One,
-        Required,
-        anything,
-    ),
-    row(
-        DocumentEntry,
-        "referenceIdList",
-        Place::Slot(slot::REFERENCE_ID_LIST),
-        Many,
-        Optional,
-        hl7::cxi,
-    ),
-    row(
-        DocumentEntry,
-        "repositoryUniqueId",
-        Place::Slot(slot::REPOSITORY_UNIQUE_ID),
-        One,
-        Required,
-        oid,
-    ),
-    row(
-        DocumentEntry,
-        "serviceStartTime",
-        Place::Slot(slot::SERVICE_START_TIME),
-        One,
-        Optional,
-        dtm,
-    ),
-    row(
-        DocumentEntry,
-        "serviceStopTime",
-        Place::Slot(slot::SERVICE_STOP_TIME),
-        One,
-        Optional,
-        dtm,
-    ),
-    row(DocumentEntry, "size", Place::Slot(slot::SIZE), One, Required, hl7::size)
-        .on_demand(Prohibited)
-        .provide(Optional),
-    row(
-        DocumentEntry,
-        "sourcePatientId",
-        Place::Slot(slot::SOURCE_PATIENT_ID),
-        One,
-        Required,
-        source_patient,
-    ),
+    row(DocumentEntry, "patientId", Place::Identifier(identifier::ENTRY_PATIENT_ID), One, Required, hl7::cx),
+    row(DocumentEntry, "practiceSettingCode", Place::Code(scheme::PRACTICE_SETTING_CODE), One, Required, anything),
+    row(DocumentEntry, "referenceIdList", Place::Slot(slot::REFERENCE_ID_LIST), Many, Optional, hl7::cxi),
+    row(DocumentEntry, "repositoryUniqueId", Place::Slot(slot::REPOSITORY_UNIQUE_ID), One, Required, oid),
+    row(DocumentEntry, "serviceStartTime", Place::Slot(slot::SERVICE_START_TIME), One, Optional, dtm),
+    row(DocumentEntry, "serviceStopTime", Place::Slot(slot::SERVICE_STOP_TIME), One, Optional, dtm),
+    row(DocumentEntry, "size", Place::Slot(slot::SIZE), One, Required, hl7::size).on_demand(Prohibited).provide(Optional),
+    row(DocumentEntry, "sourcePatientId", Place::Slot(slot::SOURCE_PATIENT_ID), One, Required, source_patient),
     // The outer shape only: no document is stopped for a birth date that a broker never needs.
-    row(
-        DocumentEntry,
-        "sourcePatientInfo",
-        Place::Slot(slot::SOURCE_PATIENT_INFO),
-        Many,
-        Optional,
-        hl7::source_patient_info,
-    ),
+    row(DocumentEntry, "sourcePatientInfo", Place::Slot(slot::SOURCE_PATIENT_INFO), Many, Optional, hl7::source_patient_info),
     // DECISION: the framework says fewer than 128, its implementers 128 at most; the wider one.
     row(DocumentEntry, "title", Place::Name, One, Optional, anything).max(128),
-    row(
-        DocumentEntry,
-        "typeCode",
-        Place::Code(scheme::TYPE_CODE),
-        One,
-        Required,
-        anything,
-    ),
-    row(
-        DocumentEntry,
-        "uniqueId",
-        Place::Identifier(identifier::ENTRY_UNIQUE_ID),
-        One,
-        Required,
-        unique_id,
-    )
-    .provide(Required),
+    row(DocumentEntry, "typeCode", Place::Code(scheme::TYPE_CODE), One, Required, anything),
+    row(DocumentEntry, "uniqueId", Place::Identifier(identifier::ENTRY_UNIQUE_ID), One, Required, unique_id).provide(Required),
     row(DocumentEntry, "URI", Place::Slot(slot::URI), One, Optional, anything),
-    row(
-        SubmissionSet,
-        "author",
-        Place::Author(scheme::SET_AUTHOR),
-        Many,
-        Optional,
-        anything,
-    ),
-    row(
-        SubmissionSet,
-        "contentTypeCode",
-        Place::Code(scheme::CONTENT_TYPE_CODE),
-        One,
-        Required,
-        anything,
-    ),
-    row(SubmissionSet, "entryUUID", Place::Id, One, Required, id)
-        .provide(Required)
-        .max(usize::MAX),
+    row(SubmissionSet, "author", Place::Author(scheme::SET_AUTHOR), Many, Optional, anything),
+    row(SubmissionSet, "contentTypeCode", Place::Code(scheme::CONTENT_TYPE_CODE), One, Required, anything),
+    row(SubmissionSet, "entryUUID", Place::Id, One, Required, id).provide(Required).max(usize::MAX),
     row(SubmissionSet, "homeCommunityId", Place::Home, One, Optional, home),
-    row(
-        SubmissionSet,
-        "intendedRecipient",
-        Place::Slot(slot::INTENDED_RECIPIENT),
-        Many,
-        Optional,
-        hl7::recipient,
-    ),
-    row(
-        SubmissionSet,
-        "limitedMetadata",
-        Place::Node(v::LIMITED_METADATA_NODES[0]),
-        One,
-        Prohibited,
-        anything,
-    ),
+    row(SubmissionSet, "intendedRecipient", Place::Slot(slot::INTENDED_RECIPIENT), Many, Optional, hl7::recipient),
+    row(SubmissionSet, "limitedMetadata", Place::Node(v::LIMITED_METADATA_NODES[0]), One, Prohibited, anything),
     row(SubmissionSet, "logicalID", Place::LogicalId, One, Optional, anything).max(usize::MAX),
-    row(
-        SubmissionSet,
-        "patientId",
-        Place::Identifier(identifier::SET_PATIENT_ID),
-        One,
-        Required,
-        hl7::cx,
-    ),
-    row(
-        SubmissionSet,
-        "sourceId",
-        Place::Identifier(identifier::SET_SOURCE_ID),
-        One,
-        Required,
-        oid,
-    ),
-    row(
-        SubmissionSet,
-        "submissionTime",
-        Place::Slot(slot::SUBMISSION_TIME),
-        One,
-        Required,
-        dtm,
-    ),
+    row(SubmissionSet, "patientId", Place::Identifier(identifier::SET_PATIENT_ID), One, Required, hl7::cx),
+    row(SubmissionSet, "sourceId", Place::Identifier(identifier::SET_SOURCE_ID), One, Required, oid),
+    row(SubmissionSet, "submissionTime", Place::Slot(slot::SUBMISSION_TIME), One, Required, dtm),
     row(SubmissionSet, "title", Place::Name, One, Optional, anything),
-    row(
-        SubmissionSet,
-        "uniqueId",
-        Place::Identifier(identifier::SET_UNIQUE_ID),
-        One,
-        Required,
-        oid,
-    ),
-    row(
-        Folder,
-        "codeList",
-        Place::Code(scheme::FOLDER_CODE),
-        Many,
-        Required,
-        anything,
-    ),
-    row(Folder, "entryUUID", Place::Id, One, Required, id)
-        .provide(Required)
-        .max(usize::MAX),
+    row(SubmissionSet, "uniqueId", Place::Identifier(identifier::SET_UNIQUE_ID), One, Required, oid),
+    row(Folder, "codeList", Place::Code(scheme::FOLDER_CODE), Many, Required, anything),
+    row(Folder, "entryUUID", Place::Id, One, Required, id).provide(Required).max(usize::MAX),
     row(Folder, "homeCommunityId", Place::Home, One, Optional, home),
     // The registry overwrites it; its form is judged nevertheless.
-    row(
-        Folder,
-        "lastUpdateTime",
-        Place::Slot(slot::LAST_UPDATE_TIME),
-        One,
-        Optional,
-        dtm,
-    ),
-    row(
-        Folder,
-        "limitedMetadata",
-        Place::Node(v::LIMITED_METADATA_NODES[2]),
-        One,
-        Prohibited,
-        anything,
-    ),
+    row(Folder, "lastUpdateTime", Place::Slot(slot::LAST_UPDATE_TIME), One, Optional, dtm),
+    row(Folder, "limitedMetadata", Place::Node(v::LIMITED_METADATA_NODES[2]), One, Prohibited, anything),
     row(Folder, "logicalID", Place::LogicalId, One, Optional, anything).max(usize::MAX),
-    row(
-        Folder,
-        "patientId",
-        Place::Identifier(identifier::FOLDER_PATIENT_ID),
-        One,
-        Required,
-        hl7::cx,
-    ),
+    row(Folder, "patientId", Place::Identifier(identifier::FOLDER_PATIENT_ID), One, Required, hl7::cx),
     row(Folder, "title", Place::Name, One, Required, anything),
-    row(
-        Folder,
-        "uniqueId",
-        Place::Identifier(identifier::FOLDER_UNIQUE_ID),
-        One,
-        Required,
-        oid,
-    ),
-    row(
-        Association,
-        "documentation",
-        Place::Code(scheme::ASSOCIATION_DOCUMENTATION),
-        One,
-        Optional,
-        anything,
-    ),
+    row(Folder, "uniqueId", Place::Identifier(identifier::FOLDER_UNIQUE_ID), One, Required, oid),
+    row(Association, "documentation", Place::Code(scheme::ASSOCIATION_DOCUMENTATION), One, Optional, anything),
     // Not required: an association that nothing refers to gets its id from the registry.
-    row(Association, "entryUUID", Place::Id, One, Optional, id)
-        .provide(Optional)
-        .max(usize::MAX),
+    row(Association, "entryUUID", Place::Id, One, Optional, id).provide(Optional).max(usize::MAX),
     row(Association, "logicalID", Place::LogicalId, One, Optional, anything).max(usize::MAX),
-    row(
-        Association,
-        "SubmissionSetStatus",
-        Place::Slot(slot::SUBMISSION_SET_STATUS),
-        One,
-        Optional,
-        set_status,
-    )
-    .provide(Optional),
-    row(
-        Association,
-        "PreviousVersion",
-        Place::Slot(slot::PREVIOUS_VERSION),
-        One,
-        Optional,
-        anything,
-    ),
-    row(
-        Association,
-        "AssociationPropagation",
-        Place::Slot(slot::ASSOCIATION_PROPAGATION),
-        One,
-        Optional,
-        anything,
-    ),
+    row(Association, "SubmissionSetStatus", Place::Slot(slot::SUBMISSION_SET_STATUS), One, Optional, set_status).provide(Optional),
+    row(Association, "PreviousVersion", Place::Slot(slot::PREVIOUS_VERSION), One, Optional, anything),
+    row(Association, "AssociationPropagation", Place::Slot(slot::ASSOCIATION_PROPAGATION), One, Optional, anything),
 ];
 
 /// The slots of an author and what judges them; true: at most one value (ITI TF-3 §4.2.3.1.4).
@@ -1199,6 +919,21 @@ mod tests {
         let table: &[(usize, Change, &str)] = &[
             (
                 ENTRY,
+                |o| o.common.set_slot(slot::SERVICE_START_TIME, "2024031"),
+                "serviceStartTime must be",
+            ),
+            (
+                SET,
+                |o| o.identifiers[0].value = Some("PX-881".into()),
+                "SubmissionSet set: patientId must be",
+            ),
+            (
+                FOLDER,
+                |o| o.identifiers[0].value = Some("PX-881".into()),
+                "Folder fol: patientId must be",
+            ),
+            (
+                ENTRY,
                 |o| o.common.set_slot(slot::CREATION_TIME, "20050230"),
                 "creationTime must be",
             ),
@@ -1572,6 +1307,23 @@ mod tests {
                 found[0].contains(expected) && found[0].contains("(ITI TF-"),
                 "row {n}: {found:?}"
             );
+        }
+    }
+
+    #[test]
+    fn ids_are_uuids_or_symbols() {
+        for at in [fixture::ENTRY, fixture::FOLDER, fixture::SET, fixture::TRANSFORM] {
+            for profile in [Profile::Register, Profile::Provide] {
+                let mut objects = fixture::submission();
+                objects[at].common.id = Some(fixture::id("urn:uuid:not-one"));
+                let found = submission::judge(objects, profile, None).unwrap_err();
+                assert!(
+                    found
+                        .iter()
+                        .any(|error| error.context.contains("entryUUID must be: urn:uuid:")),
+                    "{found:?}"
+                );
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //! (ITI TF-2 §3.18.4.1.2.3).
 //!
 //! [`read`] turns an [`AdhocQuery`] into a [`StoredQuery`] or says all that is wrong with it, by
-//! the rows of [`crate::model::stored_query::QUERIES`]. [`matches`] then tells for one object
+//! the rows of [`crate::model::stored_query::QUERIES`]. [`matches()`] then tells for one object
 //! whether the query's filters let it through. Which objects are candidates (by patient, by id,
 //! by membership) is the registry's business.
 
@@ -930,6 +930,19 @@ mod tests {
         assert!(
             passes(&by_id, &on_demand),
             "a query without the parameter does not filter by type"
+        );
+
+        let mut timeless = entry();
+        timeless
+            .common
+            .slots
+            .retain(|slot| slot.name != slot::SERVICE_START_TIME);
+        assert!(
+            passes(
+                &find(&[("$XDSDocumentEntryServiceStartTimeFrom", &["2030"])]),
+                &timeless
+            ),
+            "not used for it"
         );
 
         let mut undated = entry();

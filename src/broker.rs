@@ -1,0 +1,470 @@
+//! The composition root: configuration in, a running broker out. The one file that knows all
+//! rooms.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::actors::access::ListenerPolicy;
+use crate::actors::document_registry::{DocumentRegistry, PatientPolicy};
+use crate::actors::document_repository::DocumentRepository;
+use crate::actors::federation::{Federation, PatientTranslation, Peer};
+use crate::actors::initiating_gateway::{InitiatingGateway, OwnCommunity};
+use crate::actors::ports::{Clock, RegistryPort, SystemClock};
+use crate::actors::responding_gateway::RespondingGateway;
+use crate::config::{self, Config, DocumentStorage, IdentifierCheck, MetadataStorage, PeerPatientId, UnknownPatients};
+use crate::model::audit_event::{AuditEvent, AuditOutcome, AuditSource};
+use crate::store::audit_trail::{AuditError, AuditTrail, AuditTrailOptions};
+use crate::store::files::{FileDocuments, FileOptions};
+use crate::store::memory::{MemoryDocuments, MemoryStore};
+use crate::store::sled::{SledOptions, SledStore};
+use crate::store::{Change, DocumentStore, RegistryStore, StoreError};
+use crate::transport::admin::{AdminListener, AdminView};
+use crate::transport::audit_sink::AuditSink;
+use crate::transport::listener::{Listener, ListenerLimits};
+use crate::transport::message::Bounds;
+use crate::transport::metrics::Metrics;
+use crate::transport::peer::{PeerServices, RemoteCommunity, SoapClient};
+use crate::transport::pipeline::{Actors, Pipeline, PipelineLimits};
+use crate::transport::remote_registry::RemoteRegistry;
+use crate::transport::tls::{ReloadableClient, ReloadableServer, TlsError};
+use crate::transport::{certificates, tls};
+use crate::validate::codes::CodeSet;
+use crate::wire::{mtom, xml};
+
+/// Why a broker cannot start or reload.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// Certificates, keys or revocation lists.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A store.
+    #[error("the store cannot be opened: {0}")]
+    Store(#[from] StoreError),
+    /// The audit trail.
+    #[error("the audit trail cannot be opened: {0}")]
+    Audit(#[from] AuditError),
+    /// The code file.
+    #[error("the code file {file} cannot be used: {what}")]
+    Codes {
+        /// Which file.
+        file: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// An address.
+    #[error("{address} cannot be bound: {source}")]
+    Bind {
+        /// Which address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A development certificate where the configuration says production.
+    #[error("{file} is a development certificate: profile \"production\" refuses it; use one of your own authority")]
+    DevelopmentCertificate {
+        /// Which file.
+        file: PathBuf,
+    },
+}
+
+/// A running broker.
+pub struct Broker {
+    addresses: Vec<SocketAddr>,
+    admin: Option<SocketAddr>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: Mutex<Config>,
+    servers: Vec<Arc<ReloadableServer>>,
+    client: Arc<ReloadableClient>,
+    federation: Arc<ArcSwap<Federation>>,
+    services: PeerServices,
+    bounds: Bounds,
+    pipeline: Arc<Pipeline>,
+    name: String,
+}
+
+fn bounds(limits: &config::Limits) -> Bounds {
+    Bounds {
+        envelope_bytes: limits.envelope_bytes,
+        document_bytes: limits.document_bytes,
+        message_bytes: limits.submission_bytes,
+        idle: limits.body_idle_timeout,
+        minimum_rate: limits.minimum_rate,
+        xml: xml::Limits {
+            depth: limits.xml_depth,
+            elements: limits.xml_elements,
+            attributes: limits.xml_attributes,
+            namespaces: limits.xml_namespaces,
+            name: limits.xml_name_bytes,
+            value: limits.xml_value_bytes,
+        },
+        mtom: mtom::Limits {
+            part_headers_bytes: limits.part_header_bytes,
+            parts: limits.mime_parts,
+            boundary_len: limits.boundary_bytes,
+            ..mtom::Limits::default()
+        },
+    }
+}
+
+fn codes(config: &Config) -> Result<Option<Arc<CodeSet>>, BrokerError> {
+    let Some(codes) = config.codes.as_ref().filter(|codes| codes.enforce) else {
+        return Ok(None);
+    };
+    let fail = |what: String| BrokerError::Codes { file: codes.file.clone(), what };
+    let text = std::fs::read_to_string(&codes.file).map_err(|error| fail(error.to_string()))?;
+    CodeSet::parse(&text).map(|set| Some(Arc::new(set))).map_err(|error| fail(error.to_string()))
+}
+
+/// Stores are opened off the runtime: recovery after a crash may take its time.
+fn open_stores(config: &Config) -> Result<(Arc<dyn RegistryStore>, Arc<dyn DocumentStore>, Option<Arc<FileDocuments>>), BrokerError> {
+    let store: Arc<dyn RegistryStore> = match &config.storage.metadata {
+        MetadataStorage::Sled(path) => {
+            Arc::new(SledStore::open(path, SledOptions { cache: config.storage.cache, ..SledOptions::default() })?)
+        }
+        MetadataStorage::Memory => Arc::new(MemoryStore::default()),
+    };
+    let (documents, files): (Arc<dyn DocumentStore>, _) = match &config.storage.documents {
+        DocumentStorage::Files(path) => {
+            let files = Arc::new(FileDocuments::open(path, FileOptions::default())?);
+            (Arc::clone(&files) as Arc<dyn DocumentStore>, Some(files))
+        }
+        DocumentStorage::Memory => (Arc::new(MemoryDocuments::default()), None),
+    };
+    Ok((store, documents, files))
+}
+
+fn refuse_development_certificates(config: &Config) -> Result<(), BrokerError> {
+    if config.community.profile != config::Profile::Production {
+        return Ok(());
+    }
+    let files = config.listeners.iter().map(|listener| &listener.tls).chain(std::iter::once(&config.client));
+    for file in files.map(|tls| &tls.certificate) {
+        let pem = std::fs::read(file).unwrap_or_default();
+        if certificates::facts_from_pem(&pem).is_ok_and(|facts| facts.iter().any(|facts| facts.is_development)) {
+            return Err(BrokerError::DevelopmentCertificate { file: file.clone() });
+        }
+    }
+    Ok(())
+}
+
+impl Broker {
+    /// Starts a broker: stores first, sockets last, so that an open port means a ready broker.
+    ///
+    /// # Errors
+    /// Whatever it needs and cannot have.
+    pub async fn start(config: Config) -> Result<Self, BrokerError> {
+        refuse_development_certificates(&config)?;
+        let codes = codes(&config)?;
+        let client = Arc::new(ReloadableClient::new(config.client.clone())?);
+        let mut servers = Vec::new();
+        for listener in &config.listeners {
+            servers.push(Arc::new(ReloadableServer::new(listener.tls.clone())?));
+        }
+        let opened = {
+            let config = config.clone();
+            tokio::task::spawn_blocking(move || open_stores(&config)).await
+        };
+        let (store, documents, files) = opened.map_err(|error| StoreError::Failed(error.to_string()))??;
+        let audit_dir = config.audit.dir.clone();
+        let trail = tokio::task::spawn_blocking(move || AuditTrail::open(audit_dir, AuditTrailOptions::default()))
+            .await
+            .map_err(|error| StoreError::Failed(error.to_string()))??;
+        if let Some(torn) = trail.torn_tail() {
+            tracing::warn!(?torn, "the audit trail ended in a record that was never acknowledged; it was cut off");
+        }
+        if !config.patients.known.is_empty() {
+            store.commit(Change { patients: config.patients.known.clone(), ..Change::default() }).await?;
+        }
+        let source = AuditSource {
+            id: config.audit.source_id.clone(),
+            enterprise_site: Some(config.audit.site_id.clone()),
+            process_id: std::process::id(),
+        };
+        let audit = AuditSink::new(Arc::new(trail), source);
+        let metrics = Arc::new(Metrics::default());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let bounds = bounds(&config.limits);
+        let services = PeerServices {
+            audit: audit.clone(),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+            own_home: config.community.home_community_id.to_string(),
+        };
+        let federation = Arc::new(ArcSwap::from_pointee(federation(&config, &client, &services, &bounds)));
+        let actors = actors(&config, &codes, store.clone(), documents, &clock, &federation, &client, &services, &bounds);
+        let limits = PipelineLimits {
+            bounds: bounds.clone(),
+            in_flight: config.limits.in_flight,
+            in_flight_submissions: config.limits.in_flight_submissions,
+            request_deadline: config.limits.request_deadline,
+            retrieve_deadline: config.limits.retrieve_deadline,
+            documents_per_retrieve: config.limits.documents_per_retrieve,
+        };
+        let pipeline = Arc::new(Pipeline::new(actors, audit, metrics, clock, limits));
+        let shared = Arc::new(Shared {
+            servers,
+            client,
+            federation,
+            services,
+            bounds,
+            pipeline,
+            name: config.community.name.clone(),
+            config: Mutex::new(config.clone()),
+        });
+        let broker = Self { addresses: Vec::new(), admin: None, stop: CancellationToken::new(), tasks: TaskTracker::new(), shared };
+        broker.open(&config, files.map(|files| (files, store))).await
+    }
+
+    /// Binds and serves everything.
+    async fn open(
+        mut self,
+        config: &Config,
+        sweep: Option<(Arc<FileDocuments>, Arc<dyn RegistryStore>)>,
+    ) -> Result<Self, BrokerError> {
+        let limits = &config.limits;
+        for (listener, server) in config.listeners.iter().zip(&self.shared.servers) {
+            let fail = |source| BrokerError::Bind { address: listener.bind, source };
+            let listener_limits = ListenerLimits {
+                connections: limits.connections,
+                header_bytes: limits.header_bytes,
+                headers: limits.headers,
+                header_timeout: limits.header_timeout,
+                write_stall: limits.write_stall,
+                drain: limits.drain,
+            };
+            let policy = Arc::new(ListenerPolicy::new(listener.services.iter().copied()));
+            let bound = Listener::bind(listener.bind, Arc::clone(server), Arc::clone(&self.shared.pipeline), policy, listener_limits)
+                .await
+                .map_err(fail)?;
+            self.addresses.push(bound.local_addr().map_err(fail)?);
+            self.tasks.spawn(bound.serve(self.stop.clone()));
+        }
+        if let Some(address) = config.admin {
+            let fail = |source| BrokerError::Bind { address, source };
+            let bound = AdminListener::bind(address).await.map_err(fail)?;
+            self.admin = Some(bound.local_addr().map_err(fail)?);
+            let view: Arc<dyn AdminView> = Arc::clone(&self.shared) as Arc<dyn AdminView>;
+            self.tasks.spawn(bound.serve(view, self.stop.clone()));
+        }
+        if let Some((files, store)) = sweep {
+            let stop = self.stop.clone();
+            self.tasks.spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    swept = files.sweep(&*store) => match swept {
+                        Ok(swept) if swept.removed > 0 => tracing::info!(removed = swept.removed, examined = swept.examined, "orphan documents were swept"),
+                        Ok(_) => {}
+                        Err(error) => tracing::warn!(%error, "sweeping orphan documents failed"),
+                    },
+                }
+            });
+        }
+        let audit = self.shared.pipeline.audit();
+        let at = self.shared.pipeline.now_timestamp();
+        audit.record([AuditEvent::application_start(audit.source(), at, AuditOutcome::Success, None)]).await?;
+        Ok(self)
+    }
+
+    /// The addresses of its listeners, in configured order.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The address of its admin listener.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Its audit trail.
+    pub fn audit_trail(&self) -> &Arc<AuditTrail> {
+        self.shared.pipeline.audit().trail()
+    }
+
+    /// Replaces the communities it asks, without a restart.
+    pub fn set_peers(&self, peers: Vec<config::Peer>) {
+        let mut config = self.shared.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        config.peers = peers;
+        let shared = &self.shared;
+        shared.federation.store(Arc::new(federation(&config, &shared.client, &shared.services, &shared.bounds)));
+    }
+
+    /// Reads certificates, revocation lists and peers again (SIGHUP). What fails keeps its old
+    /// state, and the error tells.
+    ///
+    /// # Errors
+    /// The first that cannot be used; the others are reloaded all the same.
+    pub fn reload(&self, config: Config) -> Result<(), BrokerError> {
+        let mut first = None;
+        let mut keep = |result: Result<(), TlsError>| {
+            if let Err(error) = result {
+                tracing::error!(%error, "reload: the old certificates stay in use");
+                first.get_or_insert(error);
+            }
+        };
+        for server in &self.shared.servers {
+            keep(server.reload());
+        }
+        keep(self.shared.client.reload());
+        self.set_peers(config.peers);
+        first.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Stops: no new connections, open requests finish within the drain time, then the trail is
+    /// closed.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        let audit = self.shared.pipeline.audit();
+        let at = self.shared.pipeline.now_timestamp();
+        audit.record_late([AuditEvent::application_stop(audit.source(), at, AuditOutcome::Success, None)]).await;
+        if let Err(error) = audit.trail().close().await {
+            tracing::error!(%error, "the audit trail did not close well");
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments)] // The composition root hands everybody everything once.
+fn actors(
+    config: &Config,
+    codes: &Option<Arc<CodeSet>>,
+    store: Arc<dyn RegistryStore>,
+    documents: Arc<dyn DocumentStore>,
+    clock: &Arc<dyn Clock>,
+    federation: &Arc<ArcSwap<Federation>>,
+    client: &Arc<ReloadableClient>,
+    services: &PeerServices,
+    bounds: &Bounds,
+) -> Actors {
+    let patients = PatientPolicy {
+        domains: config
+            .patients
+            .domains
+            .iter()
+            .map(|domain| (domain.oid.clone(), domain.check == IdentifierCheck::NhsNumber))
+            .collect(),
+        reject_unknown: config.patients.unknown == UnknownPatients::Reject,
+    };
+    let registry =
+        Arc::new(DocumentRegistry::new(Arc::clone(&store), codes.clone(), patients, Arc::clone(clock), config.limits.results));
+    let port: Arc<dyn RegistryPort> = match &config.registry {
+        None => Arc::clone(&registry) as Arc<dyn RegistryPort>,
+        Some(uri) => Arc::new(RemoteRegistry::new(
+            SoapClient::new(Arc::clone(client), uri.clone(), bounds.clone()),
+            services.clone(),
+            bounds.xml,
+        )),
+    };
+    let repository =
+        Arc::new(DocumentRepository::new(config.community.repository_unique_id.clone(), documents, store, port));
+    let own = OwnCommunity {
+        home: config.community.home_community_id.clone(),
+        name: config.community.name.clone(),
+        registry: Arc::clone(&registry),
+        repository: Arc::clone(&repository),
+    };
+    Actors {
+        registry,
+        repository,
+        initiating: Arc::new(InitiatingGateway::new(own.clone(), Arc::clone(federation))),
+        responding: Arc::new(RespondingGateway::new(own, Arc::clone(federation))),
+    }
+}
+
+fn federation(config: &Config, client: &Arc<ReloadableClient>, services: &PeerServices, bounds: &Bounds) -> Federation {
+    let mut answer_bounds = bounds.clone();
+    answer_bounds.envelope_bytes = config.limits.peer_response_bytes;
+    let peers = config.peers.iter().filter_map(|peer| {
+        let tls = match &peer.ca {
+            None => Arc::clone(client),
+            Some(_) => match ReloadableClient::new(config.tls_for(peer)) {
+                Ok(client) => Arc::new(client),
+                Err(error) => {
+                    tracing::error!(community = %peer.home_community_id, %error, "this peer's authorities cannot be used; the general ones are");
+                    Arc::clone(client)
+                }
+            },
+        };
+        // A peer without an address is known and shown, and never asked.
+        let uri = peer.responding_gateway.clone().unwrap_or_else(|| http::Uri::from_static("https://unconfigured.invalid/"));
+        let answers = peer.responding_gateway.is_some() && peer.kind.serves();
+        let soap = SoapClient::new(tls, uri, answer_bounds.clone());
+        let community =
+            RemoteCommunity::new(peer.home_community_id.to_string(), soap, peer.timeout, peer.max_in_flight, services.clone());
+        Some(Peer {
+            home: peer.home_community_id.clone(),
+            name: peer.name.clone(),
+            scope: peer.scope,
+            answers,
+            state: peer.state,
+            translation: match &peer.patient_id {
+                PeerPatientId::SameDomain => PatientTranslation::SameDomain,
+                PeerPatientId::Domain(oid) => PatientTranslation::Domain(oid.clone()),
+            },
+            community: Arc::new(community),
+        })
+    });
+    Federation { peers: peers.collect() }
+}
+
+/// How long a start may take before `/readyz` is worth asking; the page refreshes as often.
+const REFRESH: Duration = Duration::from_secs(10);
+
+impl AdminView for Shared {
+    fn not_ready(&self) -> Option<String> {
+        self.pipeline.audit().trail().failure().map(|error| format!("the audit trail takes no records: {error}"))
+    }
+
+    fn page(&self) -> String {
+        let escape = |text: &str| {
+            let mut out = Vec::new();
+            xml::push_attr(&mut out, text);
+            String::from_utf8_lossy(&out).into_owned()
+        };
+        let federation = self.federation.load();
+        let rows: String = federation
+            .peers
+            .iter()
+            .map(|peer| {
+                format!(
+                    "<tr><td>{}</td><td>{}</td><td>{:?}</td><td>{:?}</td></tr>",
+                    escape(&peer.name),
+                    escape(peer.home.as_str()),
+                    peer.scope,
+                    peer.state
+                )
+            })
+            .collect();
+        format!(
+            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"{}\">\
+             <title>Causeway: {name}</title><style>body{{font:16px system-ui;margin:2em}}td,th{{text-align:left;padding:.3em 1em}}</style></head>\
+             <body><h1>{name}</h1><p>{} &middot; {}</p><table><tr><th>community</th><th>home</th><th>scope</th><th>state</th></tr>{rows}</table>\
+             <p><a href=\"/metrics\">metrics</a> &middot; <a href=\"/readyz\">ready</a></p></body></html>",
+            REFRESH.as_secs(),
+            escape(&self.services.own_home),
+            self.not_ready().map_or("ready".to_owned(), |why| escape(&why)),
+            name = escape(&self.name),
+        )
+    }
+
+    fn metrics(&self) -> &Metrics {
+        self.pipeline.metrics()
+    }
+}
+
+/// The cause of a TLS failure in words, for commands that connect.
+pub fn tls_cause(error: &std::io::Error) -> &'static str {
+    tls::handshake_cause(error)
+}
+

@@ -1,0 +1,697 @@
+//! What submit, find, get and retrieve share: where to send, with which certificate and assertion,
+//! how to show messages, and how to say what went wrong.
+//!
+//! A client sends one request at a time and waits for its answer on the same connection
+//! (synchronous exchange). The service is told by its path, or taken from the command where `--to`
+//! names a broker without a path.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::Uri;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::CommandError;
+use super::init::CODES;
+use super::style::{Colour, Tone, human_duration, parse_duration};
+use crate::actors::ports::PeerFailure;
+use crate::config::{IdentifierCheck, Profile};
+use crate::model::document::{DocumentRequest, RetrieveResponse};
+use crate::model::ids::{Oid, PatientId};
+use crate::model::metadata::build::Code;
+use crate::model::response::{QueryResponse, RegistryError, RegistryResponse, ResponseStatus, Severity};
+use crate::model::stored_query::AdhocQuery;
+use crate::model::vocabulary::{ns, scheme};
+use crate::transaction::{Service, Transaction, TransactionId};
+use crate::transport::answer::{self, Part};
+use crate::transport::message::{Bounds, Message};
+use crate::transport::peer::{Outbound, SoapClient, read_answer, request_envelope, retrieve_response};
+use crate::transport::tls::{ReloadableClient, TlsFiles};
+use crate::validate::codes::CodeSet;
+use crate::wire::xml::{Document, Limits, Ns};
+use crate::wire::{ebrs, mtom, soap, xdsb, xml};
+
+/// The identifier domain of NHS numbers.
+pub const NHS_NUMBER_DOMAIN: &str = "2.16.840.1.113883.2.1.4.1";
+
+/// Largest envelope of an answer: some fifty thousand whole DocumentEntries.
+const MAX_ENVELOPE: usize = 256 << 20;
+/// Largest document that is received.
+const MAX_DOCUMENT: u64 = 1 << 40;
+/// Largest file with an assertion, metadata or a ready request.
+const MAX_FILE: u64 = 256 << 20;
+
+/// Where to send, as whom, and how to show it.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Connection")]
+pub struct ClientArgs {
+    /// The service's URL; or the broker's, https://host:port, and the command takes the right service
+    #[arg(long, value_name = "URL", value_parser = parse_url)]
+    pub to: Uri,
+    /// Certificate to show (default: certs/client.pem of the current folder)
+    #[arg(long, value_name = "FILE")]
+    pub cert: Option<PathBuf>,
+    /// Its private key (default: beside the certificate, as .key)
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Authorities that the server's certificate must come from (default: ca.pem beside the certificate)
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Revocation lists of those authorities
+    #[arg(long, value_name = "FILE")]
+    pub crl: Option<PathBuf>,
+    /// A SAML assertion, or a wsse:Security element that holds one, for the header (XUA)
+    #[arg(long, value_name = "FILE")]
+    pub assertion: Option<PathBuf>,
+    /// How long to wait for an answer, or for the next bytes of a document
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_timeout)]
+    pub timeout: Duration,
+    /// Print JSON instead of a table
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+    /// Print the envelopes of request and response to standard error, without documents
+    #[arg(long, help_heading = "Output")]
+    pub show_wire: bool,
+}
+
+/// Through which door to ask.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct DoorArgs {
+    /// Ask the Initiating Gateway, which asks all communities
+    #[arg(long, conflicts_with = "cross")]
+    pub gateway: bool,
+    /// Ask a Responding Gateway, as another community's gateway would
+    #[arg(long)]
+    pub cross: bool,
+}
+
+/// Whom it is about.
+#[derive(Clone, Default, clap::Args)]
+pub struct PatientArgs {
+    /// The patient: 'id^^^&OID&ISO'
+    #[arg(long, value_name = "CX", value_parser = parse_patient, conflicts_with = "nhs_number")]
+    pub patient: Option<PatientId>,
+    /// The patient by NHS number
+    #[arg(long, value_name = "NUMBER", value_parser = parse_nhs_number)]
+    pub nhs_number: Option<PatientId>,
+}
+
+impl PatientArgs {
+    /// The patient, however named.
+    pub fn patient(&self) -> Option<&PatientId> {
+        self.patient.as_ref().or(self.nhs_number.as_ref())
+    }
+}
+
+/// Says whether there is one, not who.
+impl std::fmt::Debug for PatientArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PatientArgs({})", if self.patient().is_some() { "given" } else { "none" })
+    }
+}
+
+fn parse_url(text: &str) -> Result<Uri, String> {
+    let uri: Uri = text.parse().map_err(|error| format!("not a URL: {error}; it looks like https://host:8443"))?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("https" | "http"), Some(_)) => Ok(uri),
+        _ => Err("it begins with https:// and a host, as https://host:8443".to_owned()),
+    }
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    parse_duration(text)
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "a time such as 30s, 500ms or 2min".to_owned())
+}
+
+fn parse_patient(text: &str) -> Result<PatientId, String> {
+    PatientId::parse(text.trim()).map_err(|error| format!("{error}; put it in quotes, for the shell takes ^ and & as its own"))
+}
+
+/// Reads an NHS number, with or without blanks, and checks its check digit.
+///
+/// # Errors
+/// When it is none.
+pub fn parse_nhs_number(text: &str) -> Result<PatientId, String> {
+    let digits: String = text.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
+    IdentifierCheck::NhsNumber.judge(&digits, Profile::Demo)?;
+    let domain = Oid::parse(NHS_NUMBER_DOMAIN).map_err(|error| error.to_string())?;
+    PatientId::new(&digits, domain).map_err(|error| error.to_string())
+}
+
+/// An address and the transaction that it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Where.
+    pub uri: Uri,
+    /// Which actor is there.
+    pub service: Service,
+}
+
+impl Target {
+    /// The service that is meant: the path tells if it is one of ours, else `wanted` does; without
+    /// a path, the path of `wanted` is added.
+    ///
+    /// # Errors
+    /// When the address cannot be made.
+    pub fn new(to: &Uri, wanted: Service) -> Result<Self, CommandError> {
+        let path = to.path().trim_end_matches('/');
+        let path = path.strip_suffix("/services").unwrap_or(path);
+        if !path.is_empty() {
+            let service = Service::from_path(to.path()).unwrap_or(wanted);
+            return Ok(Self { uri: to.clone(), service });
+        }
+        let mut parts = to.clone().into_parts();
+        let path = format!("/services/{}", wanted.name());
+        parts.path_and_query = Some(path.parse().map_err(|error| CommandError::failed(format!("--to: {error}")))?);
+        let uri = Uri::from_parts(parts).map_err(|error| CommandError::failed(format!("--to: {error}")))?;
+        Ok(Self { uri, service: wanted })
+    }
+
+    /// Where stored queries go, through a door.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn query(to: &Uri, door: DoorArgs) -> Result<Self, CommandError> {
+        Self::new(to, door.service().unwrap_or(Service::Registry))
+    }
+
+    /// Where documents are retrieved, through a door.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn retrieve(to: &Uri, door: DoorArgs) -> Result<Self, CommandError> {
+        Self::new(to, door.service().unwrap_or(Service::Repository))
+    }
+}
+
+impl DoorArgs {
+    fn service(self) -> Option<Service> {
+        match (self.gateway, self.cross) {
+            (true, _) => Some(Service::InitiatingGateway),
+            (_, true) => Some(Service::RespondingGateway),
+            _ => None,
+        }
+    }
+}
+
+/// A client that is ready to send.
+pub struct Client {
+    tls: Arc<ReloadableClient>,
+    security: Option<String>,
+    timeout: Duration,
+    bounds: Bounds,
+    show_wire: bool,
+}
+
+/// Documents to send along, and a count of bytes that tells whether they still flow.
+#[derive(Default)]
+pub struct Attached {
+    /// Token of boundary and Content-IDs.
+    pub token: String,
+    /// What comes behind the envelope.
+    pub parts: Vec<Part>,
+    /// Their bytes.
+    pub sources: Vec<Box<dyn crate::model::document::BodySource>>,
+    /// Bytes sent so far.
+    pub sent: Arc<AtomicU64>,
+}
+
+impl Client {
+    /// Reads certificates and assertion; nothing is connected yet.
+    ///
+    /// # Errors
+    /// Which file is missing or wrong.
+    pub fn open(args: &ClientArgs) -> Result<Self, CommandError> {
+        let files = tls_files(args, Path::new("."))?;
+        let security = args.assertion.as_deref().map(read_assertion).transpose()?;
+        Ok(Self {
+            tls: Arc::new(ReloadableClient::new(files)?),
+            security,
+            timeout: args.timeout,
+            bounds: bounds(args.timeout),
+            show_wire: args.show_wire,
+        })
+    }
+
+    /// Asks a stored query (ITI-18, ITI-38).
+    ///
+    /// # Errors
+    /// When no answer comes back, or none that can be read.
+    pub async fn query(&self, target: &Target, query: &AdhocQuery) -> Result<QueryResponse, CommandError> {
+        let id = match target.service {
+            Service::RespondingGateway => TransactionId::CrossGatewayQuery,
+            _ => TransactionId::RegistryStoredQuery,
+        };
+        let call = Call { transaction: Transaction::of(id), uri: &target.uri };
+        let message = self.send(&call, |out| ebrs::write_query(out, query), Attached::default()).await?;
+        read_answer(&message.root, self.bounds.xml, ebrs::read_query_response).map_err(|failure| call.failed(&failure))
+    }
+
+    /// Asks for documents (ITI-43, ITI-39); their bytes are still to be drawn.
+    ///
+    /// # Errors
+    /// When no answer comes back, or none that can be read.
+    pub async fn retrieve(&self, target: &Target, requests: &[DocumentRequest]) -> Result<RetrieveResponse, CommandError> {
+        let id = match target.service {
+            Service::RespondingGateway => TransactionId::CrossGatewayRetrieve,
+            _ => TransactionId::RetrieveDocumentSet,
+        };
+        let call = Call { transaction: Transaction::of(id), uri: &target.uri };
+        let message = self.send(&call, |out| xdsb::write_retrieve(out, requests), Attached::default()).await?;
+        retrieve_response(message, self.bounds.xml).map_err(|failure| call.failed(&failure))
+    }
+
+    /// Sends a submission (ITI-41, ITI-42).
+    ///
+    /// # Errors
+    /// When no answer comes back, or none that can be read.
+    pub async fn submit(
+        &self,
+        target: &Target,
+        payload: impl FnOnce(&mut Vec<u8>),
+        attached: Attached,
+    ) -> Result<RegistryResponse, CommandError> {
+        let id = match target.service {
+            Service::Registry => TransactionId::RegisterDocumentSet,
+            _ => TransactionId::ProvideAndRegisterDocumentSet,
+        };
+        let call = Call { transaction: Transaction::of(id), uri: &target.uri };
+        let message = self.send(&call, payload, attached).await?;
+        read_answer(&message.root, self.bounds.xml, ebrs::read_registry_response).map_err(|failure| call.failed(&failure))
+    }
+
+    async fn send(
+        &self,
+        call: &Call<'_>,
+        payload: impl FnOnce(&mut Vec<u8>),
+        attached: Attached,
+    ) -> Result<Message, CommandError> {
+        let root = request_envelope(call.transaction, call.uri, self.security.as_deref(), payload);
+        if self.show_wire {
+            show(&format!("request {} to {}", call.transaction.number, call.uri), &root);
+        }
+        let Attached { mut token, parts, sources, sent } = attached;
+        if token.is_empty() {
+            token = answer::message_token();
+        }
+        let client = SoapClient::new(Arc::clone(&self.tls), call.uri.clone(), self.bounds.clone());
+        let answered = client.call(call.transaction, Outbound { root, parts, sources, token });
+        let message = flowing(answered, self.timeout, &sent).await.map_err(|failure| call.failed(&failure))?;
+        if self.show_wire {
+            show(&format!("response {}", call.transaction.number), &message.root);
+        }
+        Ok(message)
+    }
+}
+
+/// Waits for an answer as long as bytes flow, and then for the time given.
+async fn flowing<T>(
+    call: impl Future<Output = Result<T, PeerFailure>>,
+    timeout: Duration,
+    sent: &AtomicU64,
+) -> Result<T, PeerFailure> {
+    let began = Instant::now();
+    let mut call = std::pin::pin!(call);
+    let mut before = sent.load(Ordering::Relaxed);
+    loop {
+        match tokio::time::timeout(timeout, &mut call).await {
+            Ok(result) => return result,
+            Err(_) => {
+                let now = sent.load(Ordering::Relaxed);
+                if now == before {
+                    return Err(PeerFailure::Timeout(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)));
+                }
+                before = now;
+            }
+        }
+    }
+}
+
+fn bounds(timeout: Duration) -> Bounds {
+    Bounds {
+        envelope_bytes: MAX_ENVELOPE,
+        document_bytes: MAX_DOCUMENT,
+        message_bytes: MAX_DOCUMENT,
+        idle: timeout,
+        minimum_rate: 0,
+        xml: Limits { elements: 10_000_000, value: 1 << 20, ..Limits::default() },
+        mtom: mtom::Limits { parts: 100_000, ..mtom::Limits::default() },
+    }
+}
+
+/// A request under way, for what is said when it fails.
+struct Call<'a> {
+    transaction: &'static Transaction,
+    uri: &'a Uri,
+}
+
+impl Call<'_> {
+    fn failed(&self, failure: &PeerFailure) -> CommandError {
+        let what = failure.to_string();
+        let has = |words: &[&str]| words.iter().any(|word| what.contains(word));
+        let fix = match failure {
+            PeerFailure::Unreachable(_) if has(&["Connection refused", "dns error", "failed to lookup"]) => {
+                "check that the broker runs, and host and port of --to"
+            }
+            PeerFailure::Unreachable(_) if has(&["NotValidForName"]) => {
+                "the server's certificate has another name: use one of its names in --to, or have it issued for this one"
+            }
+            PeerFailure::Unreachable(_) if has(&["UnknownIssuer", "invalid peer certificate"]) => {
+                "the server's certificate is not one that --ca trusts: give the authority that issued it"
+            }
+            PeerFailure::Unreachable(_) if has(&["received fatal alert", "HandshakeFailure", "CertificateRequired"]) => {
+                "the server refuses the certificate of --cert: use one that its client_ca issued and has not revoked"
+            }
+            PeerFailure::Unreachable(_) => "check --to, the network between, and the certificates of both sides",
+            PeerFailure::Timeout(_) => "give it more time with --timeout, or look at the server's log",
+            PeerFailure::Garbage(_) if has(&["HTTP 404", "HTTP 405"]) => {
+                "there is no such service at that path: give the broker's base URL, or the service's whole one"
+            }
+            PeerFailure::Garbage(_) => "--show-wire shows the messages; check that --to is the right service",
+            PeerFailure::Fault(_) => "--show-wire shows the request that it is about",
+            PeerFailure::NotAsked(_) => "try again later",
+        };
+        CommandError::failed(format!(
+            "{} ({}): {} {what}; {fix}",
+            self.transaction.number, self.transaction.title, self.uri
+        ))
+    }
+}
+
+/// Certificate, key and authorities: as given, or those that `causeway init` wrote into `folder`.
+fn tls_files(args: &ClientArgs, folder: &Path) -> Result<TlsFiles, CommandError> {
+    let certificate = args.cert.clone().unwrap_or_else(|| folder.join("certs").join("client.pem"));
+    let beside = |name: &str| certificate.parent().unwrap_or(Path::new("")).join(name);
+    let files = TlsFiles {
+        key: args.key.clone().unwrap_or_else(|| certificate.with_extension("key")),
+        client_ca: args.ca.clone().unwrap_or_else(|| beside("ca.pem")),
+        crl: args.crl.clone(),
+        certificate,
+    };
+    for (option, given, file) in [
+        ("--cert", args.cert.is_some(), &files.certificate),
+        ("--key", args.key.is_some(), &files.key),
+        ("--ca", args.ca.is_some(), &files.client_ca),
+    ] {
+        if !given && !file.exists() {
+            return Err(CommandError::failed(format!(
+                "there is no {}; give {option} FILE, or change to the folder that 'causeway init' wrote",
+                file.display()
+            )));
+        }
+    }
+    Ok(files)
+}
+
+/// Reads a file that is used whole.
+///
+/// # Errors
+/// When it cannot be read, or is larger than any of its kind.
+pub fn read_whole(path: &Path) -> Result<Vec<u8>, CommandError> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(CommandError::file("read", path))?;
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(CommandError::file("read", path))?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(CommandError::failed(format!("{} is larger than {MAX_FILE} bytes", path.display())));
+    }
+    Ok(bytes)
+}
+
+fn read_assertion(path: &Path) -> Result<String, CommandError> {
+    let bytes = read_whole(path)?;
+    security_header(&bytes).map_err(|what| CommandError::failed(format!("--assertion {}: {what}", path.display())))
+}
+
+/// The security header of a file: byte for byte, so that signatures stay good.
+fn security_header(bytes: &[u8]) -> Result<String, String> {
+    const WANTED: &str = "the root element is a saml2:Assertion, a wsse:Security, or an envelope that has one";
+    let text = xml::decode(bytes).map_err(|error| error.to_string())?;
+    let document = Document::parse(&text, Limits { value: 1 << 20, ..Limits::default() }).map_err(|error| error.to_string())?;
+    let root = document.root();
+    match (root.ns(), root.local(), root.uri()) {
+        (Ns::Wsse, "Security", _) => Ok(root.fragment()),
+        (_, "Assertion", "urn:oasis:names:tc:SAML:2.0:assertion") => Ok(format!(
+            "<wsse:Security xmlns:wsse=\"{}\" env:mustUnderstand=\"true\">{}</wsse:Security>",
+            ns::WSSE,
+            root.fragment()
+        )),
+        (Ns::Soap12 | Ns::Soap11, "Envelope", _) => {
+            let envelope = soap::read(&document).map_err(|fault| fault.reason)?;
+            envelope.security.ok_or_else(|| WANTED.to_owned())
+        }
+        _ => Err(WANTED.to_owned()),
+    }
+}
+
+/// Prints an envelope to standard error.
+fn show(head: &str, root: &[u8]) {
+    let mut out = std::io::stderr().lock();
+    // Nobody may be reading; the exchange itself goes on.
+    let _ = writeln!(out, "--- {head}\n{}\n", shown(root));
+}
+
+/// An envelope for the eye: documents inside it are counted, not shown, and nothing in it can
+/// steer a terminal.
+fn shown(root: &[u8]) -> String {
+    let text = match xml::decode(root) {
+        Ok(text) => text,
+        Err(_) => String::from_utf8_lossy(root),
+    };
+    let mut out = String::with_capacity(text.len().min(1 << 20));
+    let mut from = 0;
+    if let Ok(document) = Document::parse(&text, bounds(Duration::ZERO).xml) {
+        for span in document_spans(document.root()) {
+            let Some(element) = text.get(span.clone()) else { continue };
+            let (Some(open), Some(close)) = (element.find('>'), element.rfind("</")) else { continue };
+            let (content, end) = (span.start + open + 1, span.start + close);
+            if content < end {
+                out.push_str(text.get(from..content).unwrap_or_default());
+                out.push_str(&format!("[{} characters of base64]", end - content));
+                from = end;
+            }
+        }
+    }
+    out.push_str(text.get(from..).unwrap_or_default());
+    out.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\r' | '\t') { ' ' } else { c }).collect()
+}
+
+/// Where document elements without child elements stand, in the order of the text.
+fn document_spans(root: xml::Node<'_, '_>) -> Vec<std::ops::Range<usize>> {
+    let mut spans = Vec::new();
+    let mut open = vec![root];
+    while let Some(node) = open.pop() {
+        if node.is(Ns::Xdsb, "Document") && node.children().next().is_none() {
+            spans.push(node.span());
+        }
+        open.extend(node.children());
+    }
+    spans.sort_by_key(|span| span.start);
+    spans
+}
+
+// --- codes -----------------------------------------------------------------------------------
+
+/// Coding schemes in which a bare code is looked for.
+const CODING_SCHEMES: &[&str] = &[
+    "2.16.840.1.113883.6.96",
+    "2.16.840.1.113883.6.1",
+    "2.16.840.1.113883.5.25",
+    "1.3.6.1.4.1.19376.1.2.3",
+    "1.2.840.10008.2.6.1",
+    "2.999.826.6.1",
+    "2.999.826.6.2",
+    "2.999.826.6.3",
+];
+
+/// The codes that a person may name without their scheme.
+pub struct Codes(CodeSet);
+
+impl Codes {
+    /// Those of `codes.xml` in the current folder, or else those that come along.
+    pub fn open() -> Self {
+        let here = std::fs::read_to_string("codes.xml").ok().and_then(|text| CodeSet::parse(&text).ok());
+        here.map_or_else(Self::built_in, Self)
+    }
+
+    /// Those that come along.
+    pub fn built_in() -> Self {
+        Self(CodeSet::parse(CODES).unwrap_or_default())
+    }
+
+    /// Reads `CODE`, `CODE^^SCHEME` or `CODE^DISPLAY^SCHEME` for an attribute.
+    ///
+    /// # Errors
+    /// When it is neither of these, or a bare code that is in no list.
+    pub fn read(&self, attribute: &'static str, text: &str) -> Result<Code, String> {
+        let mut parts = text.trim().splitn(3, '^');
+        let (code, display, coding_scheme) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+        let coding_scheme = match coding_scheme {
+            Some(coding_scheme) => coding_scheme,
+            None if display.is_none() && self.0.is_restricted(attribute) => CODING_SCHEMES
+                .iter()
+                .find(|coding_scheme| self.0.allows(attribute, coding_scheme, code))
+                .copied()
+                .ok_or_else(|| format!("{code} is in no code list: write CODE^^SCHEME or CODE^DISPLAY^SCHEME"))?,
+            None => return Err("a code is CODE^^SCHEME or CODE^DISPLAY^SCHEME".to_owned()),
+        };
+        if code.is_empty() || coding_scheme.is_empty() {
+            return Err("a code is CODE^^SCHEME or CODE^DISPLAY^SCHEME, neither part empty".to_owned());
+        }
+        let display = display
+            .filter(|display| !display.is_empty())
+            .or_else(|| self.0.display(attribute, coding_scheme, code))
+            .unwrap_or(code);
+        Ok(Code { code: code.to_owned(), scheme: coding_scheme.to_owned(), display: display.to_owned() })
+    }
+}
+
+/// The option of this client that sets a coded attribute.
+pub fn code_option(attribute: &str) -> &'static str {
+    match attribute {
+        scheme::CLASS_CODE => "--class",
+        scheme::TYPE_CODE => "--type",
+        scheme::FORMAT_CODE => "--format",
+        scheme::FACILITY_TYPE_CODE => "--facility",
+        scheme::PRACTICE_SETTING_CODE => "--practice-setting",
+        scheme::CONFIDENTIALITY_CODE => "--confidentiality",
+        scheme::EVENT_CODE => "--event",
+        scheme::CONTENT_TYPE_CODE => "--content-type-code",
+        scheme::FOLDER_CODE => "--folder-code",
+        _ => "a code",
+    }
+}
+
+// --- media types -----------------------------------------------------------------------------
+
+/// Media types with their file extensions, the usual one first.
+const MEDIA_TYPES: &[(&str, &[&str])] = &[
+    ("application/pdf", &["pdf"]),
+    ("text/xml", &["xml", "cda"]),
+    ("application/xml", &["xml"]),
+    ("text/plain", &["txt", "text"]),
+    ("text/html", &["html", "htm"]),
+    ("text/rtf", &["rtf"]),
+    ("application/fhir+json", &["json"]),
+    ("application/fhir+xml", &["xml"]),
+    ("application/dicom", &["dcm"]),
+    ("application/x-hl7", &["hl7"]),
+    ("image/jpeg", &["jpg", "jpeg"]),
+    ("image/png", &["png"]),
+    ("image/tiff", &["tif", "tiff"]),
+    ("image/bmp", &["bmp"]),
+    ("application/octet-stream", &["bin"]),
+];
+
+/// The media type that a file's extension stands for.
+pub fn media_type_of(path: &Path) -> Option<&'static str> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    MEDIA_TYPES.iter().find(|(_, extensions)| extensions.contains(&extension.as_str())).map(|(media_type, _)| *media_type)
+}
+
+/// The extension for a file of a media type.
+pub fn extension_of(media_type: &str) -> &'static str {
+    let bare = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    MEDIA_TYPES.iter().find(|(known, _)| *known == bare).and_then(|(_, extensions)| extensions.first()).unwrap_or(&"bin")
+}
+
+// --- answers ---------------------------------------------------------------------------------
+
+/// A RegistryError, for JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ErrorView {
+    /// The errorCode.
+    pub code: String,
+    /// The codeContext.
+    pub context: String,
+    /// `Error` or `Warning`.
+    pub severity: &'static str,
+    /// The location, if one is given.
+    pub location: Option<String>,
+}
+
+impl From<&RegistryError> for ErrorView {
+    fn from(error: &RegistryError) -> Self {
+        Self {
+            code: error.code.as_str().to_owned(),
+            context: error.context.clone(),
+            severity: match error.severity {
+                Severity::Error => "Error",
+                Severity::Warning => "Warning",
+            },
+            location: error.location.clone(),
+        }
+    }
+}
+
+/// A status as people and JSON have it.
+pub fn status_name(status: ResponseStatus) -> &'static str {
+    match status {
+        ResponseStatus::Success => "Success",
+        ResponseStatus::PartialSuccess => "PartialSuccess",
+        ResponseStatus::Failure => "Failure",
+    }
+}
+
+/// A text of somebody else's that may go to a terminal.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Errors and warnings as a list, a line each.
+pub fn error_lines(errors: &[ErrorView], colour: Colour) -> String {
+    let mut out = String::new();
+    for error in errors {
+        let tone = if error.severity == "Error" { Tone::Bad } else { Tone::Warning };
+        out.push_str(&tone.paint(error.severity, colour));
+        out.push_str(&format!(" {}", printable(&error.code)));
+        if let Some(location) = &error.location {
+            out.push_str(&format!(" at {}", printable(location)));
+        }
+        out.push_str(&format!(": {}\n", printable(&error.context)));
+    }
+    out
+}
+
+/// A value as indented JSON, its last line ended.
+///
+/// # Errors
+/// Never with the views of this client.
+pub fn json(value: &impl Serialize) -> Result<String, CommandError> {
+    serde_json::to_string_pretty(value)
+        .map(|text| text + "\n")
+        .map_err(|error| CommandError::failed(format!("the answer cannot be written as JSON: {error}")))
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A time and a rate for people: `1.2 s, 83 MiB/s`.
+pub fn pace(bytes: u64, elapsed: Duration) -> String {
+    let millis = elapsed.as_millis().max(1);
+    let rate = u128::from(bytes) * 1000 / millis;
+    format!(
+        "{}, {}/s",
+        human_duration(elapsed),
+        super::style::human_size(u64::try_from(rate).unwrap_or(u64::MAX))
+    )
+}
+
+/// A progress bar on standard error; nothing where no terminal is.
+pub fn progress(total: u64, verb: &'static str) -> indicatif::ProgressBar {
+    let bar = indicatif::ProgressBar::new(total);
+    if let Ok(style) = indicatif::ProgressStyle::with_template(
+        "{prefix} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+    ) {
+        bar.set_style(style);
+    }
+    bar.set_prefix(verb);
+    bar
+}

@@ -1,0 +1,498 @@
+//! `causeway retrieve`: documents by id, from a file of find, or all of a patient (ITI-43, ITI-39).
+//!
+//! Documents flow to disk as they come and are hashed on the way. A file gets its name only when
+//! it is whole, and, where the metadata is known, only when it is what was registered.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
+
+use super::client::{self, Client, ClientArgs, DoorArgs, ErrorView, PatientArgs, Target};
+use super::find;
+use super::style::{Align, Cell, Colour, Table, Tone, counted, human_size, print};
+use super::{CommandError, Outcome};
+use crate::model::document::{BodySource, DocumentRequest, RetrievedDocument};
+use crate::model::ids::{HomeCommunityId, RepositoryUniqueId, UniqueId};
+
+/// Documents asked for in one request; more are asked for in several.
+const BATCH: usize = 100;
+
+/// Arguments of `causeway retrieve`.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+Examples:
+  One document, whose ids find has told:
+    causeway retrieve --to https://localhost:8443 --repository 2.999.826.3.1.1 --unique-id 2.999.1.2.3
+  All that find found, from every community:
+    causeway find --to https://localhost:8443 --gateway --nhs-number 9990010226 --json > found.json
+    causeway retrieve --to https://localhost:8443 --gateway --from-find found.json --out documents
+  All of a patient, in one step:
+    causeway retrieve --to https://localhost:8443 --gateway --nhs-number 9990010226 --out documents
+
+With --from-find, --patient and --nhs-number, hash and size are held against the metadata; a document
+that differs is kept as NAME.mismatch. The exit code is 1 if any document did not come as it should.")]
+pub struct Args {
+    /// Connection and output.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// Which actor.
+    #[command(flatten)]
+    pub door: DoorArgs,
+    /// The repository that holds the documents
+    #[arg(long, value_name = "OID", value_parser = RepositoryUniqueId::parse, requires = "unique_id")]
+    pub repository: Option<RepositoryUniqueId>,
+    /// A document's uniqueId (repeatable)
+    #[arg(long, value_name = "ID", num_args = 1.., value_parser = UniqueId::parse, requires = "repository")]
+    pub unique_id: Vec<UniqueId>,
+    /// The community that holds them; with --patient, the community to ask
+    #[arg(long, value_name = "URN", value_parser = HomeCommunityId::parse)]
+    pub home: Option<HomeCommunityId>,
+    /// What 'causeway find --json' printed; - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "unique_id")]
+    pub from_find: Option<PathBuf>,
+    /// Find all current documents of a patient, and retrieve them.
+    #[command(flatten)]
+    pub patient: PatientArgs,
+    /// Folder for the documents, made if it is not there; - writes one document to standard output
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub out: PathBuf,
+}
+
+/// A document that is wanted, with what its metadata says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    request: DocumentRequest,
+    hash: Option<String>,
+    size: Option<u64>,
+}
+
+/// How a document came (or why not), for JSON and the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// The document.
+    pub unique_id: String,
+    /// The repository.
+    pub repository: String,
+    /// The community.
+    pub home: Option<String>,
+    /// Its media type, as the answer says.
+    pub mime_type: Option<String>,
+    /// Octets received.
+    pub bytes: u64,
+    /// Their SHA-1.
+    pub sha1: Option<String>,
+    /// Whether hash and size are those of the metadata; null where that is not known.
+    pub hash_ok: Option<bool>,
+    /// Where it is.
+    pub file: Option<String>,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+impl Row {
+    fn new(request: &DocumentRequest) -> Self {
+        Self {
+            unique_id: request.unique_id.to_string(),
+            repository: request.repository.to_string(),
+            home: request.home.as_ref().map(ToString::to_string),
+            mime_type: None,
+            bytes: 0,
+            sha1: None,
+            hash_ok: None,
+            file: None,
+            error: None,
+        }
+    }
+
+    fn is_good(&self) -> bool {
+        self.error.is_none() && self.hash_ok != Some(false) && self.sha1.is_some()
+    }
+}
+
+/// The part of find's JSON that is needed here.
+#[derive(Debug, Deserialize)]
+struct Found {
+    documents: Vec<FoundDocument>,
+}
+
+#[derive(Debug, Deserialize)]
+struct FoundDocument {
+    unique_id: Option<String>,
+    repository_unique_id: Option<String>,
+    home_community_id: Option<String>,
+    hash: Option<String>,
+    size: Option<u64>,
+}
+
+/// Retrieves, and prints how it went.
+///
+/// # Errors
+/// When nothing can be asked for, no answer comes back, or files cannot be written.
+pub async fn run(args: Args) -> Outcome {
+    let client = Client::open(&args.client)?;
+    let (wanted, mut errors) = wanted(&args, &client).await?;
+    let to_stdout = args.out == Path::new("-");
+    if to_stdout && wanted.len() != 1 {
+        return Err(CommandError::failed(format!(
+            "--out - writes one document, and {} are wanted; give --out DIR",
+            wanted.len()
+        )));
+    }
+    let mut shelf = if to_stdout { Shelf::Stdout } else { Shelf::folder(&args.out)? };
+    let target = Target::retrieve(&args.client.to, args.door)?;
+    let began = Instant::now();
+    let bar = client::progress(wanted.iter().filter_map(|wanted| wanted.size).sum(), "retrieving");
+    let mut rows = Vec::with_capacity(wanted.len());
+    for batch in wanted.chunks(BATCH) {
+        rows.extend(retrieve(&client, &target, batch, &mut shelf, &mut errors, &bar).await?);
+    }
+    bar.finish_and_clear();
+    let colour = if to_stdout { Colour::Off } else { Colour::of_stdout() };
+    let text = if args.client.json { client::json(&rows)? } else { render(&rows, began.elapsed(), colour) };
+    // Errors have no place in the array of documents, and must not be lost.
+    let told = client::error_lines(&errors, Colour::Off);
+    if to_stdout || args.client.json {
+        let _ = io::stderr().write_all(told.as_bytes());
+    } else {
+        print(&client::error_lines(&errors, colour))?;
+    }
+    if to_stdout {
+        let _ = io::stderr().write_all(text.as_bytes());
+    } else {
+        print(&text)?;
+    }
+    let good = rows.iter().all(Row::is_good) && !errors.iter().any(|error| error.severity == "Error");
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the arguments ask for, and what finding it complained about.
+async fn wanted(args: &Args, client: &Client) -> Result<(Vec<Wanted>, Vec<ErrorView>), CommandError> {
+    if let Some(file) = &args.from_find {
+        let bytes = if file == Path::new("-") {
+            let mut text = String::new();
+            io::Read::read_to_string(&mut io::stdin().lock(), &mut text).map_err(CommandError::file("read", "standard input"))?;
+            text.into_bytes()
+        } else {
+            client::read_whole(file)?
+        };
+        let found: Found = serde_json::from_slice(&bytes).map_err(|error| {
+            CommandError::failed(format!("{} is not what 'causeway find --json' prints: {error}", file.display()))
+        })?;
+        return Ok((checked(found.documents)?, Vec::new()));
+    }
+    if let Some(patient) = args.patient.patient() {
+        let query = find::documents_of(patient, args.home.as_ref())?;
+        let response = client.query(&Target::query(&args.client.to, args.door)?, &query).await?;
+        let report = find::Report::new(&response)?;
+        let documents = report.documents.into_iter().map(|document| FoundDocument {
+            unique_id: document.unique_id,
+            repository_unique_id: document.repository_unique_id,
+            home_community_id: document.home_community_id,
+            hash: document.hash,
+            size: document.size,
+        });
+        return Ok((checked(documents.collect())?, report.errors));
+    }
+    match (&args.repository, args.unique_id.as_slice()) {
+        (Some(repository), ids @ [_, ..]) => {
+            let request = |id: &UniqueId| DocumentRequest {
+                home: args.home.clone(),
+                repository: repository.clone(),
+                unique_id: id.clone(),
+            };
+            Ok((ids.iter().map(|id| Wanted { request: request(id), hash: None, size: None }).collect(), Vec::new()))
+        }
+        _ => Err(CommandError::failed(
+            "which documents? Give --repository OID and --unique-id ID, or --from-find FILE, or --patient CX, or --nhs-number NUMBER",
+        )),
+    }
+}
+
+/// Documents of metadata as requests, each once.
+fn checked(documents: Vec<FoundDocument>) -> Result<Vec<Wanted>, CommandError> {
+    let mut seen = HashSet::new();
+    let mut wanted = Vec::with_capacity(documents.len());
+    for (number, document) in documents.into_iter().enumerate() {
+        let wrong = |what: String| CommandError::failed(format!("document {} cannot be asked for: {what}", number + 1));
+        let unique_id = document.unique_id.ok_or_else(|| wrong("it has no unique_id".into()))?;
+        let repository = document.repository_unique_id.ok_or_else(|| wrong("it has no repository_unique_id".into()))?;
+        let request = DocumentRequest {
+            home: document
+                .home_community_id
+                .map(|home| HomeCommunityId::parse(&home))
+                .transpose()
+                .map_err(|error| wrong(error.to_string()))?,
+            repository: RepositoryUniqueId::parse(&repository).map_err(|error| wrong(error.to_string()))?,
+            unique_id: UniqueId::parse(&unique_id).map_err(|error| wrong(error.to_string()))?,
+        };
+        if seen.insert(request.clone()) {
+            wanted.push(Wanted { request, hash: document.hash, size: document.size });
+        }
+    }
+    Ok(wanted)
+}
+
+/// One request and its documents.
+async fn retrieve(
+    client: &Client,
+    target: &Target,
+    batch: &[Wanted],
+    shelf: &mut Shelf,
+    errors: &mut Vec<ErrorView>,
+    bar: &ProgressBar,
+) -> Result<Vec<Row>, CommandError> {
+    let mut rows: Vec<Row> = batch.iter().map(|wanted| Row::new(&wanted.request)).collect();
+    let requests: Vec<DocumentRequest> = batch.iter().map(|wanted| wanted.request.clone()).collect();
+    let answer = client.retrieve(target, &requests).await?;
+    let told: Vec<ErrorView> = answer.errors.iter().map(ErrorView::from).collect();
+    let mut broken = None;
+    for mut source in answer.sources {
+        if let Err(stop) = draw(source.as_mut(), &answer.documents, batch, &mut rows, shelf, bar).await {
+            match stop {
+                Stop::Here(error) => return Err(error),
+                Stop::Peer(what) => broken = Some(what),
+            }
+        }
+    }
+    for row in rows.iter_mut().filter(|row| row.sha1.is_none() && row.error.is_none()) {
+        row.error = Some(why_missing(row, &told, broken.as_deref()));
+    }
+    errors.extend(told);
+    Ok(rows)
+}
+
+/// Why a document did not come: what the answer says of it, or of all.
+fn why_missing(row: &Row, told: &[ErrorView], broken: Option<&str>) -> String {
+    let of_it = |error: &&ErrorView| {
+        error.severity == "Error"
+            && (error.location.as_deref() == Some(&row.unique_id) || error.context.contains(&row.unique_id))
+    };
+    match (told.iter().find(of_it), told.iter().find(|error| error.severity == "Error"), broken) {
+        (Some(error), ..) => error.code.clone(),
+        (None, _, Some(broken)) => broken.to_owned(),
+        (None, Some(error), None) => error.code.clone(),
+        (None, None, None) => "the answer says nothing of it".to_owned(),
+    }
+}
+
+/// What ends a stream of documents early.
+enum Stop {
+    /// Our own disk: nothing more makes sense.
+    Here(CommandError),
+    /// The other side.
+    Peer(String),
+}
+
+impl From<CommandError> for Stop {
+    fn from(error: CommandError) -> Self {
+        Self::Here(error)
+    }
+}
+
+/// Draws documents from a source to the shelf.
+async fn draw(
+    source: &mut dyn BodySource,
+    documents: &[RetrievedDocument],
+    batch: &[Wanted],
+    rows: &mut [Row],
+    shelf: &mut Shelf,
+    bar: &ProgressBar,
+) -> Result<(), Stop> {
+    while let Some(number) = source.next_document().await.map_err(|error| Stop::Peer(error.to_string()))? {
+        let Some(document) = documents.get(number) else {
+            return Err(Stop::Peer("the answer has a document that it did not announce".to_owned()));
+        };
+        let at = place(&document.request, batch, rows);
+        let (Some(row), Some(wanted)) = (at.and_then(|at| rows.get_mut(at)), at.and_then(|at| batch.get(at))) else {
+            // Not asked for: passed over, and so not written.
+            while source.next_chunk().await.map_err(|error| Stop::Peer(error.to_string()))?.is_some() {}
+            continue;
+        };
+        row.mime_type = Some(document.mime_type.clone());
+        let mut writer = shelf.begin(wanted, &document.mime_type)?;
+        loop {
+            match source.next_chunk().await {
+                Ok(Some(chunk)) => {
+                    writer.write(&chunk)?;
+                    bar.inc(chunk.len() as u64);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    row.bytes = writer.bytes;
+                    row.error = Some(format!("broke off after {} bytes: {error}", writer.bytes));
+                    return Err(Stop::Peer(error.to_string()));
+                }
+            }
+        }
+        let (bytes, sha1) = (writer.bytes, client::hex(writer.sha1.clone().finish().as_ref()));
+        let hash_ok = verdict(wanted, bytes, &sha1);
+        row.file = writer.keep(shelf, hash_ok != Some(false))?;
+        if hash_ok == Some(false) {
+            row.error = Some("hash or size is not that of the metadata".to_owned());
+        }
+        (row.bytes, row.sha1, row.hash_ok) = (bytes, Some(sha1), hash_ok);
+    }
+    Ok(())
+}
+
+/// Whether what came is what was registered, where that is known.
+fn verdict(wanted: &Wanted, bytes: u64, sha1: &str) -> Option<bool> {
+    let hash = wanted.hash.as_deref().map(|hash| hash.trim().eq_ignore_ascii_case(sha1));
+    let size = wanted.size.map(|size| size == bytes);
+    match (hash, size) {
+        (None, None) => None,
+        (hash, size) => Some(hash.unwrap_or(true) && size.unwrap_or(true)),
+    }
+}
+
+/// The row that a document belongs to: by all its ids, or else by its uniqueId alone, for servers
+/// that do not echo the rest.
+fn place(request: &DocumentRequest, batch: &[Wanted], rows: &[Row]) -> Option<usize> {
+    let open = |at: &usize| rows.get(*at).is_some_and(|row| row.sha1.is_none());
+    let find = |same: &dyn Fn(&DocumentRequest) -> bool| (0..batch.len()).filter(open).find(|at| batch.get(*at).is_some_and(|w| same(&w.request)));
+    find(&|wanted| wanted == request)
+        .or_else(|| find(&|wanted| wanted.unique_id == request.unique_id && wanted.repository == request.repository))
+        .or_else(|| find(&|wanted| wanted.unique_id == request.unique_id))
+}
+
+// --- files -----------------------------------------------------------------------------------
+
+/// Where documents go.
+enum Shelf {
+    Stdout,
+    Folder {
+        dir: PathBuf,
+        /// Names given in this run, and how often.
+        names: HashMap<String, usize>,
+    },
+}
+
+/// A document being written. The command waits for nothing else meanwhile, so its writes may block.
+struct Writer {
+    to: Sink,
+    sha1: digest::Context,
+    bytes: u64,
+}
+
+enum Sink {
+    Stdout,
+    File { file: BufWriter<File>, part: Part, name: String },
+}
+
+/// A file that goes away unless it is kept.
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // After keeping it is not there any more.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+impl Shelf {
+    fn folder(dir: &Path) -> Result<Self, CommandError> {
+        fs::create_dir_all(dir).map_err(CommandError::file("make", dir))?;
+        Ok(Self::Folder { dir: dir.to_owned(), names: HashMap::new() })
+    }
+
+    fn begin(&mut self, wanted: &Wanted, mime_type: &str) -> Result<Writer, CommandError> {
+        let to = match self {
+            Self::Stdout => Sink::Stdout,
+            Self::Folder { dir, names } => {
+                let (stem, extension) = (file_stem(wanted.request.unique_id.as_str()), client::extension_of(mime_type));
+                let seen = names.entry(stem.to_lowercase()).or_default();
+                *seen += 1;
+                // The same uniqueId of two communities are two files.
+                let name = if *seen == 1 { format!("{stem}.{extension}") } else { format!("{stem}-{seen}.{extension}") };
+                let part = Part(dir.join(format!(".{name}.{}.part", std::process::id())));
+                let file = File::create(&part.0).map_err(CommandError::file("write", &part.0))?;
+                Sink::File { file: BufWriter::with_capacity(1 << 18, file), part, name }
+            }
+        };
+        Ok(Writer { to, sha1: digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY), bytes: 0 })
+    }
+}
+
+impl Writer {
+    fn write(&mut self, chunk: &Bytes) -> Result<(), CommandError> {
+        self.sha1.update(chunk);
+        self.bytes += chunk.len() as u64;
+        match &mut self.to {
+            Sink::Stdout => io::stdout().lock().write_all(chunk).map_err(CommandError::file("write", "standard output")),
+            Sink::File { file, part, .. } => file.write_all(chunk).map_err(CommandError::file("write", &part.0)),
+        }
+    }
+
+    /// Gives the document its name, or one that says that it is not what it should be.
+    fn keep(self, shelf: &Shelf, good: bool) -> Result<Option<String>, CommandError> {
+        let (Sink::File { file, part, name }, Shelf::Folder { dir, .. }) = (self.to, shelf) else {
+            return io::stdout().lock().flush().map(|()| None).map_err(CommandError::file("write", "standard output"));
+        };
+        let path = dir.join(if good { name } else { format!("{name}.mismatch") });
+        let file = file.into_inner().map_err(|error| CommandError::file("write", &part.0)(error.into_error()))?;
+        drop(file);
+        fs::rename(&part.0, &path).map_err(CommandError::file("write", &path))?;
+        Ok(Some(path.display().to_string()))
+    }
+}
+
+/// A file name out of a uniqueId, which may have anything in it.
+fn file_stem(unique_id: &str) -> String {
+    let mut name: String = unique_id
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' })
+        .take(160)
+        .collect();
+    if name.starts_with('.') {
+        name.insert(0, '_');
+    }
+    name
+}
+
+fn render(rows: &[Row], elapsed: std::time::Duration, colour: Colour) -> String {
+    let mut table = Table::new(&[
+        ("", Align::Left),
+        ("uniqueId", Align::Left),
+        ("repository", Align::Left),
+        ("community", Align::Left),
+        ("type", Align::Left),
+        ("bytes", Align::Right),
+        ("sha1", Align::Left),
+        ("file", Align::Left),
+    ]);
+    for row in rows {
+        let mark = match (row.is_good(), row.hash_ok) {
+            (true, Some(true)) => Cell::new("ok", Tone::Good),
+            (true, _) => Cell::new("unchecked", Tone::Warning),
+            (false, _) => Cell::new("FAILED", Tone::Bad),
+        };
+        table.row([
+            mark,
+            row.unique_id.as_str().into(),
+            row.repository.as_str().into(),
+            row.home.as_deref().unwrap_or_default().into(),
+            row.mime_type.as_deref().unwrap_or_default().into(),
+            row.bytes.to_string().into(),
+            row.sha1.as_deref().unwrap_or_default().into(),
+            row.error.as_deref().or(row.file.as_deref()).unwrap_or_default().into(),
+        ]);
+    }
+    let bytes = rows.iter().map(|row| row.bytes).sum();
+    let good = rows.iter().filter(|row| row.is_good()).count();
+    format!(
+        "{}{} of {}, {} in {}\n",
+        if rows.is_empty() { String::new() } else { table.render(colour) + "\n" },
+        good,
+        counted(rows.len(), "document"),
+        human_size(bytes),
+        client::pace(bytes, elapsed)
+    )
+}

@@ -1,0 +1,109 @@
+//! A Document Registry across the network, for a repository of ours (ITI-42 outbound).
+
+use tokio::time::{Instant, timeout_at};
+
+use super::answer;
+use super::endpoint::{AuditFacts, submission_facts};
+use super::peer::{Outbound, PeerServices, SoapClient, read_answer, request_envelope};
+use super::pipeline::outcome_name;
+use crate::actors::context::RequestContext;
+use crate::actors::ports::{PeerFailure, RegistryPort};
+use crate::model::audit_event::{AuditNode, AuditOutcome, AuditSide, Exchange, NetworkAccessPoint};
+use crate::model::document::BoxFuture;
+use crate::model::response::{ErrorCode, RegistryError, RegistryResponse};
+use crate::model::rim::RegistryObject;
+use crate::store::DocumentLocator;
+use crate::transaction::{Transaction, TransactionId};
+use crate::wire::{ebrs, xml};
+
+/// The registry at a client's address.
+pub struct RemoteRegistry {
+    client: SoapClient,
+    services: PeerServices,
+    xml: xml::Limits,
+}
+
+impl RemoteRegistry {
+    /// A registry at the client's address.
+    pub fn new(client: SoapClient, services: PeerServices, xml: xml::Limits) -> Self {
+        Self { client, services, xml }
+    }
+
+    async fn call(&self, context: &RequestContext, objects: &[RegistryObject<'static>]) -> Result<RegistryResponse, PeerFailure> {
+        let transaction = Transaction::of(TransactionId::RegisterDocumentSet);
+        let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| ebrs::write_submit(out, objects));
+        let outbound = Outbound { root, parts: Vec::new(), sources: Vec::new(), token: answer::message_token() };
+        let message = self.client.call(transaction, outbound).await?;
+        read_answer(&message.root, self.xml, ebrs::read_registry_response)
+    }
+
+    fn exchange(&self, context: &RequestContext, transaction: &'static Transaction, facts: &AuditFacts) -> Exchange {
+        let uri = self.client.uri();
+        Exchange {
+            codes: transaction.audit_requester,
+            side: AuditSide::Requester,
+            at: self.services.clock.now(),
+            outcome: AuditOutcome::Success,
+            outcome_description: None,
+            requester: AuditNode::new(&*self.services.own_home, None),
+            responder: AuditNode::new(uri.to_string(), uri.host().map(NetworkAccessPoint::from_host)),
+            humans: Vec::new(),
+            purposes: Vec::new(),
+            patients: facts.patients(),
+            source: self.services.audit.source(),
+            correlation_id: Some(context.correlation_id.to_string()),
+        }
+    }
+}
+
+impl RegistryPort for RemoteRegistry {
+    fn precheck<'a>(
+        &'a self,
+        _context: &'a RequestContext,
+        _objects: &'a [RegistryObject<'static>],
+    ) -> BoxFuture<'a, Vec<RegistryError>> {
+        // A repository must not judge metadata that is another actor's (ITI TF-2 §3.41.4.1.3.2).
+        Box::pin(async { Vec::new() })
+    }
+
+    fn register<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        objects: Vec<RegistryObject<'static>>,
+        _documents: Vec<DocumentLocator>,
+    ) -> BoxFuture<'a, RegistryResponse> {
+        Box::pin(async move {
+            let transaction = Transaction::of(TransactionId::RegisterDocumentSet);
+            let facts = submission_facts(&objects);
+            let began = Instant::now();
+            let result = timeout_at(context.deadline, self.call(context, &objects))
+                .await
+                .unwrap_or_else(|_| Err(PeerFailure::Timeout(began.elapsed().as_millis() as u64)));
+            let exchange = self.exchange(context, transaction, &facts);
+            let (response, events, outcome) = match result {
+                Ok(response) => {
+                    let events = facts.events(exchange, response.status, response.errors.first(), &[]);
+                    let outcome = outcome_name(response.status);
+                    (response, events, outcome)
+                }
+                Err(failure) => {
+                    tracing::warn!(correlation_id = %context.correlation_id, transaction = "ITI-42", %failure, "the registry did not answer");
+                    let error = RegistryError::new(ErrorCode::XDSRegistryNotAvailable, format!("the registry {failure}; nothing was registered as far as is known"));
+                    let failed = Exchange {
+                        outcome: AuditOutcome::SeriousFailure,
+                        outcome_description: Some(error.code.as_str().to_owned()),
+                        ..exchange
+                    };
+                    (RegistryResponse::from_errors(vec![error]), vec![facts.event(failed)], "unavailable")
+                }
+            };
+            self.services.metrics.count(transaction.number, "registry", outcome, began.elapsed());
+            self.services.audit.record_late(events).await;
+            response
+        })
+    }
+
+    fn shares_store(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,9 @@
+//! Integration tests: real brokers on real sockets with real mutual TLS.
+
+mod conformance;
+mod gateways;
+mod hostile;
+mod submit_and_find;
+mod support;
+mod tidy;
+mod tls;
