@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::context::RequestContext;
 use super::ports::RegistryPort;
 use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse, RetrievedDocument};
+use crate::model::hl7;
 use crate::model::ids::{RepositoryUniqueId, UniqueId};
 use crate::model::metadata::Noun;
 use crate::model::response::{ErrorCode, RegistryError, RegistryResponse};
@@ -81,6 +82,12 @@ impl DocumentRepository {
         objects: &[RegistryObject<'static>],
         document_ids: &[String],
     ) -> Vec<RegistryError> {
+        if objects.is_empty() {
+            return vec![RegistryError::new(
+                ErrorCode::XDSRepositoryMetadataError,
+                "the rim:RegistryObjectList is empty: a SubmissionSet is required (ITI TF-3 §4.1.4)",
+            )];
+        }
         let mut errors = Vec::new();
         let mut seen = HashSet::new();
         for id in document_ids {
@@ -106,15 +113,24 @@ impl DocumentRepository {
                 ));
             }
         }
-        // What the repository will fill in is filled in provisionally, so that the registry does
-        // not miss it.
+        for entry in entries(objects) {
+            let judged = [(slot::HASH, hl7::sha1 as fn(&str) -> hl7::Verdict), (slot::SIZE, hl7::size)];
+            for (name, judge) in judged {
+                if let Some(Err(rule)) = entry.common.slot_value(name).map(judge) {
+                    errors.push(RegistryError::new(
+                        ErrorCode::XDSRepositoryMetadataError,
+                        format!("DocumentEntry {}: {name} must be: {rule} (ITI TF-2 §3.41.4.1.3.2)", id_of(entry)),
+                    ));
+                }
+            }
+        }
+        // What the repository verifies or fills in itself is filled in provisionally, so that the
+        // registry neither misses nor judges it.
         let mut provisional = objects.to_vec();
         for entry in provisional.iter_mut().filter(|object| object.noun() == Noun::DocumentEntry) {
             entry.common.set_slot(slot::REPOSITORY_UNIQUE_ID, self.unique_id.as_str().to_owned());
             for (name, value) in [(slot::HASH, NO_HASH), (slot::SIZE, "0")] {
-                if entry.common.slot(name).is_none() {
-                    entry.common.set_slot(name, value);
-                }
+                entry.common.set_slot(name, value);
             }
         }
         errors.extend(self.registry.precheck(context, &provisional).await);

@@ -111,6 +111,14 @@ impl HomeCommunityId {
         }
     }
 
+    /// Reads one as peers write it: some leave the scheme out (seen in ITI-39 requests).
+    ///
+    /// # Errors
+    /// When it is no OID with or without the scheme.
+    pub fn parse_lenient(text: &str) -> Result<Self, InvalidId> {
+        if is_oid(text) { Ok(Self(format!("urn:oid:{text}").into())) } else { Self::parse(text) }
+    }
+
     /// The bare OID, as HL7 v3 messages carry it.
     pub fn oid(&self) -> &str {
         &self.0[8..]

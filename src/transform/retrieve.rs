@@ -19,7 +19,7 @@ pub fn requests(raw: Vec<RawDocumentRequest>) -> (Vec<DocumentRequest>, Vec<Regi
 }
 
 fn request(raw: &RawDocumentRequest) -> Result<DocumentRequest, RegistryError> {
-    let home = raw.home.as_deref().map(HomeCommunityId::parse).transpose().map_err(|e| {
+    let home = raw.home.as_deref().map(HomeCommunityId::parse_lenient).transpose().map_err(|e| {
         RegistryError::new(ErrorCode::XDSUnknownCommunity, format!("HomeCommunityId {}: {e}", raw.home.as_deref().unwrap_or_default()))
     })?;
     let repository = RepositoryUniqueId::parse(&raw.repository)

@@ -14,6 +14,7 @@
 
 pub mod codes;
 pub mod metadata;
+pub mod response;
 pub mod stored_query;
 pub mod submission;
 

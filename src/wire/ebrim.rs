@@ -5,6 +5,7 @@
 //! what an answer must have: fixed `objectType`s, derived ids, links to the parent.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use super::xml::{Node, Ns, push_attr, push_text};
 use crate::model::ids::EntryUuid;
@@ -180,8 +181,13 @@ pub fn read_list<'a>(list: Node<'_, 'a>) -> Result<Vec<RegistryObject<'a>>, Ebri
             beside.push(classification(node)?);
         }
     }
+    if beside.is_empty() {
+        return Ok(objects);
+    }
+    let places: HashMap<ObjectId<'a>, usize> =
+        objects.iter().enumerate().rev().filter_map(|(at, object)| Some((object.common.id.clone()?, at))).collect();
     for classification in beside {
-        let owner = objects.iter_mut().find(|o| o.common.id.is_some() && o.common.id == classification.classified);
+        let owner = classification.classified.as_ref().and_then(|id| places.get(id)).and_then(|at| objects.get_mut(*at));
         match owner {
             Some(owner) => owner.classifications.push(classification),
             None => {

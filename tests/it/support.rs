@@ -284,7 +284,12 @@ fn code(code: &str, scheme: &str) -> Code {
 
 /// A SubmissionSet with one DocumentEntry, `set` and `entry` by their symbolic ids.
 pub fn submission(unique_id: &str, patient: &str, mime: &str) -> Vec<RegistryObject<'static>> {
-    let set_id = format!("{unique_id}.1");
+    submission_of(&format!("{unique_id}.1"), unique_id, patient, mime)
+}
+
+/// The same with an id of its own for the set.
+pub fn submission_of(set_id: &str, unique_id: &str, patient: &str, mime: &str) -> Vec<RegistryObject<'static>> {
+    let set_id = set_id.to_owned();
     let symbol = |text: &str| ObjectId::Symbol(text.to_owned().into());
     let mut entry = build::document_entry(symbol("entry"), mime.to_owned());
     entry.common.names = build::name(format!("Letter {unique_id}"));
@@ -368,6 +373,12 @@ pub fn mtom_request(action: &str, payload: &[u8]) -> (String, Vec<u8>) {
 /// The audit trail's records as XML texts.
 pub fn audit_records(broker: &Broker) -> Vec<String> {
     let records = broker.audit_trail().read_all().expect("a readable trail");
+    records.map(|record| String::from_utf8_lossy(&record.expect("an intact record").1).into_owned()).collect()
+}
+
+/// The records of a trail that nobody has open any more.
+pub fn records_in(folder: &Path) -> Vec<String> {
+    let records = causeway::store::audit_trail::AuditRecords::in_folder(folder).expect("a readable trail");
     records.map(|record| String::from_utf8_lossy(&record.expect("an intact record").1).into_owned()).collect()
 }
 
