@@ -1,5 +1,6 @@
 //! The binary: arguments → configuration → log → run → exit code.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -101,8 +102,11 @@ fn log(log: &Log) -> anyhow::Result<()> {
         }
         _ => EnvFilter::try_new(&log.level).context("log.level is not understood")?,
     };
+    // At finer levels sled logs keys, and keys hold patient ids.
+    let filter = filter.add_directive("sled=warn".parse()?);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = match log.format {
         LogFormat::Text => builder.try_init(),

@@ -22,15 +22,16 @@ pub fn unavailable(home: &HomeCommunityId, name: &str, failure: &PeerFailure) ->
         .at(home.as_str())
 }
 
-/// An error of a community, located: its own location stays when it begins with a home.
+/// An error of a community, located: its own location stays when it begins with a home. A
+/// location of another kind, a document's id, moves into the context: gateways of other makers
+/// read `location` as one homeCommunityId and nothing else (§3.38.4.1.3, §3.39.4.1.3).
 pub fn locate(mut error: RegistryError, home: &HomeCommunityId) -> RegistryError {
     let located = error.location.as_deref().is_some_and(|at| at.trim_start().starts_with("urn:oid:"));
     if !located {
-        error.location = Some(match error.location.take() {
-            // A repository locates by document: keep that behind the home.
-            Some(own) => format!("{home} {own}"),
-            None => home.to_string(),
-        });
+        let own = error.location.replace(home.to_string()).filter(|own| !own.trim().is_empty());
+        if let Some(own) = own.filter(|own| !error.context.contains(own.as_str())) {
+            error.context = format!("{} (at {own})", error.context);
+        }
     }
     error
 }
@@ -161,7 +162,7 @@ mod tests {
     fn locations_keep_a_home_and_gain_one() {
         let located = locate(RegistryError::new(ErrorCode::XDSRegistryError, "").at("urn:oid:2.999.7 module"), &home(1));
         assert_eq!(located.location.as_deref(), Some("urn:oid:2.999.7 module"));
-        let bare = locate(RegistryError::new(ErrorCode::XDSDocumentUniqueIdError, "").at("1.2.3"), &home(1));
-        assert_eq!(bare.location.as_deref(), Some("urn:oid:2.999.1 1.2.3"));
+        let bare = locate(RegistryError::new(ErrorCode::XDSDocumentUniqueIdError, "gone").at("1.2.3"), &home(1));
+        assert_eq!((bare.location.as_deref(), bare.context.as_str()), (Some("urn:oid:2.999.1"), "gone (at 1.2.3)"));
     }
 }

@@ -124,8 +124,8 @@ fn read_envelope(root: &[u8], service: Service, limits: xml::Limits) -> Result<I
     let text = xml::decode(root).map_err(|e| refused(Version::V12, None, e.into()))?;
     let document = Document::parse(&text, limits).map_err(|e| refused(Version::V12, None, e.into()))?;
     let version = soap::version(&document);
-    let envelope = soap::read(&document).map_err(|fault| refused(version, None, fault))?;
-    let relates_to = envelope.addressing.message_id.clone();
+    let relates_to = soap::message_id(&document);
+    let envelope = soap::read(&document).map_err(|fault| refused(version, relates_to.clone(), fault))?;
     let transaction = find_transaction(&envelope.addressing, service, envelope.payload.local())
         .map_err(|fault| refused(version, relates_to.clone(), fault))?;
     envelope.addressing.synchronous().map_err(|fault| refused(version, relates_to, fault))?;

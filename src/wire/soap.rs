@@ -167,6 +167,12 @@ pub fn version(document: &Document<'_>) -> Version {
     if document.root().ns() == Ns::Soap11 { Version::V11 } else { Version::V12 }
 }
 
+/// The message's id, wherever it can still be made out: a fault relates to it.
+pub fn message_id(document: &Document<'_>) -> Option<String> {
+    let header = document.root().children().find(|child| child.local() == "Header")?;
+    header.child(Ns::Wsa, "MessageID").and_then(text)
+}
+
 fn once<'d, 'a>(header: Node<'d, 'a>, name: &'static str, qname: &'static str) -> Result<Option<Node<'d, 'a>>, Fault> {
     let mut found = header.children().filter(|node| node.is(Ns::Wsa, name));
     let first = found.next();
