@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::CommandError;
 use super::init::CODES;
-use super::style::{Colour, Tone, human_duration, parse_duration};
+use super::style::{Colour, Tone, human_duration, human_size, parse_duration};
 use crate::actors::ports::PeerFailure;
 use crate::config::{IdentifierCheck, Profile};
 use crate::model::document::{DocumentRequest, RetrieveResponse};
@@ -130,7 +130,8 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
 }
 
 fn parse_patient(text: &str) -> Result<PatientId, String> {
-    PatientId::parse(text.trim()).map_err(|error| format!("{error}; put it in quotes, for the shell takes ^ and & as its own"))
+    PatientId::parse(text.trim())
+        .map_err(|error| format!("{error}; put it in quotes, for the shell takes ^ and & as its own"))
 }
 
 /// Reads an NHS number, with or without blanks, and checks its check digit.
@@ -257,7 +258,11 @@ impl Client {
     ///
     /// # Errors
     /// When no answer comes back, or none that can be read.
-    pub async fn retrieve(&self, target: &Target, requests: &[DocumentRequest]) -> Result<RetrieveResponse, CommandError> {
+    pub async fn retrieve(
+        &self,
+        target: &Target,
+        requests: &[DocumentRequest],
+    ) -> Result<RetrieveResponse, CommandError> {
         let id = match target.service {
             Service::RespondingGateway => TransactionId::CrossGatewayRetrieve,
             _ => TransactionId::RetrieveDocumentSet,
@@ -283,7 +288,8 @@ impl Client {
         };
         let call = Call { transaction: Transaction::of(id), uri: &target.uri };
         let message = self.send(&call, payload, attached).await?;
-        read_answer(&message.root, self.bounds.xml, ebrs::read_registry_response).map_err(|failure| call.failed(&failure))
+        read_answer(&message.root, self.bounds.xml, ebrs::read_registry_response)
+            .map_err(|failure| call.failed(&failure))
     }
 
     async fn send(
@@ -365,7 +371,9 @@ impl Call<'_> {
             PeerFailure::Unreachable(_) if has(&["UnknownIssuer", "invalid peer certificate"]) => {
                 "the server's certificate is not one that --ca trusts: give the authority that issued it"
             }
-            PeerFailure::Unreachable(_) if has(&["received fatal alert", "HandshakeFailure", "CertificateRequired"]) => {
+            PeerFailure::Unreachable(_)
+                if has(&["received fatal alert", "HandshakeFailure", "CertificateRequired"]) =>
+            {
                 "the server refuses the certificate of --cert: use one that its client_ca issued and has not revoked"
             }
             PeerFailure::Unreachable(_) => "check --to, the network between, and the certificates of both sides",
@@ -399,12 +407,11 @@ fn tls_files(args: &ClientArgs, folder: &Path) -> Result<TlsFiles, CommandError>
         ("--key", args.key.is_some(), &files.key),
         ("--ca", args.ca.is_some(), &files.client_ca),
     ] {
-        if !given && !file.exists() {
-            return Err(CommandError::failed(format!(
-                "there is no {}; give {option} FILE, or change to the folder that 'causeway init' wrote",
-                file.display()
-            )));
+        if file.exists() {
+            continue;
         }
+        let fix = if given { "check the path of" } else { "change to the folder that 'causeway init' wrote, or give" };
+        return Err(CommandError::failed(format!("there is no {}; {fix} {option} FILE", file.display())));
     }
     Ok(files)
 }
@@ -432,7 +439,8 @@ fn read_assertion(path: &Path) -> Result<String, CommandError> {
 fn security_header(bytes: &[u8]) -> Result<String, String> {
     const WANTED: &str = "the root element is a saml2:Assertion, a wsse:Security, or an envelope that has one";
     let text = xml::decode(bytes).map_err(|error| error.to_string())?;
-    let document = Document::parse(&text, Limits { value: 1 << 20, ..Limits::default() }).map_err(|error| error.to_string())?;
+    let document =
+        Document::parse(&text, Limits { value: 1 << 20, ..Limits::default() }).map_err(|error| error.to_string())?;
     let root = document.root();
     match (root.ns(), root.local(), root.uri()) {
         (Ns::Wsse, "Security", _) => Ok(root.fragment()),
@@ -591,13 +599,20 @@ const MEDIA_TYPES: &[(&str, &[&str])] = &[
 /// The media type that a file's extension stands for.
 pub fn media_type_of(path: &Path) -> Option<&'static str> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-    MEDIA_TYPES.iter().find(|(_, extensions)| extensions.contains(&extension.as_str())).map(|(media_type, _)| *media_type)
+    MEDIA_TYPES
+        .iter()
+        .find(|(_, extensions)| extensions.contains(&extension.as_str()))
+        .map(|(media_type, _)| *media_type)
 }
 
 /// The extension for a file of a media type.
 pub fn extension_of(media_type: &str) -> &'static str {
     let bare = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    MEDIA_TYPES.iter().find(|(known, _)| *known == bare).and_then(|(_, extensions)| extensions.first()).unwrap_or(&"bin")
+    MEDIA_TYPES
+        .iter()
+        .find(|(known, _)| *known == bare)
+        .and_then(|(_, extensions)| extensions.first())
+        .unwrap_or(&"bin")
 }
 
 // --- answers ---------------------------------------------------------------------------------
@@ -673,25 +688,240 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A time and a rate for people: `1.2 s, 83 MiB/s`.
+/// A time, and a rate where it means something: `1.2 s, 83 MiB/s`.
 pub fn pace(bytes: u64, elapsed: Duration) -> String {
-    let millis = elapsed.as_millis().max(1);
-    let rate = u128::from(bytes) * 1000 / millis;
-    format!(
-        "{}, {}/s",
-        human_duration(elapsed),
-        super::style::human_size(u64::try_from(rate).unwrap_or(u64::MAX))
-    )
+    if bytes < 1 << 20 {
+        return human_duration(elapsed);
+    }
+    let rate = u128::from(bytes) * 1000 / elapsed.as_millis().max(1);
+    let rate = human_size(u64::try_from(rate).unwrap_or(u64::MAX));
+    format!("{}, {rate}/s", human_duration(elapsed))
 }
 
 /// A progress bar on standard error; nothing where no terminal is.
 pub fn progress(total: u64, verb: &'static str) -> indicatif::ProgressBar {
     let bar = indicatif::ProgressBar::new(total);
-    if let Ok(style) = indicatif::ProgressStyle::with_template(
-        "{prefix} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}",
-    ) {
+    if let Ok(style) =
+        indicatif::ProgressStyle::with_template("{prefix} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+    {
         bar.set_style(style);
     }
     bar.set_prefix(verb);
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use proptest::prelude::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        client: ClientArgs,
+    }
+
+    fn args(more: &[&str]) -> ClientArgs {
+        let fixed = ["x", "--to", "https://broker.example:8443"];
+        Cli::try_parse_from(fixed.iter().chain(more)).unwrap().client
+    }
+
+    fn target(to: &str, wanted: Service) -> (String, Service) {
+        let target = Target::new(&to.parse().unwrap(), wanted).unwrap();
+        (target.uri.to_string(), target.service)
+    }
+
+    #[test]
+    fn the_service_is_in_the_path_or_else_taken_from_the_command() {
+        use Service::{InitiatingGateway, Registry, Repository, RespondingGateway};
+        for (to, wanted, uri, service) in [
+            ("https://h:1", Registry, "https://h:1/services/registry", Registry),
+            ("https://h:1/", Repository, "https://h:1/services/repository", Repository),
+            ("https://h:1/services/", InitiatingGateway, "https://h:1/services/initiating-gateway", InitiatingGateway),
+            (
+                "https://h:1/services/responding-gateway",
+                Registry,
+                "https://h:1/services/responding-gateway",
+                RespondingGateway,
+            ),
+            ("https://h:1/xds/sq", Registry, "https://h:1/xds/sq", Registry),
+            ("https://h:1/xds/sq?a=b", RespondingGateway, "https://h:1/xds/sq?a=b", RespondingGateway),
+        ] {
+            assert_eq!(target(to, wanted), (uri.to_owned(), service), "{to}");
+        }
+    }
+
+    #[test]
+    fn certificates_lie_where_init_wrote_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = tls_files(&args(&[]), dir.path()).unwrap_err().to_string();
+        assert!(
+            missing.contains("client.pem; change to the folder that 'causeway init' wrote, or give --cert FILE"),
+            "{missing}"
+        );
+        std::fs::create_dir(dir.path().join("certs")).unwrap();
+        for name in ["client.pem", "client.key", "ca.pem", "other.pem", "other.key"] {
+            std::fs::write(dir.path().join("certs").join(name), "").unwrap();
+        }
+        let files = tls_files(&args(&[]), dir.path()).unwrap();
+        assert_eq!(files.key, dir.path().join("certs/client.key"));
+        assert_eq!(files.client_ca, dir.path().join("certs/ca.pem"));
+        let other = dir.path().join("certs/other.pem");
+        let files = tls_files(&args(&["--cert", other.to_str().unwrap()]), Path::new("/nowhere")).unwrap();
+        assert_eq!(files.key, dir.path().join("certs/other.key"));
+        let gone = tls_files(&args(&["--key", "gone.key"]), dir.path()).unwrap_err().to_string();
+        assert!(gone.contains("there is no gone.key; check the path of --key FILE"), "{gone}");
+    }
+
+    #[test]
+    fn addresses_and_times_are_checked_at_once() {
+        for bad in [["--to", "localhost:8443"], ["--to", "ftp://h"], ["--to", "/services/registry"]] {
+            assert!(Cli::try_parse_from(["x"].iter().chain(&bad)).is_err(), "{bad:?}");
+        }
+        assert!(Cli::try_parse_from(["x", "--to", "https://h", "--timeout", "0s"]).is_err());
+        assert_eq!(args(&["--timeout", "250ms"]).timeout, Duration::from_millis(250));
+    }
+
+    #[test]
+    fn nhs_numbers() {
+        let id = parse_nhs_number("999 001-0226").unwrap();
+        assert_eq!(id.to_cx(), "9990010226^^^&2.16.840.1.113883.2.1.4.1&ISO");
+        for bad in ["9990010227", "999001022", "x"] {
+            assert!(parse_nhs_number(bad).is_err(), "{bad}");
+        }
+        let patient = PatientArgs { patient: None, nhs_number: Some(id) };
+        assert_eq!(format!("{patient:?}"), "PatientArgs(given)");
+    }
+
+    #[test]
+    fn codes_are_completed() {
+        let codes = Codes::built_in();
+        let read = |attribute, text| codes.read(attribute, text).map(|code| (code.code, code.display, code.scheme));
+        let letter = ("823751000000102".to_owned(), "Letter".to_owned(), "2.16.840.1.113883.6.96".to_owned());
+        assert_eq!(read(scheme::CLASS_CODE, "823751000000102").unwrap(), letter);
+        assert_eq!(read(scheme::CLASS_CODE, "823751000000102^^2.16.840.1.113883.6.96").unwrap(), letter);
+        assert_eq!(read(scheme::CLASS_CODE, "A^B^1.2").unwrap(), ("A".into(), "B".into(), "1.2".into()));
+        assert_eq!(read(scheme::CONFIDENTIALITY_CODE, "N").unwrap().2, "2.16.840.1.113883.5.25");
+        assert_eq!(read(scheme::FOLDER_CODE, "imaging-study").unwrap().2, "2.999.826.6.2");
+        for bad in ["unheard-of", "A^^", "^^1.2", "A^B"] {
+            assert!(codes.read(scheme::CLASS_CODE, bad).is_err(), "{bad}");
+        }
+        for default in ["application/pdf", "text/plain"] {
+            assert!(codes.0.allows_mime_type(default));
+        }
+    }
+
+    #[test]
+    fn media_types_and_extensions() {
+        assert_eq!(media_type_of(Path::new("a/b.PDF")), Some("application/pdf"));
+        assert_eq!(media_type_of(Path::new("a/b")), None);
+        assert_eq!(extension_of("text/XML; charset=utf-8"), "xml");
+        assert_eq!(extension_of("video/x-strange"), "bin");
+    }
+
+    #[test]
+    fn assertions_become_security_headers_byte_for_byte() {
+        let assertion = "<a:Assertion xmlns:a=\"urn:oasis:names:tc:SAML:2.0:assertion\" ID='_1'><a:Issuer> x </a:Issuer></a:Assertion>";
+        let header = security_header(format!("<?xml version=\"1.0\"?>\n{assertion}").as_bytes()).unwrap();
+        assert!(header.starts_with("<wsse:Security ") && header.contains(assertion), "{header}");
+        let security = format!("<w:Security xmlns:w='{}'>{assertion}</w:Security>", ns::WSSE);
+        assert_eq!(security_header(security.as_bytes()).unwrap(), security);
+        let envelope = |header: &str| {
+            format!(
+                "<e:Envelope xmlns:e='{}'><e:Header>{header}</e:Header><e:Body><x/></e:Body></e:Envelope>",
+                ns::SOAP12
+            )
+        };
+        assert!(security_header(envelope(&security).as_bytes()).unwrap().contains(assertion));
+        for bad in [envelope("").as_str(), "<x/>", "no XML", "<Assertion/>"] {
+            assert!(security_header(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn messages_are_shown_without_documents() {
+        let text = format!(
+            "<r xmlns:x='{}'><x:Document id='1'>QUJD</x:Document><x:Document id='2'>QUI=</x:Document>\u{1b}</r>",
+            ns::XDSB
+        );
+        let broken = shown(text.as_bytes());
+        assert!(!broken.contains('\u{1b}'));
+        let good = shown(text.replace('\u{1b}', "").as_bytes());
+        assert!(good.contains("<x:Document id='1'>[4 characters of base64]</x:Document>"), "{good}");
+        assert!(!good.contains("QUI=") && good.ends_with("</r>"));
+    }
+
+    #[test]
+    fn errors_are_a_line_each() {
+        let errors = [
+            ErrorView {
+                code: "XDSUnavailableCommunity".into(),
+                context: "late\n".into(),
+                severity: "Error",
+                location: Some("urn:oid:2.999.1".into()),
+            },
+            ErrorView { code: "W".into(), context: "c".into(), severity: "Warning", location: None },
+        ];
+        assert_eq!(
+            error_lines(&errors, Colour::Off),
+            "Error XDSUnavailableCommunity at urn:oid:2.999.1: late \nWarning W: c\n"
+        );
+    }
+
+    #[test]
+    fn failures_name_step_and_fix() {
+        let uri: Uri = "https://h:1/services/registry".parse().unwrap();
+        let call = Call { transaction: Transaction::of(TransactionId::RegistryStoredQuery), uri: &uri };
+        for (failure, fix) in [
+            (
+                PeerFailure::Unreachable("tcp connect error: Connection refused (os error 111)".into()),
+                "check that the broker runs",
+            ),
+            (
+                PeerFailure::Unreachable("received fatal alert: CertificateExpired".into()),
+                "the server refuses the certificate of --cert",
+            ),
+            (PeerFailure::Unreachable("invalid peer certificate: UnknownIssuer".into()), "--ca"),
+            (
+                PeerFailure::Unreachable("invalid peer certificate: certificate not valid for name".into()),
+                "another name",
+            ),
+            (PeerFailure::Timeout(5), "--timeout"),
+            (PeerFailure::Garbage("HTTP 404: …".into()), "no such service"),
+            (PeerFailure::Fault("env:Sender: x".into()), "--show-wire"),
+        ] {
+            let text = call.failed(&failure).to_string();
+            assert!(text.starts_with("ITI-18 (Registry Stored Query): https://h:1/services/registry "), "{text}");
+            assert!(text.contains(fix), "{text}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_may_take_long_but_not_stand_still() {
+        let sent = Arc::new(AtomicU64::new(0));
+        let flowing_bytes = Arc::clone(&sent);
+        let slow = async move {
+            for _ in 0..10 {
+                tokio::time::sleep(Duration::from_millis(900)).await;
+                flowing_bytes.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        };
+        assert_eq!(flowing(slow, Duration::from_secs(1), &sent).await, Ok(()));
+        let stuck = std::future::pending::<Result<(), PeerFailure>>();
+        assert!(matches!(flowing(stuck, Duration::from_secs(1), &sent).await, Err(PeerFailure::Timeout(1000..))));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_can_be_shown(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(!shown(&bytes).contains('\u{1b}'));
+        }
+
+        #[test]
+        fn codes_never_panic(text in "\\PC{0,40}") {
+            let _ = Codes::built_in().read(scheme::CLASS_CODE, &text);
+        }
+    }
 }

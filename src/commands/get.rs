@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
+use super::Outcome;
 use super::client::{self, Client, ClientArgs, DoorArgs, Target};
 use super::find::{self, AuthorView, CodeView, DocumentView, Report};
 use super::style::{Align, Cell, Colour, Table, Tone, human_size, print};
-use super::Outcome;
 use crate::model::ids::HomeCommunityId;
 use crate::model::response::ResponseStatus;
 use crate::model::stored_query::Kind;
@@ -120,7 +120,12 @@ fn attributes(document: &DocumentView) -> Table {
     add("legalAuthenticator", document.legal_authenticator.clone());
     add("languageCode", document.language_code.clone());
     add("mimeType", document.mime_type.clone());
-    add("size", document.size.map(|size| format!("{size} ({})", human_size(size))));
+    add(
+        "size",
+        document
+            .size
+            .map(|size| if size < 1 << 10 { size.to_string() } else { format!("{size} ({})", human_size(size)) }),
+    );
     add("hash", document.hash.clone());
     for id in &document.reference_ids {
         add("referenceIdList", Some(id.clone()));
@@ -161,3 +166,73 @@ fn author_line(author: &AuthorView) -> String {
         .join("; ")
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::metadata::build;
+    use crate::model::packed::PackedObject;
+    use crate::model::response::QueryResponse;
+    use crate::model::rim::{ObjectId, Slot};
+    use crate::model::vocabulary::{identifier, scheme};
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn report() -> Report {
+        let mut entry =
+            build::document_entry(ObjectId::read("urn:uuid:8b97cb13-dc32-5e68-8751-b529953172bb".into()), "text/plain");
+        entry.common.names = build::name("Ward note");
+        entry.common.slots.extend([
+            Slot::single("creationTime", "20240311094500"),
+            Slot::single("size", "2048"),
+            Slot::list("urn:example:extra", ["a", "b"]),
+        ]);
+        let code = build::Code { code: "1".into(), scheme: "2.999".into(), display: "Letter".into() };
+        entry.classifications.push(build::code(scheme::CLASS_CODE, &code));
+        entry
+            .classifications
+            .push(build::author(scheme::ENTRY_AUTHOR, &[("authorPerson", "1^Sampleton"), ("authorRole", "Doctor")]));
+        entry.identifiers.push(build::external_identifier(identifier::ENTRY_UNIQUE_ID, "2.999.7"));
+        Report::new(&QueryResponse::success(vec![PackedObject::pack(&entry)])).unwrap()
+    }
+
+    #[test]
+    fn every_attribute_that_is_there() {
+        assert_eq!(
+            render(&report(), &["9.9"], Colour::Off),
+            "\
+title              Ward note
+entryUUID          urn:uuid:8b97cb13-dc32-5e68-8751-b529953172bb
+uniqueId           2.999.7
+creationTime       2024-03-11 09:45:00
+classCode          Letter (1^^2.999)
+author             1^Sampleton; Doctor
+mimeType           text/plain
+size               2048 (2.0 KiB)
+objectType         stable
+urn:example:extra  a | b
+
+not found: 9.9
+"
+        );
+    }
+
+    #[test]
+    fn ids_that_were_not_found_are_told() {
+        let ids = ["2.999.7".to_owned(), "2.999.8".to_owned()];
+        assert_eq!(missing(&report(), Kind::UniqueId, &ids), ["2.999.8"]);
+    }
+
+    #[test]
+    fn ids_are_of_one_kind() {
+        let parse =
+            |more: &[&str]| Cli::try_parse_from(["x", "--to", "https://h"].iter().chain(more)).map(|cli| cli.args);
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["--uuid", "a", "--unique-id", "b"]).is_err());
+        assert_eq!(parse(&["--unique-id", "a", "b"]).unwrap().unique_id.len(), 2);
+    }
+}

@@ -178,7 +178,8 @@ async fn wanted(args: &Args, client: &Client) -> Result<(Vec<Wanted>, Vec<ErrorV
     if let Some(file) = &args.from_find {
         let bytes = if file == Path::new("-") {
             let mut text = String::new();
-            io::Read::read_to_string(&mut io::stdin().lock(), &mut text).map_err(CommandError::file("read", "standard input"))?;
+            io::Read::read_to_string(&mut io::stdin().lock(), &mut text)
+                .map_err(CommandError::file("read", "standard input"))?;
             text.into_bytes()
         } else {
             client::read_whole(file)?
@@ -357,7 +358,9 @@ fn verdict(wanted: &Wanted, bytes: u64, sha1: &str) -> Option<bool> {
 /// that do not echo the rest.
 fn place(request: &DocumentRequest, batch: &[Wanted], rows: &[Row]) -> Option<usize> {
     let open = |at: &usize| rows.get(*at).is_some_and(|row| row.sha1.is_none());
-    let find = |same: &dyn Fn(&DocumentRequest) -> bool| (0..batch.len()).filter(open).find(|at| batch.get(*at).is_some_and(|w| same(&w.request)));
+    let find = |same: &dyn Fn(&DocumentRequest) -> bool| {
+        (0..batch.len()).filter(open).find(|at| batch.get(*at).is_some_and(|w| same(&w.request)))
+    };
     find(&|wanted| wanted == request)
         .or_else(|| find(&|wanted| wanted.unique_id == request.unique_id && wanted.repository == request.repository))
         .or_else(|| find(&|wanted| wanted.unique_id == request.unique_id))
@@ -411,7 +414,8 @@ impl Shelf {
                 let seen = names.entry(stem.to_lowercase()).or_default();
                 *seen += 1;
                 // The same uniqueId of two communities are two files.
-                let name = if *seen == 1 { format!("{stem}.{extension}") } else { format!("{stem}-{seen}.{extension}") };
+                let name =
+                    if *seen == 1 { format!("{stem}.{extension}") } else { format!("{stem}-{seen}.{extension}") };
                 let part = Part(dir.join(format!(".{name}.{}.part", std::process::id())));
                 let file = File::create(&part.0).map_err(CommandError::file("write", &part.0))?;
                 Sink::File { file: BufWriter::with_capacity(1 << 18, file), part, name }
@@ -426,7 +430,9 @@ impl Writer {
         self.sha1.update(chunk);
         self.bytes += chunk.len() as u64;
         match &mut self.to {
-            Sink::Stdout => io::stdout().lock().write_all(chunk).map_err(CommandError::file("write", "standard output")),
+            Sink::Stdout => {
+                io::stdout().lock().write_all(chunk).map_err(CommandError::file("write", "standard output"))
+            }
             Sink::File { file, part, .. } => file.write_all(chunk).map_err(CommandError::file("write", &part.0)),
         }
     }
@@ -495,4 +501,193 @@ fn render(rows: &[Row], elapsed: std::time::Duration, colour: Colour) -> String 
         human_size(bytes),
         client::pace(bytes, elapsed)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::document::{BodyError, BoxFuture};
+    use clap::Parser;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+    use std::time::Duration;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn ids_come_in_pairs_or_from_elsewhere() {
+        let parse =
+            |more: &[&str]| Cli::try_parse_from(["x", "--to", "https://h"].iter().chain(more)).map(|cli| cli.args);
+        assert!(parse(&["--unique-id", "1.2"]).is_err());
+        assert!(parse(&["--repository", "1.2"]).is_err());
+        assert!(parse(&["--repository", "1.2", "--unique-id", "1.3", "--from-find", "x"]).is_err());
+        assert_eq!(parse(&["--repository", "1.2", "--unique-id", "1.3", "1.4"]).unwrap().unique_id.len(), 2);
+        assert!(parse(&["--from-find", "-"]).is_ok());
+    }
+
+    fn wanted(unique_id: &str, home: Option<&str>, hash: Option<&str>, size: Option<u64>) -> Wanted {
+        Wanted {
+            request: DocumentRequest {
+                home: home.map(|home| HomeCommunityId::parse(home).unwrap()),
+                repository: RepositoryUniqueId::parse("2.999.2").unwrap(),
+                unique_id: UniqueId::parse(unique_id).unwrap(),
+            },
+            hash: hash.map(str::to_owned),
+            size,
+        }
+    }
+
+    #[test]
+    fn what_find_printed_is_asked_for_once() {
+        let json = r#"{"status":"Success","documents":[
+            {"unique_id":"2.999.3","repository_unique_id":"2.999.2","home_community_id":"urn:oid:2.999.1","hash":"ab","size":2,"title":"x"},
+            {"unique_id":"2.999.3","repository_unique_id":"2.999.2","home_community_id":"urn:oid:2.999.1","hash":"ab","size":2},
+            {"unique_id":"2.999.4","repository_unique_id":"2.999.2","home_community_id":null,"hash":null,"size":null}]}"#;
+        let found: Found = serde_json::from_str(json).unwrap();
+        let expected =
+            [wanted("2.999.3", Some("urn:oid:2.999.1"), Some("ab"), Some(2)), wanted("2.999.4", None, None, None)];
+        assert_eq!(checked(found.documents).unwrap(), expected);
+        let found: Found = serde_json::from_str(r#"{"documents":[{"unique_id":"1"}]}"#).unwrap();
+        assert!(checked(found.documents).unwrap_err().to_string().contains("repository_unique_id"));
+    }
+
+    type Script = VecDeque<(usize, Vec<Result<&'static str, &'static str>>)>;
+
+    struct Bodies(Script, VecDeque<Result<&'static str, &'static str>>);
+
+    impl BodySource for Bodies {
+        fn next_document(&mut self) -> BoxFuture<'_, Result<Option<usize>, BodyError>> {
+            let next = self.0.pop_front().map(|(number, chunks)| {
+                self.1 = chunks.into();
+                number
+            });
+            Box::pin(async move { Ok(next) })
+        }
+
+        fn next_chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, BodyError>> {
+            let next = match self.1.pop_front() {
+                Some(Ok(text)) => Ok(Some(Bytes::from_static(text.as_bytes()))),
+                Some(Err(what)) => Err(BodyError::Peer(what.to_owned())),
+                None => Ok(None),
+            };
+            Box::pin(async move { next })
+        }
+    }
+
+    fn announced(wanted: &Wanted) -> RetrievedDocument {
+        RetrievedDocument {
+            request: wanted.request.clone(),
+            new_repository: None,
+            new_unique_id: None,
+            mime_type: "text/plain".into(),
+            size: None,
+        }
+    }
+
+    const HELLO: &str = "f572d396fae9206628714fb2ce00f72e94f2258f";
+
+    #[tokio::test]
+    async fn documents_get_their_names_when_they_are_whole_and_right() {
+        let dir = tempfile::tempdir().unwrap();
+        let batch = [
+            wanted("2.999.3", None, Some(HELLO), Some(6)),
+            wanted("2.999.4", None, Some("00"), None),
+            wanted("../etc/x", None, None, None),
+            wanted("2.999.5", None, None, None),
+        ];
+        let mut rows: Vec<Row> = batch.iter().map(|wanted| Row::new(&wanted.request)).collect();
+        let documents: Vec<RetrievedDocument> = batch.iter().map(announced).collect();
+        let script = [
+            (1, vec![Ok("hello\n")]),
+            (0, vec![Ok("hel"), Ok("lo\n")]),
+            (2, vec![]),
+            (3, vec![Ok("part"), Err("cut")]),
+        ];
+        let mut shelf = Shelf::folder(dir.path()).unwrap();
+        let mut source = Bodies(script.into(), VecDeque::new());
+        let stop = draw(&mut source, &documents, &batch, &mut rows, &mut shelf, &ProgressBar::hidden()).await;
+        assert!(matches!(stop, Err(Stop::Peer(what)) if what.contains("cut")));
+        let good: Vec<bool> = rows.iter().map(Row::is_good).collect();
+        assert_eq!(good, [true, false, true, false]);
+        assert_eq!((rows[0].sha1.as_deref(), rows[0].hash_ok, rows[0].bytes), (Some(HELLO), Some(true), 6));
+        assert_eq!(rows[2].hash_ok, None);
+        assert_eq!(rows[3].bytes, 4);
+        let mut names: Vec<String> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, ["2.999.3.txt", "2.999.4.txt.mismatch", "_.._etc_x.txt"]);
+    }
+
+    #[test]
+    fn why_a_document_is_missing() {
+        let error = |code: &str, location: Option<&str>| ErrorView {
+            code: code.into(),
+            context: String::new(),
+            severity: "Error",
+            location: location.map(str::to_owned),
+        };
+        let row = Row::new(&wanted("2.999.3", None, None, None).request);
+        let told = [error("A", Some("2.999.9")), error("B", Some("2.999.3"))];
+        assert_eq!(why_missing(&row, &told, None), "B");
+        assert_eq!(why_missing(&row, &told[..1], None), "A");
+        assert_eq!(why_missing(&row, &told[..1], Some("cut")), "cut");
+        assert_eq!(why_missing(&row, &[], None), "the answer says nothing of it");
+    }
+
+    #[test]
+    fn answers_find_their_rows() {
+        let batch = [
+            wanted("2.999.3", Some("urn:oid:2.999.1"), None, None),
+            wanted("2.999.3", Some("urn:oid:2.999.8"), None, None),
+        ];
+        let mut rows: Vec<Row> = batch.iter().map(|wanted| Row::new(&wanted.request)).collect();
+        assert_eq!(place(&batch[1].request, &batch, &rows), Some(1));
+        let silent = DocumentRequest { home: None, ..batch[1].request.clone() };
+        assert_eq!(place(&silent, &batch, &rows), Some(0));
+        rows[0].sha1 = Some(String::new());
+        assert_eq!(place(&silent, &batch, &rows), Some(1));
+        assert_eq!(place(&wanted("1.9", None, None, None).request, &batch, &rows), None);
+    }
+
+    #[test]
+    fn reports() {
+        let mut rows: Vec<Row> =
+            ["2.999.3", "2.999.4"].iter().map(|id| Row::new(&wanted(id, None, None, None).request)).collect();
+        rows[0] = Row {
+            mime_type: Some("text/plain".into()),
+            bytes: 6,
+            sha1: Some("f572".into()),
+            hash_ok: Some(true),
+            file: Some("out/2.999.3.txt".into()),
+            ..rows[0].clone()
+        };
+        rows[1].error = Some("XDSDocumentUniqueIdError".into());
+        assert_eq!(
+            render(&rows, Duration::from_millis(12), Colour::Off),
+            "\
+        uniqueId  repository  community  type        bytes  sha1  file
+ok      2.999.3   2.999.2                text/plain      6  f572  out/2.999.3.txt
+FAILED  2.999.4   2.999.2                                0        XDSDocumentUniqueIdError
+
+1 of 2 documents, 6 B in 12.0 ms
+"
+        );
+        let json: serde_json::Value = serde_json::from_str(&client::json(&rows).unwrap()).unwrap();
+        assert_eq!(
+            (&json[0]["hash_ok"], &json[0]["bytes"], &json[1]["file"]),
+            (&true.into(), &6.into(), &serde_json::Value::Null)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn file_names_stay_in_their_folder(id in "\\PC{1,300}") {
+            let stem = file_stem(&id);
+            prop_assert!(!stem.contains(['/', '\\', '\0']) && !stem.starts_with('.') && stem.len() <= 161);
+        }
+    }
 }

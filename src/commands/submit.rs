@@ -349,7 +349,8 @@ pub async fn run(args: Args) -> Outcome {
         }
         None => submit(&args, &client).await?,
     };
-    let text = if args.client.json { client::json(&report)? } else { report.render(began.elapsed(), Colour::of_stdout()) };
+    let text =
+        if args.client.json { client::json(&report)? } else { report.render(began.elapsed(), Colour::of_stdout()) };
     print(&text)?;
     Ok(if response.status == ResponseStatus::Success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -396,7 +397,8 @@ fn gather(args: &Args) -> Result<(SetFields, Vec<(PathBuf, DocumentFields)>), Co
     }
     let folder = path.parent().unwrap_or(Path::new(""));
     let common = args.document.clone().or(file.document);
-    let mut documents: Vec<(PathBuf, DocumentFields)> = args.files.iter().map(|file| (file.clone(), common.clone())).collect();
+    let mut documents: Vec<(PathBuf, DocumentFields)> =
+        args.files.iter().map(|file| (file.clone(), common.clone())).collect();
     for document in file.documents {
         documents.push((folder.join(document.file), document.fields.or(common.clone())));
     }
@@ -462,7 +464,9 @@ fn patient(set: &SetFields) -> Result<PatientId, CommandError> {
             wrong("--patient", format!("{error}; put it in quotes, for the shell takes ^ and & as its own"))
         }),
         (None, Some(number)) => client::parse_nhs_number(number).map_err(|what| wrong("--nhs-number", what)),
-        (None, None) => Err(CommandError::failed("whose document is it? Give --patient 'id^^^&OID&ISO' or --nhs-number NUMBER")),
+        (None, None) => {
+            Err(CommandError::failed("whose document is it? Give --patient 'id^^^&OID&ISO' or --nhs-number NUMBER"))
+        }
     }
 }
 
@@ -476,11 +480,13 @@ fn coded(
     let code = match given {
         Some(given) => codes.read(attribute, given).map_err(|what| wrong(client::code_option(attribute), what))?,
         // A default of ours need not be in the code file of this place; the broker will say so.
-        None => codes.read(attribute, default).or_else(|_| Codes::built_in().read(attribute, default)).unwrap_or_else(|_| Code {
-            code: default.to_owned(),
-            scheme: "2.16.840.1.113883.6.96".to_owned(),
-            display: default.to_owned(),
-        }),
+        None => codes.read(attribute, default).or_else(|_| Codes::built_in().read(attribute, default)).unwrap_or_else(
+            |_| Code {
+                code: default.to_owned(),
+                scheme: "2.16.840.1.113883.6.96".to_owned(),
+                display: default.to_owned(),
+            },
+        ),
     };
     Ok(build::code(attribute, &code))
 }
@@ -500,14 +506,17 @@ fn plan(
         Some(id) => Oid::parse(&id).map_err(|error| wrong("--set-unique-id", error))?.to_string(),
         None => fresh_oid(),
     };
-    let source_id = Oid::parse(set.source_id.as_deref().unwrap_or("2.999.826.4.1")).map_err(|error| wrong("--source-id", error))?;
+    let source_id =
+        Oid::parse(set.source_id.as_deref().unwrap_or("2.999.826.4.1")).map_err(|error| wrong("--source-id", error))?;
     let mut members = Members { set: set_id.clone(), objects: Vec::new() };
     let mut entries = Vec::with_capacity(given.len());
     let mut documents = Vec::with_capacity(given.len());
     for given in given {
         let (entry, document) = entry(given, &patient, repository, codes)?;
         members.original(&entry);
-        if let (Some(earlier), Some(id)) = (entry_uuid("--replaces", given.fields.replaces.as_deref())?, &entry.common.id) {
+        if let (Some(earlier), Some(id)) =
+            (entry_uuid("--replaces", given.fields.replaces.as_deref())?, &entry.common.id)
+        {
             members.add(association::RPLC, id.clone(), earlier.into());
         }
         entries.push(entry);
@@ -522,7 +531,12 @@ fn plan(
                 let id: ObjectId<'static> = EntryUuid::random().into();
                 let mut new = build::package(id.clone(), v::FOLDER_NODE);
                 new.common.names = build::name(folder.clone());
-                new.classifications.push(coded(codes, scheme::FOLDER_CODE, set.folder_code.as_deref(), "inpatient-episode")?);
+                new.classifications.push(coded(
+                    codes,
+                    scheme::FOLDER_CODE,
+                    set.folder_code.as_deref(),
+                    "inpatient-episode",
+                )?);
                 new.identifiers.push(build::external_identifier(identifier::FOLDER_PATIENT_ID, patient.to_cx()));
                 new.identifiers.push(build::external_identifier(identifier::FOLDER_UNIQUE_ID, fresh_oid()));
                 members.add(association::HAS_MEMBER, set_id.clone(), id.clone());
@@ -543,7 +557,12 @@ fn plan(
     if let Some(author) = given.first().and_then(|given| author(scheme::SET_AUTHOR, &given.fields)) {
         package.classifications.push(author);
     }
-    package.classifications.push(coded(codes, scheme::CONTENT_TYPE_CODE, set.content_type_code.as_deref(), "58000006")?);
+    package.classifications.push(coded(
+        codes,
+        scheme::CONTENT_TYPE_CODE,
+        set.content_type_code.as_deref(),
+        "58000006",
+    )?);
     for (scheme, value) in [
         (identifier::SET_PATIENT_ID, patient.to_cx()),
         (identifier::SET_UNIQUE_ID, set_unique_id.clone()),
@@ -649,8 +668,10 @@ fn entry(
     if let Some(comments) = fields.comments.clone() {
         entry.common.descriptions = build::name(comments);
     }
-    let created = time("--creation-time", fields.creation_time.as_deref())?.unwrap_or_else(|| Dtm::from_timestamp(given.written));
-    let source_patient = judged("--source-patient-id", fields.source_patient_id.clone(), hl7::cx)?.unwrap_or_else(|| patient.to_cx());
+    let created =
+        time("--creation-time", fields.creation_time.as_deref())?.unwrap_or_else(|| Dtm::from_timestamp(given.written));
+    let source_patient =
+        judged("--source-patient-id", fields.source_patient_id.clone(), hl7::cx)?.unwrap_or_else(|| patient.to_cx());
     judged("--author", fields.author.clone(), hl7::xcn)?;
     judged("--author-institution", fields.author_institution.clone(), hl7::xon)?;
     let slots = &mut entry.common.slots;
@@ -667,7 +688,12 @@ fn entry(
     slots.push(Slot::single(slot::LANGUAGE_CODE, language));
     slots.push(Slot::single(slot::SOURCE_PATIENT_ID, source_patient));
     for (name, option, values, judge) in [
-        (slot::SOURCE_PATIENT_INFO, "--source-patient-info", &fields.source_patient_info, hl7::source_patient_info as fn(&str) -> Verdict),
+        (
+            slot::SOURCE_PATIENT_INFO,
+            "--source-patient-info",
+            &fields.source_patient_info,
+            hl7::source_patient_info as fn(&str) -> Verdict,
+        ),
         (slot::REFERENCE_ID_LIST, "--reference-id", &fields.reference_ids, hl7::cxi),
     ] {
         if let Some(what) = values.iter().find_map(|value| judge(value).err()) {
@@ -692,8 +718,10 @@ fn entry(
     ] {
         entry.classifications.push(coded(codes, attribute, value.as_deref(), default)?);
     }
-    let confidentiality = if fields.confidentiality.is_empty() { vec!["N".to_owned()] } else { fields.confidentiality.clone() };
-    for (attribute, values) in [(scheme::CONFIDENTIALITY_CODE, &confidentiality), (scheme::EVENT_CODE, &fields.events)] {
+    let confidentiality =
+        if fields.confidentiality.is_empty() { vec!["N".to_owned()] } else { fields.confidentiality.clone() };
+    for (attribute, values) in [(scheme::CONFIDENTIALITY_CODE, &confidentiality), (scheme::EVENT_CODE, &fields.events)]
+    {
         for value in values {
             entry.classifications.push(coded(codes, attribute, Some(value), "")?);
         }
@@ -756,7 +784,8 @@ impl Raw {
                 .collect();
             return Ok(Self::Provide { text, includes });
         }
-        Err("it is neither a SubmitObjectsRequest nor a ProvideAndRegisterDocumentSetRequest, nor an envelope with one".to_owned())
+        Err("it is neither a SubmitObjectsRequest nor a ProvideAndRegisterDocumentSetRequest, nor an envelope with one"
+            .to_owned())
     }
 }
 
@@ -894,7 +923,8 @@ impl Report {
     fn render(&self, elapsed: std::time::Duration, colour: Colour) -> String {
         let mut out = String::new();
         let left = Align::Left;
-        let mut table = Table::new(&[("", left), ("uniqueId", left), ("entryUUID", left), ("type", left), ("bytes", Align::Right)]);
+        let mut table =
+            Table::new(&[("", left), ("uniqueId", left), ("entryUUID", left), ("type", left), ("bytes", Align::Right)]);
         for document in &self.documents {
             table.row([
                 document.file.as_deref().unwrap_or_default().into(),
@@ -905,19 +935,311 @@ impl Report {
             ]);
         }
         if let Some(set) = &self.submission_set {
-            table.row([Cell::new("SubmissionSet", Tone::Faint), set.unique_id.as_str().into(), set.entry_uuid.as_str().into()]);
+            table.row([
+                Cell::new("SubmissionSet", Tone::Faint),
+                set.unique_id.as_str().into(),
+                set.entry_uuid.as_str().into(),
+            ]);
             out.push_str(&table.render(colour));
             out.push('\n');
         }
         out.push_str(&client::error_lines(&self.errors, colour));
-        let tone = if self.status == "Success" { Tone::Good } else { Tone::Bad };
         let bytes = self.documents.iter().filter_map(|document| document.size).sum();
-        out.push_str(&tone.paint(self.status, colour));
-        if self.documents.is_empty() {
-            out.push('\n');
-        } else {
-            out.push_str(&format!(": {}, {} in {}\n", counted(self.documents.len(), "document"), human_size(bytes), client::pace(bytes, elapsed)));
-        }
+        let number = counted(self.documents.len(), "document");
+        out.push_str(&match (self.status, self.documents.is_empty()) {
+            ("Success", false) => {
+                let status = Tone::Good.paint(self.status, colour);
+                format!("{status}: {number}, {} in {}\n", human_size(bytes), client::pace(bytes, elapsed))
+            }
+            ("Success", true) => format!("{}\n", Tone::Good.paint(self.status, colour)),
+            _ => format!("{}: nothing was registered\n", Tone::Bad.paint(self.status, colour)),
+        });
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::validate::Profile;
+    use crate::validate::codes::CodeSet;
+    use crate::validate::submission::{AssociationRole, RelationshipType, judge};
+    use clap::Parser;
+    use std::time::Duration;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(more: &[&str]) -> Args {
+        Cli::try_parse_from(["x", "--to", "https://h"].iter().chain(more)).unwrap().args
+    }
+
+    fn given(fields: DocumentFields) -> Given {
+        Given {
+            path: "folder/letter.pdf".into(),
+            fields,
+            size: 5,
+            sha1: "f572d396fae9206628714fb2ce00f72e94f2258f".into(),
+            written: "2024-03-11T09:45:00Z".parse().unwrap(),
+        }
+    }
+
+    fn made(more: &[&str]) -> Result<Plan, String> {
+        let args = parse(&[&["letter.pdf"], more].concat());
+        let repository = RepositoryUniqueId::parse("2.999.5").unwrap();
+        let now = "2024-03-12T00:00:00Z".parse().unwrap();
+        plan(args.set, &[given(args.document)], Some(&repository), &Codes::built_in(), now)
+            .map_err(|error| error.to_string())
+    }
+
+    const PATIENT: [&str; 2] = ["--nhs-number", "9990010226"];
+
+    #[test]
+    fn defaults_make_a_submission_that_a_registry_takes() {
+        let plan = made(&PATIENT).unwrap();
+        let codes = CodeSet::parse(crate::commands::init::CODES).unwrap();
+        let submission = judge(plan.objects, Profile::Register, Some(&codes)).unwrap();
+        let [entry] = submission.entries.as_slice() else { panic!("one entry") };
+        assert_eq!(entry.title(), Some("letter"));
+        assert_eq!(entry.common.slot_value("creationTime"), Some("20240311094500"));
+        assert_eq!(entry.common.slot_value("sourcePatientId"), Some("9990010226^^^&2.16.840.1.113883.2.1.4.1&ISO"));
+        assert_eq!(entry.unique_id(), Some(plan.documents[0].unique_id.as_str()));
+        assert_eq!(submission.set.common.slot_value("submissionTime"), Some("20240312000000"));
+        assert_eq!(submission.by_role(AssociationRole::SetEntryOriginal).count(), 1);
+    }
+
+    #[test]
+    fn every_option_has_its_attribute() {
+        let more = [
+            "--patient",
+            "PX-1^^^&2.999.50&ISO",
+            "--title",
+            "Clinic letter",
+            "--comments",
+            "c",
+            "--mime",
+            "text/xml",
+            "--class",
+            "823751000000102",
+            "--type",
+            "823681000000100",
+            "--confidentiality",
+            "R",
+            "--confidentiality",
+            "V",
+            "--event",
+            "A^shown^2.999.1",
+            "--language",
+            "cy",
+            "--author",
+            "1^Sampleton^Grace",
+            "--author-role",
+            "Doctor",
+            "--author-institution",
+            "North Ward Hospital",
+            "--creation-time",
+            "2024-01-31T10:00",
+            "--service-start",
+            "20240130",
+            "--service-stop",
+            "20240131",
+            "--source-patient-id",
+            "W1^^^&2.999.51&ISO",
+            "--source-patient-info",
+            "PID-5|A^B",
+            "--reference-id",
+            "R1^^^&2.999.52&ISO^urn:ihe:iti:xds:2013:accession",
+            "--unique-id",
+            "2.999.60",
+            "--entry-uuid",
+            "8b97cb13-dc32-5e68-8751-b529953172bb",
+            "--replaces",
+            "urn:uuid:1f6a0b4e-93a4-4ad2-9ca1-7a6c0d0f3c55",
+            "--source-id",
+            "2.999.61",
+            "--set-unique-id",
+            "2.999.62",
+            "--set-title",
+            "S",
+            "--content-type-code",
+            "11429006",
+            "--folder",
+            "urn:uuid:2f6a0b4e-93a4-4ad2-9ca1-7a6c0d0f3c55",
+            "--folder",
+            "New",
+        ];
+        let plan = made(&more).unwrap();
+        let submission = judge(plan.objects, Profile::Register, None).unwrap();
+        let entry = &submission.entries[0];
+        assert_eq!(entry.uuid().unwrap().to_string(), "urn:uuid:8b97cb13-dc32-5e68-8751-b529953172bb");
+        assert_eq!(entry.codes(scheme::CONFIDENTIALITY_CODE).map(|(code, _)| code).collect::<Vec<_>>(), ["R", "V"]);
+        assert_eq!(entry.codes(scheme::EVENT_CODE).next(), Some(("A", "2.999.1")));
+        assert_eq!(entry.common.slot_value("creationTime"), Some("202401311000"));
+        assert_eq!(entry.author_persons().next(), Some("1^Sampleton^Grace"));
+        assert_eq!(submission.set.author_persons().next(), Some("1^Sampleton^Grace"));
+        assert_eq!(submission.set.identifier(identifier::SET_SOURCE_ID), Some("2.999.61"));
+        assert_eq!((plan.set.unique_id.as_str(), plan.documents[0].unique_id.as_str()), ("2.999.62", "2.999.60"));
+        assert_eq!(submission.folders.len(), 1);
+        assert_eq!(submission.by_role(AssociationRole::FolderEntry).count(), 2);
+        assert_eq!(submission.by_role(AssociationRole::Relationship(RelationshipType::Replace)).count(), 1);
+    }
+
+    #[test]
+    fn what_is_wrong_names_its_option() {
+        for (more, option) in [
+            (&["--class", "unheard-of"][..], "--class"),
+            (&["--creation-time", "yesterday"], "--creation-time"),
+            (&["--author", "^^"], "--author"),
+            (&["--unique-id", "a b"], "--unique-id"),
+            (&["--replaces", "x"], "--replaces"),
+            (&["--source-id", "x"], "--source-id"),
+            (&["--source-patient-id", "x"], "--source-patient-id"),
+            (&["--source-patient-info", "x"], "--source-patient-info"),
+        ] {
+            let error = made(&[&PATIENT[..], more].concat()).err().unwrap();
+            assert!(error.starts_with(option), "{error}");
+        }
+        assert!(made(&[]).err().unwrap().contains("whose document"));
+        assert!(made(&["--patient", "x"]).err().unwrap().starts_with("--patient"));
+    }
+
+    #[test]
+    fn options_of_one_document_are_not_said_of_two() {
+        let args = parse(&["a.pdf", "b.pdf", "--nhs-number", "9990010226", "--unique-id", "2.999.60"]);
+        let both = [given(args.document.clone()), given(args.document)];
+        let error = plan(args.set, &both, None, &Codes::built_in(), Timestamp::now()).err().unwrap().to_string();
+        assert!(error.starts_with("--unique-id"), "{error}");
+    }
+
+    #[test]
+    fn command_line_then_document_then_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("m.json");
+        let json = r#"{"nhs-number":"9990010226","title":"from the file","class":"c","folder":["F"],
+            "documents":[{"file":"a.pdf","type":"t","title":"its own"},{"file":"b.pdf"}]}"#;
+        std::fs::write(&file, json).unwrap();
+        let args = parse(&[
+            "--metadata",
+            file.to_str().unwrap(),
+            "--class",
+            "from the command line",
+            "--patient",
+            "P^^^&2.999&ISO",
+        ]);
+        let (set, documents) = gather(&args).unwrap();
+        assert_eq!(
+            (set.patient.as_deref(), set.nhs_number, set.folders),
+            (Some("P^^^&2.999&ISO"), None, vec!["F".to_owned()])
+        );
+        let shown: Vec<_> = documents
+            .iter()
+            .map(|(path, fields)| {
+                (
+                    path.file_name().unwrap().to_str().unwrap(),
+                    fields.title.as_deref().unwrap(),
+                    fields.class.as_deref().unwrap(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [("a.pdf", "its own", "from the command line"), ("b.pdf", "from the file", "from the command line")]
+        );
+        for (json, what) in [
+            (r#"{"titel":"x"}"#, "titel"),
+            (r#"{"documents":[{"file":"a","x":1}]}"#, "no option x"),
+            ("{}", "no document"),
+        ] {
+            std::fs::write(&file, json).unwrap();
+            let error = gather(&args).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn ready_requests() {
+        let submit = format!(
+            "<l:SubmitObjectsRequest xmlns:l='{}' xmlns:r='{}'><r:RegistryObjectList><r:ExtrinsicObject id='d&amp;1' \
+             objectType='{}' mimeType='text/plain'/></r:RegistryObjectList></l:SubmitObjectsRequest>",
+            ns::LCM,
+            ns::RIM,
+            v::STABLE
+        );
+        let Raw::Submit { text, entries } = Raw::read(submit.as_bytes()).unwrap() else { panic!("a submit") };
+        assert_eq!((text.as_str(), entries.as_slice()), (submit.as_str(), &["d&1".to_owned()][..]));
+        let mut out = Vec::new();
+        wrap(&mut out, &text, entries.iter().zip(&["1@x".to_owned()]));
+        let provide = String::from_utf8(out).unwrap();
+        assert!(provide.contains(&submit) && provide.contains("id=\"d&amp;1\""));
+        let envelope = format!("<e:Envelope xmlns:e='{}'><e:Body>{provide}</e:Body></e:Envelope>", ns::SOAP12);
+        let Raw::Provide { includes, .. } = Raw::read(envelope.as_bytes()).unwrap() else { panic!("a provide") };
+        assert_eq!(includes, ["1@x"]);
+        assert!(Raw::read(b"<x/>").is_err() && Raw::read(b"x").is_err());
+    }
+
+    #[tokio::test]
+    async fn files_flow_in_chunks_and_end_where_promised() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::fs::write(&path, vec![7_u8; CHUNK + 10]).unwrap();
+        for (promised, good) in [(CHUNK + 10, true), (CHUNK, true), (CHUNK + 11, false)] {
+            let (mut attached, ids) =
+                attach([(path.clone(), promised as u64, "text/plain".to_owned(), None)].into_iter());
+            assert_eq!(ids, [attached.parts[0].content_id.clone()]);
+            let source = &mut attached.sources[0];
+            assert_eq!(source.next_document().await.unwrap(), Some(0));
+            let mut size = 0;
+            let outcome = loop {
+                match source.next_chunk().await {
+                    Ok(Some(chunk)) => {
+                        assert!(chunk.len() <= CHUNK);
+                        size += chunk.len();
+                    }
+                    Ok(None) => break Ok(size),
+                    Err(error) => break Err(error),
+                }
+            };
+            assert_eq!(outcome.is_ok(), good);
+            assert_eq!(attached.sent.load(Ordering::Relaxed), size as u64);
+            if let Ok(size) = outcome {
+                assert_eq!(size, promised);
+                assert_eq!(source.next_document().await.unwrap(), None);
+            }
+        }
+    }
+
+    #[test]
+    fn reports() {
+        let submitted = |file: Option<&str>, id: &str| Submitted {
+            file: file.map(str::to_owned),
+            unique_id: id.into(),
+            entry_uuid: format!("urn:uuid:{id}"),
+            mime_type: file.map(|_| "text/plain".to_owned()),
+            size: file.map(|_| 6),
+            hash: None,
+        };
+        let response = RegistryResponse::from_errors(Vec::new());
+        let mut report = Report::new(&response, Some(submitted(None, "s")), vec![submitted(Some("note.txt"), "d")]);
+        assert_eq!(
+            report.render(Duration::from_millis(12), Colour::Off),
+            "\
+               uniqueId  entryUUID   type        bytes
+note.txt       d         urn:uuid:d  text/plain      6
+SubmissionSet  s         urn:uuid:s
+
+Success: 1 document, 6 B in 12.0 ms
+"
+        );
+        report.status = "Failure";
+        assert!(report.render(Duration::ZERO, Colour::Off).ends_with("\nFailure: nothing was registered\n"));
+    }
+
+    #[test]
+    fn debug_shows_no_patient() {
+        let args = parse(&["a.pdf", "--nhs-number", "9990010226"]);
+        assert_eq!(format!("{args:?}"), "Args(1 files to https://h/)");
     }
 }

@@ -1,1 +1,285 @@
 //! ITI-38 and 39 between brokers, and what a consumer gets of a federation in trouble.
+
+use std::time::{Duration, Instant};
+
+use causeway::model::response::ResponseStatus;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::support::*;
+
+const CROSS_QUERY: &str = "urn:ihe:iti:2007:CrossGatewayQuery";
+const QUERY: &str = "urn:ihe:iti:2007:RegistryStoredQuery";
+const RETRIEVE: &str = "urn:ihe:iti:2007:RetrieveDocumentSet";
+const CROSS_RETRIEVE: &str = "urn:ihe:iti:2007:CrossGatewayRetrieve";
+
+fn peer(name: &str, home: &str, url: &str, scope: &str, more: &str) -> String {
+    format!(
+        "[[peer]]\nname = \"{name}\"\nhome_community_id = \"{home}\"\nscope = \"{scope}\"\nkind = \"full\"\nstate = \"live\"\n\
+         responding_gateway = \"{url}\"\npatient_id = \"same-domain\"\n{more}\n"
+    )
+}
+
+fn home(n: usize) -> String {
+    format!("urn:oid:2.999.900.{n}")
+}
+
+fn repository(n: usize) -> String {
+    format!("2.999.901.{n}")
+}
+
+/// A community with one document of the patient.
+async fn community(n: usize, more: String) -> TestBroker {
+    let broker = TestBroker::start(Options { home: Some(home(n)), repository: Some(repository(n)), more, ..Options::default() }).await;
+    broker.provide(&format!("2.999.902.{n}"), PATIENT, format!("document of community {n}").as_bytes()).await;
+    broker
+}
+
+#[tokio::test]
+async fn a_hospital_asks_once_and_retrieves_from_everywhere() {
+    let far = community(2, String::new()).await;
+    let near = community(1, peer("Far", &home(2), &far.url("responding-gateway"), "neighbour", "")).await;
+
+    let response = near.query_at("initiating-gateway", QUERY, &find(PATIENT)).await;
+    assert_eq!(response.status, ResponseStatus::Success, "{:?}", response.errors);
+    let homes: Vec<_> = unpacked(&response).iter().map(|o| o.common.home.clone().unwrap().into_owned()).collect();
+    assert_eq!(homes, [home(1), home(2)]);
+
+    // By id, routed by home; without one it is refused, as is an unknown one.
+    let far_id = response.objects[1].uuid().unwrap();
+    let mut by_id = get(far_id);
+    let refused = near.query_at("initiating-gateway", QUERY, &by_id).await;
+    assert_eq!(refused.errors[0].code.as_str(), "XDSMissingHomeCommunityId");
+    by_id.home = Some(home(2));
+    assert_eq!(near.query_at("initiating-gateway", QUERY, &by_id).await.objects.len(), 1);
+    by_id.home = Some(home(99));
+    let refused = near.query_at("initiating-gateway", QUERY, &by_id).await;
+    assert_eq!(refused.errors[0].code.as_str(), "XDSUnknownCommunity");
+
+    // Both documents in one request, each from its community; the home is echoed as asked.
+    let payload = retrieve(&[
+        (None, &repository(1), "2.999.902.1"),
+        (Some(&home(2)), &repository(2), "2.999.902.2"),
+        (Some(&home(2)), &repository(2), "2.999.902.77"),
+    ]);
+    for multipart in [true, false] {
+        let reply = if multipart {
+            let (content_type, body) = mtom_request(RETRIEVE, &payload);
+            near.post("initiating-gateway", &content_type, body).await
+        } else {
+            near.call("initiating-gateway", RETRIEVE, |out| out.extend_from_slice(&payload)).await
+        };
+        let (response, documents) = reply.retrieve();
+        assert_eq!(response.status, ResponseStatus::PartialSuccess);
+        assert_eq!(response.errors[0].code.as_str(), "XDSDocumentUniqueIdError");
+        assert_eq!(response.errors[0].location.as_deref(), Some(home(2).as_str()));
+        assert_eq!(documents.iter().map(|d| d.1.clone()).collect::<Vec<_>>(), [None, Some(home(2))]);
+        if multipart {
+            assert_eq!(reply.parts()[1..], [b"document of community 1".to_vec(), b"document of community 2".to_vec()]);
+        }
+    }
+    // Both sides of each cross-gateway transaction are audited.
+    for (broker, codes) in [(&near, ["ITI-18", "ITI-38", "ITI-39", "ITI-43"].as_slice()), (&far, &["ITI-38", "ITI-39"])] {
+        let records = audit_records(&broker.broker);
+        for code in codes {
+            assert!(records.iter().any(|record| record.contains(&format!("csd-code=\"{code}\""))), "{code}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_responding_gateway_stamps_and_demands_homes() {
+    let broker = community(1, String::new()).await;
+    let response = broker.query_at("responding-gateway", CROSS_QUERY, &find(PATIENT)).await;
+    assert_eq!(unpacked(&response)[0].common.home.as_deref(), Some(home(1).as_str()));
+    let mut references = find(PATIENT);
+    references.return_type = Some("ObjectRef".into());
+    let response = broker.query_at("responding-gateway", CROSS_QUERY, &references).await;
+    assert_eq!(unpacked(&response)[0].common.home.as_deref(), Some(home(1).as_str()));
+    let payload = retrieve(&[(None, &repository(1), "2.999.902.1")]);
+    let (content_type, body) = mtom_request(CROSS_RETRIEVE, &payload);
+    let (response, _) = broker.post("responding-gateway", &content_type, body).await.retrieve();
+    assert_eq!(response.errors[0].code.as_str(), "XDSMissingHomeCommunityId");
+    assert_eq!(response.errors[0].location.as_deref(), Some(home(1).as_str()));
+}
+
+#[tokio::test]
+async fn a_hub_answers_for_its_members_and_never_for_neighbours() {
+    let member = community(2, String::new()).await;
+    let neighbour = community(3, String::new()).await;
+    let hub = community(
+        1,
+        peer("Member", &home(2), &member.url("responding-gateway"), "member", "")
+            + &peer("Neighbour", &home(3), &neighbour.url("responding-gateway"), "neighbour", ""),
+    )
+    .await;
+    let response = hub.query_at("responding-gateway", CROSS_QUERY, &find(PATIENT)).await;
+    let homes: Vec<_> = unpacked(&response).iter().map(|o| o.common.home.clone().unwrap().into_owned()).collect();
+    assert_eq!(homes, [home(1), home(2)], "a request of another gateway goes to members at most");
+    let payload = retrieve(&[(Some(&home(2)), &repository(2), "2.999.902.2"), (Some(&home(3)), &repository(3), "2.999.902.3")]);
+    let (content_type, body) = mtom_request(CROSS_RETRIEVE, &payload);
+    let reply = hub.post("responding-gateway", &content_type, body).await;
+    let (response, documents) = reply.retrieve();
+    assert_eq!((documents.len(), response.errors[0].code.as_str()), (1, "XDSUnknownCommunity"));
+    assert_eq!(reply.parts()[1], b"document of community 2");
+}
+
+#[tokio::test]
+async fn a_community_that_stops_is_named_and_the_others_are_there() {
+    let far = community(2, String::new()).await;
+    let near = community(1, peer("Far", &home(2), &far.url("responding-gateway"), "neighbour", "")).await;
+    far.broker.stop().await;
+    let response = near.query_at("initiating-gateway", QUERY, &find(PATIENT)).await;
+    assert_eq!(response.status, ResponseStatus::PartialSuccess);
+    assert_eq!(response.objects.len(), 1);
+    assert_eq!(response.errors[0].code.as_str(), "XDSUnavailableCommunity");
+    assert_eq!(response.errors[0].location.as_deref(), Some(home(2).as_str()));
+    // Its documents too: the error lists what was not had.
+    let (content_type, body) = mtom_request(RETRIEVE, &retrieve(&[(Some(&home(2)), &repository(2), "2.999.902.2")]));
+    let (response, _) = near.post("initiating-gateway", &content_type, body).await.retrieve();
+    assert_eq!(response.status, ResponseStatus::Failure);
+    assert!(response.errors[0].context.contains("2.999.902.2"), "{:?}", response.errors);
+}
+
+/// How a community misbehaves.
+#[derive(Clone, Copy)]
+enum Fault {
+    Hang,
+    Reset,
+    Garbage,
+    Dribble,
+}
+
+/// A community with good certificates and bad manners.
+async fn misbehaving(fault: Fault) -> String {
+    let tls = causeway::transport::tls::ReloadableServer::new(CERTIFICATES.files("server")).expect("server settings");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("https://127.0.0.1:{}/services/responding-gateway", listener.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = tls.acceptor();
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                match fault {
+                    Fault::Hang => tokio::time::sleep(Duration::from_secs(120)).await,
+                    Fault::Reset => {
+                        // Closing with unread data and no goodbye is a reset on the wire.
+                        let (tcp, _) = stream.into_inner();
+                        let _ = tcp.set_zero_linger();
+                    }
+                    Fault::Garbage => {
+                        let _ = stream
+                            .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/soap+xml\r\nContent-Length: 26\r\n\r\n<html>no gateway here<br/>")
+                            .await;
+                        let _ = stream.flush().await;
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                    Fault::Dribble => {
+                        let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/soap+xml\r\nContent-Length: 100000\r\n\r\n";
+                        let _ = stream.write_all(head).await;
+                        for _ in 0..120 {
+                            if stream.write_all(b"<").await.is_err() || stream.flush().await.is_err() {
+                                return;
+                            }
+                            tokio::time::sleep(Duration::from_secs(1)).await;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+/// Twelve communities: one hangs, one resets, one answers garbage, one dribbles a byte a second.
+/// With our own that makes nine that answer: eight of the twelve and ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn twelve_communities_four_of_them_in_trouble() {
+    let deadline = Duration::from_secs(3);
+    let faults = [(2, Fault::Hang), (5, Fault::Reset), (8, Fault::Garbage), (11, Fault::Dribble)];
+    let (mut peers, mut alive) = (String::new(), Vec::new());
+    for n in 1..=12 {
+        let url = match faults.iter().find(|(at, _)| *at == n) {
+            Some((_, fault)) => misbehaving(*fault).await,
+            None => {
+                let broker = community(n, String::new()).await;
+                let url = broker.url("responding-gateway");
+                alive.push(broker);
+                url
+            }
+        };
+        peers += &peer(&format!("Community {n}"), &home(n), &url, "neighbour", "timeout = \"60s\"");
+    }
+    let near = TestBroker::start(Options {
+        home: Some(home(100)),
+        repository: Some(repository(100)),
+        more: peers,
+        limits: "request_deadline = \"3s\"\nretrieve_deadline = \"3s\"".into(),
+        ..Options::default()
+    })
+    .await;
+    near.provide("2.999.902.100", PATIENT, b"ours").await;
+
+    let began = Instant::now();
+    let response = near.query_at("initiating-gateway", QUERY, &find(PATIENT)).await;
+    let took = began.elapsed();
+    assert!(took < deadline + Duration::from_millis(250), "answered after {took:?}");
+    assert_eq!(response.status, ResponseStatus::PartialSuccess);
+    let found: Vec<_> = unpacked(&response).iter().map(|o| o.common.home.clone().unwrap().into_owned()).collect();
+    let expected: Vec<_> = std::iter::once(100).chain([1, 3, 4, 6, 7, 9, 10, 12]).map(home).collect();
+    assert_eq!(found, expected, "nine communities' documents, in configured order");
+    let missing: Vec<_> = response.errors.iter().map(|e| (e.code.as_str(), e.location.clone().unwrap())).collect();
+    let expected: Vec<_> = faults.iter().map(|(n, _)| ("XDSUnavailableCommunity", home(*n))).collect();
+    assert_eq!(missing, expected, "each that did not deliver is named");
+
+    // The same of documents: what can be had is had, in time.
+    let wanted: Vec<(String, String, String)> =
+        (1..=12).map(|n| (home(n), repository(n), format!("2.999.902.{n}"))).collect();
+    let requests: Vec<_> = wanted.iter().map(|(h, r, u)| (Some(h.as_str()), r.as_str(), u.as_str())).collect();
+    let (content_type, body) = mtom_request(RETRIEVE, &retrieve(&requests));
+    let began = Instant::now();
+    let reply = near.post("initiating-gateway", &content_type, body).await;
+    assert!(began.elapsed() < deadline + Duration::from_millis(250), "retrieved after {:?}", began.elapsed());
+    let (response, documents) = reply.retrieve();
+    assert_eq!((response.status, documents.len()), (ResponseStatus::PartialSuccess, 8));
+    assert_eq!(response.errors.len(), 4);
+    assert_eq!(reply.parts().len(), 9);
+}
+
+/// A broken-off document is a visible truncation, never a forged whole.
+#[tokio::test]
+async fn a_document_that_breaks_off_breaks_the_answer() {
+    let far = community(2, String::new()).await;
+    let near = community(1, peer("Far", &home(2), &far.url("responding-gateway"), "neighbour", "")).await;
+    // Damage the stored bytes behind the broker's back.
+    let big: Vec<u8> = (0..600_000_u32).map(|n| n as u8).collect();
+    far.provide("2.999.902.22", PATIENT, &big).await;
+    damage(&far.dir.path().join("data/documents/objects"), big.len() as u64);
+    let (content_type, body) = mtom_request(RETRIEVE, &retrieve(&[(Some(&home(2)), &repository(2), "2.999.902.22")]));
+    let request = http::Request::post(near.url("initiating-gateway"))
+        .header("content-type", content_type)
+        .body(http_body_util::Full::new(body.into()))
+        .unwrap();
+    let response = near.client.request(request).await.unwrap();
+    let whole = http_body_util::BodyExt::collect(response.into_body()).await;
+    assert!(whole.is_err(), "the answer must not end as if it were whole");
+    // The failure is on record where it happened.
+    let records = audit_records(&far.broker);
+    assert!(records.iter().any(|record| record.contains("broken off")));
+}
+
+fn damage(folder: &std::path::Path, size: u64) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            damage(&path, size);
+        } else if entry.metadata().unwrap().len() == size {
+            let mut bytes = std::fs::read(&path).unwrap();
+            let at = bytes.len() / 2;
+            bytes[at] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+        }
+    }
+}
