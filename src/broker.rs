@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::actors::access::ListenerPolicy;
-use crate::actors::document_registry::{DocumentRegistry, PatientPolicy};
+use crate::actors::document_registry::{DocumentRegistry, PatientPolicy, QueryLimits};
 use crate::actors::document_repository::DocumentRepository;
 use crate::actors::federation::{Federation, PatientTranslation, Peer};
 use crate::actors::initiating_gateway::{InitiatingGateway, OwnCommunity};
@@ -127,7 +127,9 @@ fn codes(config: &Config) -> Result<Option<Arc<CodeSet>>, BrokerError> {
 }
 
 /// Stores are opened off the runtime: recovery after a crash may take its time.
-fn open_stores(config: &Config) -> Result<(Arc<dyn RegistryStore>, Arc<dyn DocumentStore>, Option<Arc<FileDocuments>>), BrokerError> {
+fn open_stores(
+    config: &Config,
+) -> Result<(Arc<dyn RegistryStore>, Arc<dyn DocumentStore>, Option<Arc<FileDocuments>>), BrokerError> {
     let store: Arc<dyn RegistryStore> = match &config.storage.metadata {
         MetadataStorage::Sled(path) => {
             Arc::new(SledStore::open(path, SledOptions { cache: config.storage.cache, ..SledOptions::default() })?)
@@ -177,7 +179,9 @@ impl Broker {
         };
         let (store, documents, files) = opened.map_err(|error| StoreError::Failed(error.to_string()))??;
         let audit_dir = config.audit.dir.clone();
-        let trail = tokio::task::spawn_blocking(move || AuditTrail::open(audit_dir, AuditTrailOptions::default()))
+        let audit_options =
+            AuditTrailOptions { max_queued_bytes: config.limits.audit_queue_bytes, ..AuditTrailOptions::default() };
+        let trail = tokio::task::spawn_blocking(move || AuditTrail::open(audit_dir, audit_options))
             .await
             .map_err(|error| StoreError::Failed(error.to_string()))??;
         if let Some(torn) = trail.torn_tail() {
@@ -202,7 +206,8 @@ impl Broker {
             own_home: config.community.home_community_id.to_string(),
         };
         let federation = Arc::new(ArcSwap::from_pointee(federation(&config, &client, &services, &bounds)));
-        let actors = actors(&config, &codes, store.clone(), documents, &clock, &federation, &client, &services, &bounds);
+        let actors =
+            actors(&config, &codes, store.clone(), documents, &clock, &federation, &client, &services, &bounds);
         let limits = PipelineLimits {
             bounds: bounds.clone(),
             in_flight: config.limits.in_flight,
@@ -222,7 +227,13 @@ impl Broker {
             name: config.community.name.clone(),
             config: Mutex::new(config.clone()),
         });
-        let broker = Self { addresses: Vec::new(), admin: None, stop: CancellationToken::new(), tasks: TaskTracker::new(), shared };
+        let broker = Self {
+            addresses: Vec::new(),
+            admin: None,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            shared,
+        };
         broker.open(&config, files.map(|files| (files, store))).await
     }
 
@@ -244,9 +255,15 @@ impl Broker {
                 drain: limits.drain,
             };
             let policy = Arc::new(ListenerPolicy::new(listener.services.iter().copied()));
-            let bound = Listener::bind(listener.bind, Arc::clone(server), Arc::clone(&self.shared.pipeline), policy, listener_limits)
-                .await
-                .map_err(fail)?;
+            let bound = Listener::bind(
+                listener.bind,
+                Arc::clone(server),
+                Arc::clone(&self.shared.pipeline),
+                policy,
+                listener_limits,
+            )
+            .await
+            .map_err(fail)?;
             self.addresses.push(bound.local_addr().map_err(fail)?);
             self.tasks.spawn(bound.serve(self.stop.clone()));
         }
@@ -356,8 +373,9 @@ fn actors(
             .collect(),
         reject_unknown: config.patients.unknown == UnknownPatients::Reject,
     };
+    let query_limits = QueryLimits { results: config.limits.results, values: config.limits.query_values };
     let registry =
-        Arc::new(DocumentRegistry::new(Arc::clone(&store), codes.clone(), patients, Arc::clone(clock), config.limits.results));
+        Arc::new(DocumentRegistry::new(Arc::clone(&store), codes.clone(), patients, Arc::clone(clock), query_limits));
     let port: Arc<dyn RegistryPort> = match &config.registry {
         None => Arc::clone(&registry) as Arc<dyn RegistryPort>,
         Some(uri) => Arc::new(RemoteRegistry::new(
@@ -467,4 +485,3 @@ impl AdminView for Shared {
 pub fn tls_cause(error: &std::io::Error) -> &'static str {
     tls::handshake_cause(error)
 }
-

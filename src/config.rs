@@ -85,12 +85,7 @@ impl ConfigError {
     }
 
     fn alone(file: String, what: String, fix: &str) -> Self {
-        let finding = ConfigFinding {
-            line: None,
-            key: "file".to_owned(),
-            what,
-            fix: fix.to_owned(),
-        };
+        let finding = ConfigFinding { line: None, key: "file".to_owned(), what, fix: fix.to_owned() };
         Self::new(file, "", vec![finding])
     }
 }
@@ -222,10 +217,7 @@ impl IdentifierCheck {
             return Ok(());
         }
         let digits: Option<Vec<u32>> = id.chars().map(|c| c.to_digit(10)).collect();
-        let Some((check, digits)) = digits
-            .as_deref()
-            .filter(|digits| digits.len() == 10)
-            .and_then(<[u32]>::split_last)
+        let Some((check, digits)) = digits.as_deref().filter(|digits| digits.len() == 10).and_then(<[u32]>::split_last)
         else {
             return Err("an NHS number has ten digits and nothing else");
         };
@@ -386,10 +378,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            level: "info".to_owned(),
-        }
+        Self { format: LogFormat::Text, level: "info".to_owned() }
     }
 }
 
@@ -458,10 +447,7 @@ impl Config {
             return Err(ConfigError::new(file.to_owned(), text, findings.into_sorted()));
         }
         raw::override_with(&mut root, variables, &findings);
-        let reader = Reader {
-            base: base_dir,
-            findings: &findings,
-        };
+        let reader = Reader { base: base_dir, findings: &findings };
         let config = reader.config(Section::new("", root, &findings));
         match config {
             Some(config) if findings.is_empty() => Ok(config),
@@ -474,11 +460,7 @@ impl Config {
         match &peer.ca {
             None => self.client.clone(),
             // The lists of [client] are of other authorities, so they do not go along.
-            Some(ca) => TlsFiles {
-                client_ca: ca.clone(),
-                crl: None,
-                ..self.client.clone()
-            },
+            Some(ca) => TlsFiles { client_ca: ca.clone(), crl: None, ..self.client.clone() },
         }
     }
 }

@@ -66,20 +66,15 @@ fn main() -> ExitCode {
 }
 
 fn start(command: Command) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(run(command))
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     // The broker logs as its configuration says; the other commands speak for themselves.
     if !matches!(command, Command::Serve(_)) {
-        log(&Log {
-            level: "warn".to_owned(),
-            ..Log::default()
-        })?;
+        log(&Log { level: "warn".to_owned(), ..Log::default() })?;
     }
     let outcome = match command {
         Command::Init(args) => init::run(&args),

@@ -42,7 +42,11 @@ impl AccessPolicy for ListenerPolicy {
         if self.services.contains(&service) {
             Decision::Permit
         } else {
-            Decision::Deny(format!("this listener does not offer {} ({})", service.name(), context.transaction.policy_action))
+            Decision::Deny(format!(
+                "this listener does not offer {} ({})",
+                service.name(),
+                context.transaction.policy_action
+            ))
         }
     }
 }

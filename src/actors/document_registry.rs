@@ -52,19 +52,34 @@ pub struct DocumentRegistry {
     codes: Option<Arc<CodeSet>>,
     patients: PatientPolicy,
     clock: Arc<dyn Clock>,
+    pub(super) limits: QueryLimits,
+}
+
+/// Bounds of one stored query, from `[limits]`.
+#[derive(Debug, Clone, Copy)]
+pub struct QueryLimits {
     /// LeafClass results beyond this are XDSTooManyResults.
-    pub(super) max_results: usize,
+    pub results: usize,
+    /// Values of all parameters together.
+    pub values: usize,
 }
 
 /// Maps a store's trouble to the registry's errors.
 pub(super) fn store_error(error: &StoreError) -> RegistryError {
     tracing::error!(%error, "registry store");
     match error {
-        StoreError::Conflict => RegistryError::new(ErrorCode::XDSRegistryBusy, "too many changes to the same objects at once; send it again"),
-        StoreError::Full(_) => RegistryError::new(ErrorCode::XDSRegistryOutOfResources, "the registry has no space left; nothing was stored"),
-        StoreError::Damaged(_) | StoreError::Failed(_) => {
-            RegistryError::new(ErrorCode::XDSRegistryError, "the registry's store failed; nothing was changed, its log has the cause")
-        }
+        StoreError::Conflict => RegistryError::new(
+            ErrorCode::XDSRegistryBusy,
+            "too many changes to the same objects at once; send it again",
+        ),
+        StoreError::Full(_) => RegistryError::new(
+            ErrorCode::XDSRegistryOutOfResources,
+            "the registry has no space left; nothing was stored",
+        ),
+        StoreError::Damaged(_) | StoreError::Failed(_) => RegistryError::new(
+            ErrorCode::XDSRegistryError,
+            "the registry's store failed; nothing was changed, its log has the cause",
+        ),
     }
 }
 
@@ -95,9 +110,9 @@ impl DocumentRegistry {
         codes: Option<Arc<CodeSet>>,
         patients: PatientPolicy,
         clock: Arc<dyn Clock>,
-        max_results: usize,
+        limits: QueryLimits,
     ) -> Self {
-        Self { store, codes, patients, clock, max_results }
+        Self { store, codes, patients, clock, limits }
     }
 
     async fn judge_patient(&self, patient: &PatientId) -> Result<Option<RegistryError>, StoreError> {
@@ -151,7 +166,10 @@ impl DocumentRegistry {
         let set_unique_id = submission.set.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok());
         let (Some(patient), Some(set_unique_id)) = (submission.patient.clone(), set_unique_id) else {
             // The rules guarantee both; a table that stops doing so must not panic here.
-            let error = RegistryError::new(ErrorCode::XDSRegistryMetadataError, "SubmissionSet.patientId and uniqueId are required");
+            let error = RegistryError::new(
+                ErrorCode::XDSRegistryMetadataError,
+                "SubmissionSet.patientId and uniqueId are required",
+            );
             return Ok(RegistryResponse::from_errors(vec![error]));
         };
         if let (Some(message_id), Some(receipt)) = (&context.message_id, self.store.receipt(&set_unique_id).await?)
@@ -172,10 +190,11 @@ impl DocumentRegistry {
         }
         let mut change = plan.into_change();
         change.documents = documents.to_vec();
-        change.receipt = context
-            .message_id
-            .as_ref()
-            .map(|message_id| Receipt { set_unique_id, message_id: message_id.to_string(), digest });
+        change.receipt = context.message_id.as_ref().map(|message_id| Receipt {
+            set_unique_id,
+            message_id: message_id.to_string(),
+            digest,
+        });
         self.store.commit(change).await?;
         Ok(RegistryResponse::from_errors(Vec::new()))
     }
@@ -303,7 +322,10 @@ impl<'s> Plan<'s> {
             if !holders.is_empty() {
                 self.error(
                     ErrorCode::XDSDuplicateUniqueIdInRegistry,
-                    format!("{}.uniqueId {unique_id} is already in use (ITI TF-2 §3.42.4.1.3.3.7)", object.noun().as_str()),
+                    format!(
+                        "{}.uniqueId {unique_id} is already in use (ITI TF-2 §3.42.4.1.3.3.7)",
+                        object.noun().as_str()
+                    ),
                 );
             }
             self.change.expects.push(Expectation::Holders(unique_id, Vec::new()));
@@ -316,7 +338,8 @@ impl<'s> Plan<'s> {
                 let holder = packed.unpack()?;
                 seen.extend(packed.uuid());
                 if holder.noun() != Noun::DocumentEntry || holder.is_on_demand() {
-                    let what = if holder.is_on_demand() { "an on-demand DocumentEntry" } else { "another kind of object" };
+                    let what =
+                        if holder.is_on_demand() { "an on-demand DocumentEntry" } else { "another kind of object" };
                     self.error(
                         ErrorCode::XDSRegistryMetadataError,
                         format!("DocumentEntry.uniqueId {unique_id} is already the id of {what}"),
@@ -353,7 +376,11 @@ impl<'s> Plan<'s> {
         if object.noun() != noun {
             self.error(
                 ErrorCode::XDSRegistryMetadataError,
-                format!("{uuid} is a {}, where a {} is required (ITI TF-3 §4.2.2)", object.noun().as_str(), noun.as_str()),
+                format!(
+                    "{uuid} is a {}, where a {} is required (ITI TF-3 §4.2.2)",
+                    object.noun().as_str(),
+                    noun.as_str()
+                ),
             );
             return Ok(false);
         }
@@ -362,14 +389,21 @@ impl<'s> Plan<'s> {
                 Noun::Folder => ErrorCode::XDSRegistryMetadataError,
                 _ => ErrorCode::XDSRegistryDeprecatedDocumentError,
             };
-            self.error(code, format!("{} is deprecated: refer to its replacement (ITI TF-3 §4.2.2)", named(noun, uuid)));
+            self.error(
+                code,
+                format!("{} is deprecated: refer to its replacement (ITI TF-3 §4.2.2)", named(noun, uuid)),
+            );
         }
         if same_patient {
             let theirs = object.patient_id().and_then(|id| PatientId::parse(id.trim()).ok());
             if theirs.as_ref() != Some(&self.patient) {
                 self.error(
                     ErrorCode::XDSPatientIdDoesNotMatch,
-                    format!("{}: its patientId is not that of the submission, {}", named(noun, uuid), self.patient.to_cx()),
+                    format!(
+                        "{}: its patientId is not that of the submission, {}",
+                        named(noun, uuid),
+                        self.patient.to_cx()
+                    ),
                 );
             }
         }
@@ -387,7 +421,10 @@ impl<'s> Plan<'s> {
                 if !on_demand {
                     self.error(
                         ErrorCode::XDSRegistryMetadataError,
-                        format!("{}: IsSnapshotOf points at an on-demand DocumentEntry (ITI TF-3 §4.2.2.2.6)", named(Noun::DocumentEntry, target)),
+                        format!(
+                            "{}: IsSnapshotOf points at an on-demand DocumentEntry (ITI TF-3 §4.2.2.2.6)",
+                            named(Noun::DocumentEntry, target)
+                        ),
                     );
                 }
             }
@@ -399,7 +436,10 @@ impl<'s> Plan<'s> {
                     {
                         self.error(
                             ErrorCode::XDSRegistryMetadataError,
-                            format!("{}: a transformation is not appended to (ITI TF-3 §4.2.2.2.1)", named(Noun::DocumentEntry, target)),
+                            format!(
+                                "{}: a transformation is not appended to (ITI TF-3 §4.2.2.2.1)",
+                                named(Noun::DocumentEntry, target)
+                            ),
                         );
                         break;
                     }
@@ -514,7 +554,11 @@ impl<'s> Plan<'s> {
         if theirs.as_ref() != Some(&self.patient) {
             self.error(
                 ErrorCode::XDSPatientIdDoesNotMatch,
-                format!("{}: it holds the replaced document, but its patientId is not that of the submission, {}", named(Noun::Folder, holder), self.patient.to_cx()),
+                format!(
+                    "{}: it holds the replaced document, but its patientId is not that of the submission, {}",
+                    named(Noun::Folder, holder),
+                    self.patient.to_cx()
+                ),
             );
             return Ok(());
         }
@@ -552,7 +596,8 @@ impl<'s> Plan<'s> {
             _ => None,
         };
         let noun = object.noun();
-        let patient = object.patient_id().and_then(|id| PatientId::parse(id.trim()).ok()).unwrap_or_else(|| self.patient.clone());
+        let patient =
+            object.patient_id().and_then(|id| PatientId::parse(id.trim()).ok()).unwrap_or_else(|| self.patient.clone());
         let put = Put {
             unique_id: object.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok()),
             object: PackedObject::pack(&object),
@@ -615,7 +660,9 @@ pub fn owned(object: RegistryObject<'_>) -> RegistryObject<'static> {
     RegistryObject {
         common: common(object.common),
         body: match object.body {
-            Body::ExtrinsicObject { mime_type, opaque } => Body::ExtrinsicObject { mime_type: mime_type.map(text), opaque },
+            Body::ExtrinsicObject { mime_type, opaque } => {
+                Body::ExtrinsicObject { mime_type: mime_type.map(text), opaque }
+            }
             Body::RegistryPackage => Body::RegistryPackage,
             Body::Association { kind, source, target } => {
                 Body::Association { kind: text(kind), source: source.into_owned(), target: target.into_owned() }

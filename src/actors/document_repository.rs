@@ -42,10 +42,14 @@ pub struct Provided {
 fn store_error(error: &StoreError) -> RegistryError {
     tracing::error!(%error, "document store");
     match error {
-        StoreError::Full(_) => {
-            RegistryError::new(ErrorCode::XDSRepositoryOutOfResources, "the repository has no space left; nothing was stored")
-        }
-        _ => RegistryError::new(ErrorCode::XDSRepositoryError, "the repository's store failed; nothing was registered, its log has the cause"),
+        StoreError::Full(_) => RegistryError::new(
+            ErrorCode::XDSRepositoryOutOfResources,
+            "the repository has no space left; nothing was stored",
+        ),
+        _ => RegistryError::new(
+            ErrorCode::XDSRepositoryError,
+            "the repository's store failed; nothing was registered, its log has the cause",
+        ),
     }
 }
 
@@ -94,7 +98,9 @@ impl DocumentRepository {
             if !seen.insert(id.as_str()) {
                 errors.push(RegistryError::new(
                     ErrorCode::XDSRepositoryMetadataError,
-                    format!("xds:Document {id} is there twice: one document for each DocumentEntry (ITI TF-2 §3.41.4.1.2)"),
+                    format!(
+                        "xds:Document {id} is there twice: one document for each DocumentEntry (ITI TF-2 §3.41.4.1.2)"
+                    ),
                 ));
             }
             if !entries(objects).any(|entry| id_of(entry) == *id) {
@@ -184,7 +190,9 @@ impl DocumentRepository {
         {
             errors.push(RegistryError::new(
                 ErrorCode::XDSRepositoryMetadataError,
-                format!("DocumentEntry {id}: its hash is not the SHA-1 of the document received (ITI TF-2 §3.41.4.1.3.2)"),
+                format!(
+                    "DocumentEntry {id}: its hash is not the SHA-1 of the document received (ITI TF-2 §3.41.4.1.3.2)"
+                ),
             ));
         }
         if let Some(stated) = entry.common.slot_value(slot::SIZE)
@@ -192,7 +200,10 @@ impl DocumentRepository {
         {
             errors.push(RegistryError::new(
                 ErrorCode::XDSRepositoryMetadataError,
-                format!("DocumentEntry {id}: size says {stated}, {} octets were received (ITI TF-2 §3.41.4.1.3.2)", content.size),
+                format!(
+                    "DocumentEntry {id}: size says {stated}, {} octets were received (ITI TF-2 §3.41.4.1.3.2)",
+                    content.size
+                ),
             ));
         }
         let unique_id = entry.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok());
@@ -247,7 +258,10 @@ impl DocumentRepository {
         response
     }
 
-    async fn open(&self, request: &DocumentRequest) -> Result<(DocumentLocator, Box<dyn DocumentReader>), RegistryError> {
+    async fn open(
+        &self,
+        request: &DocumentRequest,
+    ) -> Result<(DocumentLocator, Box<dyn DocumentReader>), RegistryError> {
         let unique_id = &request.unique_id;
         if request.repository != self.unique_id {
             return Err(RegistryError::new(
@@ -257,13 +271,19 @@ impl DocumentRepository {
         }
         let locator = self.store.document(unique_id).await.map_err(|error| store_error(&error))?;
         let Some(locator) = locator else {
-            return Err(RegistryError::new(ErrorCode::XDSDocumentUniqueIdError, format!("{unique_id}: no such document in this repository")));
+            return Err(RegistryError::new(
+                ErrorCode::XDSDocumentUniqueIdError,
+                format!("{unique_id}: no such document in this repository"),
+            ));
         };
         match self.documents.open(&locator.content).await {
             Ok(Some(reader)) => Ok((locator, reader)),
             Ok(None) => {
                 tracing::error!(sha256 = %crate::store::hex(&locator.content.sha256), "a registered document's file is missing");
-                Err(RegistryError::new(ErrorCode::XDSRepositoryError, format!("{unique_id}: the document is registered but its bytes are missing; tell the operator")))
+                Err(RegistryError::new(
+                    ErrorCode::XDSRepositoryError,
+                    format!("{unique_id}: the document is registered but its bytes are missing; tell the operator"),
+                ))
             }
             Err(error) => Err(store_error(&error)),
         }

@@ -75,7 +75,10 @@ impl Federation {
                 warnings.push(
                     RegistryError::new(
                         ErrorCode::XDSUnavailableCommunity,
-                        format!("{} is suspended and was not asked; its documents are missing from this answer", peer.name),
+                        format!(
+                            "{} is suspended and was not asked; its documents are missing from this answer",
+                            peer.name
+                        ),
                     )
                     .at(peer.home.as_str())
                     .warning(),
@@ -109,7 +112,9 @@ pub async fn query_peers(context: &RequestContext, peers: &[&Peer], query: &Adho
 /// Replaces the patient's domain, and nothing else (§3.38.4.1.2.1).
 fn translate(query: &mut AdhocQuery, translation: &PatientTranslation) {
     let PatientTranslation::Domain(domain) = translation else { return };
-    let Some(parameter) = QueryDefinition::by_id(&query.id).and_then(QueryDefinition::patient_parameter) else { return };
+    let Some(parameter) = QueryDefinition::by_id(&query.id).and_then(QueryDefinition::patient_parameter) else {
+        return;
+    };
     for value in query.slots.iter_mut().filter(|slot| slot.name == parameter.name).flat_map(|slot| &mut slot.values) {
         let text = value.trim().trim_matches('\'').replace("''", "'");
         if let Ok(patient) = PatientId::parse(&text)
@@ -138,7 +143,11 @@ pub enum RetrieveTarget<'a> {
 
 /// Asks all shares at once and merges their root parts (ITI TF-2 §3.39.4.1.3). Bodies follow as
 /// they come, one source after another.
-pub async fn retrieve(context: &RequestContext, own: &HomeCommunityId, shares: Vec<RetrieveShare<'_>>) -> RetrieveResponse {
+pub async fn retrieve(
+    context: &RequestContext,
+    own: &HomeCommunityId,
+    shares: Vec<RetrieveShare<'_>>,
+) -> RetrieveResponse {
     let answers = join_all(shares.into_iter().map(|share| async move {
         let requests = share.requests;
         match share.target {
@@ -157,7 +166,10 @@ pub async fn retrieve(context: &RequestContext, own: &HomeCommunityId, shares: V
         merged.documents.extend(answer.documents);
         merged.errors.extend(answer.errors);
         merged.sources.extend(
-            answer.sources.into_iter().map(|source| -> Box<dyn BodySource> { Box::new(Renumbered { source, offset, map: None }) }),
+            answer
+                .sources
+                .into_iter()
+                .map(|source| -> Box<dyn BodySource> { Box::new(Renumbered { source, offset, map: None }) }),
         );
     }
     merged
@@ -216,7 +228,9 @@ async fn retrieve_from(context: &RequestContext, peer: &Peer, requests: &[Docume
     response.sources = response
         .sources
         .into_iter()
-        .map(|source| -> Box<dyn BodySource> { Box::new(Renumbered { source, offset: 0, map: Some(Arc::clone(&map)) }) })
+        .map(|source| -> Box<dyn BodySource> {
+            Box::new(Renumbered { source, offset: 0, map: Some(Arc::clone(&map)) })
+        })
         .collect();
     response
 }

@@ -84,31 +84,46 @@ impl InitiatingGateway {
         if definition.patient_parameter().is_none() {
             return QueryResponse::failure(vec![self.own.refuse(
                 ErrorCode::XDSMissingHomeCommunityId,
-                format!("{} asks by id and needs AdhocQuery/@home: copy it from the metadata (ITI TF-2 §3.18.4.1.2.3.8)", definition.name),
+                format!(
+                    "{} asks by id and needs AdhocQuery/@home: copy it from the metadata (ITI TF-2 §3.18.4.1.2.3.8)",
+                    definition.name
+                ),
             )]);
         }
         // Judged once here, so that a wrong query is not sent to everybody.
         if let Err(errors) = read(query) {
-            return QueryResponse::failure(errors.into_iter().map(|error| merge::locate(error, &self.own.home)).collect());
+            return QueryResponse::failure(
+                errors.into_iter().map(|error| merge::locate(error, &self.own.home)).collect(),
+            );
         }
         let (targets, mut errors) = self.targets(&federation, query);
         let is_target = |home: &HomeCommunityId| targets.as_ref().is_none_or(|targets| targets.contains(home));
         let (peers, suspended) = federation.candidates(|peer| is_target(&peer.home));
         errors.extend(suspended);
-        let local = async {
-            if is_target(&self.own.home) { Some(self.own.query(query).await) } else { None }
-        };
+        let local = async { if is_target(&self.own.home) { Some(self.own.query(query).await) } else { None } };
         let (local, others) = join(local, query_peers(context, &peers, query)).await;
-        let local = local.map(|response| Outcome { home: self.own.home.clone(), name: self.own.name.clone(), result: Ok(response) });
+        let local = local.map(|response| Outcome {
+            home: self.own.home.clone(),
+            name: self.own.name.clone(),
+            result: Ok(response),
+        });
         let mut merged = merge::queries(local.into_iter().chain(others).collect());
-        if crate::model::response::has_error(&errors) && merged.status == crate::model::response::ResponseStatus::Success {
+        if crate::model::response::has_error(&errors)
+            && merged.status == crate::model::response::ResponseStatus::Success
+        {
             merged.status = crate::model::response::ResponseStatus::PartialSuccess;
         }
         merged.errors.extend(errors);
         merged
     }
 
-    async fn query_one(&self, context: &RequestContext, federation: &Federation, home: &str, query: &AdhocQuery) -> QueryResponse {
+    async fn query_one(
+        &self,
+        context: &RequestContext,
+        federation: &Federation,
+        home: &str,
+        query: &AdhocQuery,
+    ) -> QueryResponse {
         let parsed = HomeCommunityId::parse(home).ok();
         if parsed.as_ref() == Some(&self.own.home) {
             return self.own.query(query).await;
@@ -124,7 +139,11 @@ impl InitiatingGateway {
     }
 
     /// The communities that the consumer limits its query to, and an error for each unknown one.
-    fn targets(&self, federation: &Federation, query: &AdhocQuery) -> (Option<Vec<HomeCommunityId>>, Vec<RegistryError>) {
+    fn targets(
+        &self,
+        federation: &Federation,
+        query: &AdhocQuery,
+    ) -> (Option<Vec<HomeCommunityId>>, Vec<RegistryError>) {
         let (mut targets, mut errors, mut given) = (Vec::new(), Vec::new(), false);
         for value in query.slots.iter().filter(|slot| slot.name == TARGETS).flat_map(|slot| &slot.values) {
             for text in value.trim().trim_start_matches('(').trim_end_matches(')').split(',') {
@@ -135,7 +154,10 @@ impl InitiatingGateway {
                 given = true;
                 match HomeCommunityId::parse(text) {
                     Ok(home) if home == self.own.home || federation.peer(&home).is_some() => targets.push(home),
-                    _ => errors.push(self.own.refuse(ErrorCode::XDSUnknownCommunity, format!("{TARGETS}: no community {text} is known here"))),
+                    _ => errors.push(self.own.refuse(
+                        ErrorCode::XDSUnknownCommunity,
+                        format!("{TARGETS}: no community {text} is known here"),
+                    )),
                 }
             }
         }
@@ -150,7 +172,9 @@ impl InitiatingGateway {
         for request in requests {
             match &request.home {
                 None => add(&mut shares, request, RetrieveTarget::Local(&self.own.repository)),
-                Some(home) if *home == self.own.home => add(&mut shares, request, RetrieveTarget::Local(&self.own.repository)),
+                Some(home) if *home == self.own.home => {
+                    add(&mut shares, request, RetrieveTarget::Local(&self.own.repository))
+                }
                 Some(home) => match federation.peer(home) {
                     Some(peer) => add(&mut shares, request, RetrieveTarget::Peer(peer)),
                     None => errors.push(unknown_community(&self.own, &request, home)),

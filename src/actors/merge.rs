@@ -18,8 +18,11 @@ pub struct Outcome<T> {
 
 /// The error that names a community that did not deliver.
 pub fn unavailable(home: &HomeCommunityId, name: &str, failure: &PeerFailure) -> RegistryError {
-    RegistryError::new(ErrorCode::XDSUnavailableCommunity, format!("{name} {failure}; its documents are missing from this answer"))
-        .at(home.as_str())
+    RegistryError::new(
+        ErrorCode::XDSUnavailableCommunity,
+        format!("{name} {failure}; its documents are missing from this answer"),
+    )
+    .at(home.as_str())
 }
 
 /// An error of a community, located: its own location stays when it begins with a home. A
@@ -150,7 +153,10 @@ mod tests {
     #[test]
     fn same_id_same_home_once_other_home_twice_no_home_out() {
         let merged = queries(vec![
-            outcome(1, Ok(QueryResponse::success(vec![entry(1, Some("urn:oid:2.999.1")), entry(1, Some("urn:oid:2.999.9"))]))),
+            outcome(
+                1,
+                Ok(QueryResponse::success(vec![entry(1, Some("urn:oid:2.999.1")), entry(1, Some("urn:oid:2.999.9"))])),
+            ),
             outcome(2, Ok(QueryResponse::success(vec![entry(1, Some("urn:oid:2.999.1")), entry(2, None)]))),
         ]);
         assert_eq!(merged.objects.len(), 2);
@@ -160,7 +166,8 @@ mod tests {
 
     #[test]
     fn locations_keep_a_home_and_gain_one() {
-        let located = locate(RegistryError::new(ErrorCode::XDSRegistryError, "").at("urn:oid:2.999.7 module"), &home(1));
+        let located =
+            locate(RegistryError::new(ErrorCode::XDSRegistryError, "").at("urn:oid:2.999.7 module"), &home(1));
         assert_eq!(located.location.as_deref(), Some("urn:oid:2.999.7 module"));
         let bare = locate(RegistryError::new(ErrorCode::XDSDocumentUniqueIdError, "gone").at("1.2.3"), &home(1));
         assert_eq!((bare.location.as_deref(), bare.context.as_str()), (Some("urn:oid:2.999.1"), "gone (at 1.2.3)"));

@@ -53,7 +53,16 @@ impl DocumentRegistry {
     /// ITI-18: judges the query and answers it. Gives the return type too, for the writer.
     pub async fn stored_query(&self, query: &AdhocQuery) -> (QueryResponse, ReturnType) {
         match read(query) {
-            Ok(query) => (self.answer(&query).await, query.return_type),
+            Ok(query) => {
+                let (values, limit) = (query.value_count(), self.limits.values);
+                if values > limit {
+                    let context =
+                        format!("the query has {values} values, {limit} at most are taken: ask in several queries");
+                    let error = RegistryError::new(ErrorCode::XDSStoredQueryParamNumber, context);
+                    return (QueryResponse::failure(vec![error]), query.return_type);
+                }
+                (self.answer(&query).await, query.return_type)
+            }
             Err(errors) => (QueryResponse::failure(errors), ReturnType::LeafClass),
         }
     }
@@ -67,10 +76,14 @@ impl DocumentRegistry {
 
     fn bounded(&self, query: &StoredQuery, found: Found) -> QueryResponse {
         if query.return_type == ReturnType::LeafClass {
-            if found.objects.len() > self.max_results {
+            if found.objects.len() > self.limits.results {
                 return QueryResponse::failure(vec![RegistryError::new(
                     ErrorCode::XDSTooManyResults,
-                    format!("{} objects match, {} at most are given whole: narrow the query, or ask for ObjectRef", found.objects.len(), self.max_results),
+                    format!(
+                        "{} objects match, {} at most are given whole: narrow the query, or ask for ObjectRef",
+                        found.objects.len(),
+                        self.limits.results
+                    ),
                 )]);
             }
             if query.definition.single_patient() && several_patients(&found.objects) {
@@ -188,7 +201,8 @@ impl DocumentRegistry {
             for packed in self.store.associations_of(*id).await? {
                 let association = packed.unpack()?;
                 let (source, target) = ends(&association);
-                if association_kind(&association) != HAS_MEMBER || target != Some(*id) || !matches(query, &association) {
+                if association_kind(&association) != HAS_MEMBER || target != Some(*id) || !matches(query, &association)
+                {
                     continue;
                 }
                 let Some(source) = source else { continue };
@@ -297,7 +311,9 @@ impl DocumentRegistry {
                     continue;
                 }
                 let (Some(source), Some(target)) = ends(&association) else { continue };
-                let (Some(source), Some(target)) = (self.store.by_uuid(source).await?, self.store.by_uuid(target).await?) else {
+                let (Some(source), Some(target)) =
+                    (self.store.by_uuid(source).await?, self.store.by_uuid(target).await?)
+                else {
                     continue;
                 };
                 // DECISION: an association whose other end the type filter drops is dropped too.

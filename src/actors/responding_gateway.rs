@@ -51,22 +51,33 @@ impl RespondingGateway {
                 Some(peer) => merge::queries(vec![query_peer(context, peer, query).await]),
                 None => QueryResponse::failure(vec![self.own.refuse(
                     ErrorCode::XDSUnknownCommunity,
-                    format!("{home} is not a community of this gateway, which is {} (ITI TF-2 §3.38.4.1.3)", self.own.home),
+                    format!(
+                        "{home} is not a community of this gateway, which is {} (ITI TF-2 §3.38.4.1.3)",
+                        self.own.home
+                    ),
                 )]),
             };
         }
         match QueryDefinition::by_id(&query.id) {
-            Some(definition) if definition.patient_parameter().is_none() => QueryResponse::failure(vec![self.own.refuse(
-                ErrorCode::XDSMissingHomeCommunityId,
-                format!("{} asks by id and needs AdhocQuery/@home (ITI TF-2 §3.38.4.1.2.1)", definition.name),
-            )]),
+            Some(definition) if definition.patient_parameter().is_none() => {
+                QueryResponse::failure(vec![self.own.refuse(
+                    ErrorCode::XDSMissingHomeCommunityId,
+                    format!("{} asks by id and needs AdhocQuery/@home (ITI TF-2 §3.38.4.1.2.1)", definition.name),
+                )])
+            }
             _ => self.patient_or_ids(context, &federation, query).await,
         }
     }
 
     /// A query for us: by patient it goes to our members too, by id it is ours alone.
-    async fn patient_or_ids(&self, context: &RequestContext, federation: &Federation, query: &AdhocQuery) -> QueryResponse {
-        let by_patient = QueryDefinition::by_id(&query.id).is_some_and(|definition| definition.patient_parameter().is_some());
+    async fn patient_or_ids(
+        &self,
+        context: &RequestContext,
+        federation: &Federation,
+        query: &AdhocQuery,
+    ) -> QueryResponse {
+        let by_patient =
+            QueryDefinition::by_id(&query.id).is_some_and(|definition| definition.patient_parameter().is_some());
         let (members, suspended) = federation.candidates(|peer| by_patient && is_member(peer));
         if members.is_empty() {
             let mut response = self.own.query(query).await;
@@ -81,7 +92,11 @@ impl RespondingGateway {
     }
 
     /// ITI-39.
-    pub async fn cross_gateway_retrieve(&self, context: &RequestContext, requests: Vec<DocumentRequest>) -> RetrieveResponse {
+    pub async fn cross_gateway_retrieve(
+        &self,
+        context: &RequestContext,
+        requests: Vec<DocumentRequest>,
+    ) -> RetrieveResponse {
         let federation = self.federation.load_full();
         let mut errors = Vec::new();
         let mut shares: Vec<RetrieveShare<'_>> = Vec::new();
@@ -91,7 +106,9 @@ impl RespondingGateway {
                     ErrorCode::XDSMissingHomeCommunityId,
                     format!("{}: HomeCommunityId is required (ITI TF-2 §3.39.4.1.2)", request.unique_id),
                 )),
-                Some(home) if *home == self.own.home => add(&mut shares, request, RetrieveTarget::Local(&self.own.repository)),
+                Some(home) if *home == self.own.home => {
+                    add(&mut shares, request, RetrieveTarget::Local(&self.own.repository))
+                }
                 Some(home) => match federation.peer(home).filter(|peer| is_member(peer)) {
                     Some(peer) => add(&mut shares, request, RetrieveTarget::Peer(peer)),
                     None => errors.push(unknown_community(&self.own, &request, home)),

@@ -41,13 +41,7 @@ const STATUS_BYTES: usize = 12;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// The configuration to check
-    #[arg(
-        long,
-        short,
-        value_name = "FILE",
-        default_value = "causeway.toml",
-        env = "CAUSEWAY_CONFIG"
-    )]
+    #[arg(long, short, value_name = "FILE", default_value = "causeway.toml", env = "CAUSEWAY_CONFIG")]
     pub config: PathBuf,
     /// Print a JSON array of { status, check, line, what, fix } instead of a table
     #[arg(long)]
@@ -91,20 +85,11 @@ struct Report {
 
 impl Report {
     fn new(subject: impl Into<String>) -> Self {
-        Self {
-            subject: subject.into(),
-            checks: Vec::new(),
-        }
+        Self { subject: subject.into(), checks: Vec::new() }
     }
 
     fn add(&mut self, status: Status, what: impl Into<String>, fix: Option<String>) {
-        self.checks.push(Check {
-            status,
-            check: self.subject.clone(),
-            line: None,
-            what: what.into(),
-            fix,
-        });
+        self.checks.push(Check { status, check: self.subject.clone(), line: None, what: what.into(), fix });
     }
 
     fn ok(&mut self, what: impl Into<String>) {
@@ -187,20 +172,9 @@ pub async fn examine(config: &Config) -> Vec<Check> {
     checks.extend(community(config));
     for (index, listener) in config.listeners.iter().enumerate() {
         // The first listener's certificate also calls unless [client] has another.
-        let role = if config.client == listener.tls {
-            Role::Both
-        } else {
-            Role::Server
-        };
+        let role = if config.client == listener.tls { Role::Both } else { Role::Server };
         checks.extend(listening(&format!("listener[{index}]"), listener));
-        checks.extend(certificate(
-            &format!("listener[{index}].tls"),
-            &listener.tls,
-            role,
-            config,
-            now,
-            Some(listener),
-        ));
+        checks.extend(certificate(&format!("listener[{index}].tls"), &listener.tls, role, config, now, Some(listener)));
     }
     if config.listeners.iter().all(|listener| listener.tls != config.client) {
         checks.extend(certificate("client", &config.client, Role::Client, config, now, None));
@@ -224,10 +198,7 @@ fn community(config: &Config) -> Vec<Check> {
         Profile::Demo => "demo",
         Profile::Production => "production",
     };
-    report.ok(format!(
-        "{} ({}), profile {profile}",
-        community.name, community.home_community_id
-    ));
+    report.ok(format!("{} ({}), profile {profile}", community.name, community.home_community_id));
     let mut patients = Report::new("patients");
     let domains = match config.patients.domains.len() {
         0 => "any domain".to_owned(),
@@ -239,10 +210,7 @@ fn community(config: &Config) -> Vec<Check> {
             "name some in patients.known or patients.known_file, or set patients.unknown = \"accept\"",
         ),
         UnknownPatients::Reject => {
-            patients.ok(format!(
-                "{domains}, {} known",
-                counted(config.patients.known.len(), "patient")
-            ));
+            patients.ok(format!("{domains}, {} known", counted(config.patients.known.len(), "patient")));
         }
         UnknownPatients::Accept => patients.ok(format!("{domains}, unknown patients are accepted")),
     }
@@ -270,10 +238,9 @@ fn free_address(report: &mut Report, address: SocketAddr, shown: &str) {
             format!("{shown}: this user may not take the port"),
             "take a port from 1024 up, or give the broker CAP_NET_BIND_SERVICE",
         ),
-        Err(error) => report.fail(
-            format!("{shown}: {error}"),
-            "use an address of this machine, or 0.0.0.0 for all of them",
-        ),
+        Err(error) => {
+            report.fail(format!("{shown}: {error}"), "use an address of this machine, or 0.0.0.0 for all of them")
+        }
     }
 }
 
@@ -357,9 +324,7 @@ fn certificate(
         };
         report.add(status, finding.message, Some(finding.fix));
     }
-    let leaf = certificates::facts_from_pem(&chain)
-        .ok()
-        .and_then(|facts| facts.into_iter().next());
+    let leaf = certificates::facts_from_pem(&chain).ok().and_then(|facts| facts.into_iter().next());
     if let (Some(leaf), Some(listener)) = (&leaf, listener) {
         names(&mut report, leaf, listener);
     }
@@ -375,10 +340,7 @@ fn certificate(
     {
         let name = leaf.common_name.as_deref().unwrap_or(&leaf.subject);
         let days = leaf.days_left(now);
-        report.ok(format!(
-            "{name}, {}, chain and key fit, {days} days left",
-            leaf.key_description
-        ));
+        report.ok(format!("{name}, {}, chain and key fit, {days} days left", leaf.key_description));
     }
     report.checks
 }
@@ -450,11 +412,7 @@ fn storage(config: &Config) -> Vec<Check> {
         DocumentStorage::Memory => None,
     };
     let audit = Some(&config.audit.dir);
-    for (subject, path) in [
-        ("storage.metadata", metadata),
-        ("storage.documents", documents),
-        ("audit.dir", audit),
-    ] {
+    for (subject, path) in [("storage.metadata", metadata), ("storage.documents", documents), ("audit.dir", audit)] {
         let mut report = Report::new(subject);
         match path {
             Some(path) => writable(&mut report, path),
@@ -468,18 +426,13 @@ fn storage(config: &Config) -> Vec<Check> {
 /// Whether the folder can be written, or made; nothing stays behind.
 fn writable(report: &mut Report, path: &Path) {
     let shown = path.display();
-    let there = path
-        .ancestors()
-        .find(|folder| folder.as_os_str().is_empty() || folder.exists());
+    let there = path.ancestors().find(|folder| folder.as_os_str().is_empty() || folder.exists());
     let folder = match there {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     if !folder.is_dir() {
-        report.fail(
-            format!("{} is not a folder", folder.display()),
-            "move it away, or choose another path",
-        );
+        report.fail(format!("{} is not a folder", folder.display()), "move it away, or choose another path");
         return;
     }
     let trial = folder.join(format!(".causeway-check-{}", std::process::id()));
@@ -518,11 +471,7 @@ fn codes(config: &Config) -> Vec<Check> {
             "check that the path names the right file",
         ),
         Ok(set) => {
-            let rule = if codes.enforce {
-                "others are refused"
-            } else {
-                "others are accepted too"
-            };
+            let rule = if codes.enforce { "others are refused" } else { "others are accepted too" };
             report.ok(format!("{}, {rule}", counted(set.len(), "code")));
         }
     }
@@ -564,10 +513,7 @@ async fn reach(
     let settings = match settings.await {
         Ok(Ok(settings)) => settings,
         Ok(Err(error)) => {
-            report.fail(
-                format!("our own side: {error}"),
-                "correct the files of [client] or of the peer's ca",
-            );
+            report.fail(format!("our own side: {error}"), "correct the files of [client] or of the peer's ca");
             return report.checks;
         }
         Err(error) => {
@@ -578,12 +524,7 @@ async fn reach(
     let connector = TlsConnector::from(settings);
     match call(url, &connector, Instant::now() + within).await {
         Ok(answer) => {
-            peer_certificate(
-                &mut report,
-                answer.certificate.as_deref(),
-                config.community.profile,
-                now,
-            );
+            peer_certificate(&mut report, answer.certificate.as_deref(), config.community.profile, now);
             if !report.has_failed() {
                 report.ok(format!("{url} answers HTTP {} over {}", answer.status, answer.version));
             }
@@ -599,10 +540,7 @@ fn peer_certificate(report: &mut Report, der: Option<&[u8]>, profile: Profile, n
     };
     let left = facts.days_left(now);
     if left < PEER_EXPIRY_DAYS {
-        report.warn(
-            format!("its certificate expires in {left} days, on {}", facts.not_after),
-            "tell its operators",
-        );
+        report.warn(format!("its certificate expires in {left} days, on {}", facts.not_after), "tell its operators");
     }
     if facts.is_development && profile == Profile::Production {
         report.fail(
@@ -646,10 +584,7 @@ async fn step<T>(
 
 async fn call(url: &Uri, connector: &TlsConnector, deadline: Instant) -> Result<Answer, Trouble> {
     let host = url.host().unwrap_or_default();
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let port = url.port_u16().unwrap_or(443);
     let name = ServerName::try_from(bare.to_owned()).map_err(|error| Trouble {
         step: "URL",
@@ -685,20 +620,15 @@ async fn call(url: &Uri, connector: &TlsConnector, deadline: Instant) -> Result<
 /// after the handshake, with the first byte it sends.
 async fn greet(url: &Uri, mut stream: TlsStream<TcpStream>, deadline: Instant) -> Result<Answer, Trouble> {
     let (_, connection) = stream.get_ref();
-    let certificate = connection
-        .peer_certificates()
-        .and_then(<[_]>::first)
-        .map(|certificate| certificate.as_ref().to_vec());
+    let certificate =
+        connection.peer_certificates().and_then(<[_]>::first).map(|certificate| certificate.as_ref().to_vec());
     let version = match connection.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
         Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
         _ => "TLS",
     };
     let authority = url.authority().map(http::uri::Authority::as_str).unwrap_or_default();
-    let request = format!(
-        "GET {}?wsdl HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n",
-        url.path()
-    );
+    let request = format!("GET {}?wsdl HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n", url.path());
     let status = step(
         deadline,
         "first answer",
@@ -714,11 +644,9 @@ async fn greet(url: &Uri, mut stream: TlsStream<TcpStream>, deadline: Instant) -
     .await?;
     let text = String::from_utf8_lossy(&status);
     match text.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)) {
-        Some(status) if status.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Answer {
-            status: status.to_owned(),
-            version,
-            certificate,
-        }),
+        Some(status) if status.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Ok(Answer { status: status.to_owned(), version, certificate })
+        }
         _ => Err(Trouble {
             step: "first answer",
             what: "it is not HTTP".to_owned(),

@@ -86,25 +86,16 @@ impl FromStr for PeerArgument {
             "NAME=HOME=URL, as \"East=urn:oid:1.2.3.4=https://east.example:8443/services/responding-gateway\"";
         // The name comes first and may have anything in it but the identity behind it may not,
         // and a URL may have an equals sign too: the scheme of the identity is what stands firm.
-        let at = text
-            .to_ascii_lowercase()
-            .find("=urn:oid:")
-            .ok_or_else(|| format!("a peer is {FORM}"))?;
+        let at = text.to_ascii_lowercase().find("=urn:oid:").ok_or_else(|| format!("a peer is {FORM}"))?;
         let (name, rest) = text.split_at(at);
-        let (home, url) = rest
-            .get(1..)
-            .and_then(|rest| rest.split_once('='))
-            .ok_or_else(|| format!("a peer is {FORM}"))?;
+        let (home, url) =
+            rest.get(1..).and_then(|rest| rest.split_once('=')).ok_or_else(|| format!("a peer is {FORM}"))?;
         if name.trim().is_empty() {
             return Err(format!("the peer's name is empty; a peer is {FORM}"));
         }
         let home_community_id = HomeCommunityId::parse(home).map_err(|error| error.to_string())?;
         let responding_gateway: Uri = url.parse().map_err(|error| format!("not a URL: {error}"))?;
-        Ok(Self(PeerTemplate {
-            name: name.trim().to_owned(),
-            home_community_id,
-            responding_gateway,
-        }))
+        Ok(Self(PeerTemplate { name: name.trim().to_owned(), home_community_id, responding_gateway }))
     }
 }
 
@@ -129,11 +120,8 @@ fn make(args: &Args) -> Result<String, CommandError> {
     // Whatever the arguments say must hold as a configuration, before a file is touched.
     Config::from_toml(&toml, &args.dir)?;
     let codes = codes(args.codes.as_deref())?;
-    let (config_file, codes_file, certs_dir) = (
-        args.dir.join("causeway.toml"),
-        args.dir.join("codes.xml"),
-        args.dir.join("certs"),
-    );
+    let (config_file, codes_file, certs_dir) =
+        (args.dir.join("causeway.toml"), args.dir.join("codes.xml"), args.dir.join("certs"));
     if !args.force
         && let Some(there) = [&config_file, &codes_file].into_iter().find(|path| path.exists())
     {
@@ -164,9 +152,7 @@ fn make(args: &Args) -> Result<String, CommandError> {
         );
     }
     let shown = config_file.display();
-    out.push_str(&format!(
-        "\nNext:\n  causeway check --config {shown}\n  causeway serve --config {shown}\n"
-    ));
+    out.push_str(&format!("\nNext:\n  causeway check --config {shown}\n  causeway serve --config {shown}\n"));
     Ok(out)
 }
 
@@ -190,9 +176,7 @@ fn template(args: &Args) -> Result<Template, CommandError> {
         template.repository_unique_id = repository.clone();
     }
     template.bind = args.bind;
-    template
-        .admin
-        .set_port(admin_port(args.bind.port(), template.admin.port()));
+    template.admin.set_port(admin_port(args.bind.port(), template.admin.port()));
     if let Some(admin) = args.admin {
         template.admin = admin;
     }
@@ -295,10 +279,7 @@ mod tests {
             assert!(dir.path().join(file).is_file(), "{file}");
         }
         CodeSet::parse(&fs::read_to_string(&config.codes.unwrap().file).unwrap()).unwrap();
-        let left: Vec<_> = fs::read_dir(dir.path())
-            .unwrap()
-            .map(|e| e.unwrap().file_name())
-            .collect();
+        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left.len(), 3, "{left:?}");
     }
 
@@ -324,10 +305,7 @@ mod tests {
         assert_eq!(config.listeners[0].bind.port(), 9443);
         assert_eq!(config.listeners[0].names, ["gateway.example", "10.1.2.3"]);
         assert_eq!(config.peers[0].name, "East = far");
-        assert_eq!(
-            config.peers[0].responding_gateway.as_ref().unwrap().query(),
-            Some("a=b")
-        );
+        assert_eq!(config.peers[0].responding_gateway.as_ref().unwrap().query(), Some("a=b"));
         assert_eq!(config.patients.domains[0].oid.as_str(), "2.999.7");
         assert_eq!(config.patients.unknown, UnknownPatients::Reject);
     }
@@ -351,10 +329,7 @@ mod tests {
         let error = made(dir.path(), &["--name=Other"]).unwrap_err();
         assert!(error.to_string().contains("--force"), "{error}");
         assert_eq!(fs::read(dir.path().join("certs/server.pem")).unwrap(), before);
-        assert_eq!(
-            made(dir.path(), &["--name=Other", "--force"]).unwrap().community.name,
-            "Other"
-        );
+        assert_eq!(made(dir.path(), &["--name=Other", "--force"]).unwrap().community.name, "Other");
         assert_ne!(fs::read(dir.path().join("certs/server.pem")).unwrap(), before);
     }
 
@@ -376,12 +351,7 @@ mod tests {
             assert!(error.to_string().contains(what), "{argument}: {error}");
             assert!(!target.exists());
         }
-        for argument in [
-            "--peer=East",
-            "--home-community-id=1.2.3",
-            "--bind=8443",
-            "--patient-domain=x",
-        ] {
+        for argument in ["--peer=East", "--home-community-id=1.2.3", "--bind=8443", "--patient-domain=x"] {
             assert!(parsed(&target, &[argument]).is_err(), "{argument}");
         }
     }

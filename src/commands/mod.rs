@@ -63,12 +63,6 @@ impl CommandError {
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServeArgs {
     /// The configuration to run.
-    #[arg(
-        long,
-        short,
-        value_name = "FILE",
-        default_value = "causeway.toml",
-        env = "CAUSEWAY_CONFIG"
-    )]
+    #[arg(long, short, value_name = "FILE", default_value = "causeway.toml", env = "CAUSEWAY_CONFIG")]
     pub config: PathBuf,
 }

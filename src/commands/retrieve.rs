@@ -668,8 +668,7 @@ mod tests {
         rows[1].error = Some("XDSDocumentUniqueIdError".into());
         assert_eq!(
             render(&rows, Duration::from_millis(12), Colour::Off),
-            "\
-        uniqueId  repository  community  type        bytes  sha1  file
+            "        uniqueId  repository  community  type        bytes  sha1  file
 ok      2.999.3   2.999.2                text/plain      6  f572  out/2.999.3.txt
 FAILED  2.999.4   2.999.2                                0        XDSDocumentUniqueIdError
 

@@ -24,11 +24,7 @@ impl Colour {
     pub fn of_stdout() -> Self {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        if !unwanted && std::io::stdout().is_terminal() {
-            Self::On
-        } else {
-            Self::Off
-        }
+        if !unwanted && std::io::stdout().is_terminal() { Self::On } else { Self::Off }
     }
 }
 
@@ -93,10 +89,7 @@ impl Cell {
     /// and a terminal obeys them.
     pub fn new(text: impl AsRef<str>, tone: Tone) -> Self {
         let text = text.as_ref().chars().map(|c| if c.is_control() { ' ' } else { c });
-        Self {
-            text: text.collect(),
-            tone,
-        }
+        Self { text: text.collect(), tone }
     }
 
     fn width(&self) -> usize {
@@ -223,10 +216,7 @@ mod tests {
         table.row(["Süd-Ost".into(), "8".into(), "x".into()]);
         table.row(["N".into(), "1234".into()]);
         table.row(["N".into(), "".into(), "wide".into(), "more".into()]);
-        assert_eq!(
-            table.to_string(),
-            "name       ms\nSüd-Ost     8  x\nN        1234\nN              wide  more\n"
-        );
+        assert_eq!(table.to_string(), "name       ms\nSüd-Ost     8  x\nN        1234\nN              wide  more\n");
     }
 
     #[test]
@@ -235,10 +225,7 @@ mod tests {
         table.row([Cell::new("ok", Tone::Good), "a".into()]);
         table.row([Cell::new("FAIL", Tone::Bad), "b".into()]);
         assert_eq!(table.to_string(), "ok    a\nFAIL  b\n");
-        assert_eq!(
-            table.render(Colour::On),
-            "\x1b[32mok\x1b[0m    a\n\x1b[1;31mFAIL\x1b[0m  b\n"
-        );
+        assert_eq!(table.render(Colour::On), "\x1b[32mok\x1b[0m    a\n\x1b[1;31mFAIL\x1b[0m  b\n");
     }
 
     #[test]

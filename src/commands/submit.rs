@@ -1154,7 +1154,7 @@ mod tests {
             ("{}", "no document"),
         ] {
             std::fs::write(&file, json).unwrap();
-            let error = gather(&args).unwrap_err().to_string();
+            let error = gather(&args).err().unwrap().to_string();
             assert!(error.contains(what), "{error}");
         }
     }
@@ -1225,8 +1225,7 @@ mod tests {
         let mut report = Report::new(&response, Some(submitted(None, "s")), vec![submitted(Some("note.txt"), "d")]);
         assert_eq!(
             report.render(Duration::from_millis(12), Colour::Off),
-            "\
-               uniqueId  entryUUID   type        bytes
+            "               uniqueId  entryUUID   type        bytes
 note.txt       d         urn:uuid:d  text/plain      6
 SubmissionSet  s         urn:uuid:s
 

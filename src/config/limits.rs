@@ -32,11 +32,7 @@ fn is_size(key: &str) -> bool {
 
 impl Bound for u64 {
     fn read(section: &mut Section<'_>, key: &'static str, default: Self, min: Self, max: Self) -> Self {
-        if is_size(key) {
-            section.size(key, default, min, max)
-        } else {
-            section.count(key, default, min, max)
-        }
+        if is_size(key) { section.size(key, default, min, max) } else { section.count(key, default, min, max) }
     }
 
     fn written(self) -> String {
@@ -120,10 +116,8 @@ limits! {
     header_bytes: usize = 32 * KIB, KIB => 8 * MIB;
     /// Header lines of one request.
     headers: usize = 100, 10 => 10_000;
-    /// Time from the first byte of a request to the end of its headers; TLS handshakes too.
-    header_timeout: Duration = seconds(10), seconds(1) => seconds(600);
-    /// How long an idle connection is kept.
-    idle_timeout: Duration = seconds(60), seconds(1) => seconds(3600);
+    /// Time for a TLS handshake, and for the next request's headers; so long an idle connection is kept.
+    header_timeout: Duration = seconds(20), seconds(1) => seconds(600);
     /// Longest silence within a body that is being received.
     body_idle_timeout: Duration = seconds(30), seconds(1) => seconds(3600);
     /// Slowest body that is received, in bytes per second over its whole length.
@@ -173,7 +167,7 @@ limits! {
     /// SOAP envelope of a peer's answer.
     peer_response_bytes: usize = 10 * MIB, 64 * KIB => 1024 * MIB;
     /// Audit messages waiting to be written; who finds the queue full waits.
-    audit_queue: usize = 1024, 1 => 1_000_000;
+    audit_queue_bytes: usize = 32 * MIB, 8 * MIB => 1024 * MIB;
 }
 
 #[cfg(test)]
@@ -183,12 +177,8 @@ mod tests {
     #[test]
     fn rows_say_what_the_default_is() {
         let rows = Limits::rows();
-        let default_of = |name: &str| {
-            rows.iter()
-                .find(|row| row.name == name)
-                .map(|row| row.default.clone())
-                .unwrap_or_default()
-        };
+        let default_of =
+            |name: &str| rows.iter().find(|row| row.name == name).map(|row| row.default.clone()).unwrap_or_default();
         assert_eq!(default_of("document_bytes"), "\"2 GiB\"");
         assert_eq!(default_of("minimum_rate"), "\"1 KiB\"");
         assert_eq!(default_of("boundary_bytes"), "\"70 B\"");

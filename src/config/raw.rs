@@ -86,12 +86,7 @@ impl Findings {
             Origin::Variable(name) => (None, format!("{what} (environment variable {name})")),
             Origin::Absent => (None, what.to_owned()),
         };
-        self.0.borrow_mut().push(ConfigFinding {
-            line,
-            key: spot.key.clone(),
-            what,
-            fix: fix.into(),
-        });
+        self.0.borrow_mut().push(ConfigFinding { line, key: spot.key.clone(), what, fix: fix.into() });
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -115,18 +110,12 @@ pub(super) fn parse(text: &str, findings: &Findings) -> Node {
     for error in errors {
         let line = error.span().map_or(1, |span| lines.at(span.start));
         findings.add(
-            &Spot {
-                key: "syntax".to_owned(),
-                origin: Origin::Line(line),
-            },
+            &Spot { key: "syntax".to_owned(), origin: Origin::Line(line) },
             error.message(),
             "correct this line: key = \"text\", key = 5, key = true, [section], [[listener]]",
         );
     }
-    Node {
-        origin: Origin::Line(1),
-        value: lines.table(document.into_inner()),
-    }
+    Node { origin: Origin::Line(1), value: lines.table(document.into_inner()) }
 }
 
 /// Where lines begin.
@@ -146,20 +135,14 @@ impl Lines {
         let entries = table.into_iter().map(|(key, value)| {
             // Keys rather than values: a text may go over many lines, a table is elsewhere.
             let line = self.at(key.span().start);
-            let node = Node {
-                origin: Origin::Line(line),
-                value: self.value(value.into_inner()),
-            };
+            let node = Node { origin: Origin::Line(line), value: self.value(value.into_inner()) };
             (key.into_inner().into_owned(), node)
         });
         Value::Table(entries.collect())
     }
 
     fn element(&self, element: Spanned<DeValue<'_>>) -> Node {
-        Node {
-            origin: Origin::Line(self.at(element.span().start)),
-            value: self.value(element.into_inner()),
-        }
+        Node { origin: Origin::Line(self.at(element.span().start)), value: self.value(element.into_inner()) }
     }
 
     fn value(&self, value: DeValue<'_>) -> Value {
@@ -202,10 +185,7 @@ pub(super) fn override_with(
         path.iter().map(rank).collect::<Vec<_>>()
     });
     for (path, name, value) in ours {
-        let spot = Spot {
-            key: path.join("."),
-            origin: Origin::Variable(name.clone()),
-        };
+        let spot = Spot { key: path.join("."), origin: Origin::Variable(name.clone()) };
         let Ok(value) = value.into_string() else {
             findings.add(&spot, "the value is not UTF-8", "set it again in UTF-8");
             continue;
@@ -230,10 +210,7 @@ fn variable_value(text: &str, origin: &Origin) -> Node {
         node.blame(origin);
         return node;
     }
-    Node {
-        origin: origin.clone(),
-        value: Value::Text(text.to_owned()),
-    }
+    Node { origin: origin.clone(), value: Value::Text(text.to_owned()) }
 }
 
 impl Node {
@@ -268,9 +245,7 @@ fn place(at: &mut Node, path: &[String], node: Node, origin: &Origin) -> Result<
             place(next, rest, node, origin)
         }
         Value::List(list) => {
-            let index: usize = first
-                .parse()
-                .map_err(|_| format!("{first} is not the index of a list entry"))?;
+            let index: usize = first.parse().map_err(|_| format!("{first} is not the index of a list entry"))?;
             if index == list.len() {
                 list.push(fresh(rest.first()));
             }
@@ -297,10 +272,7 @@ pub(super) struct Section<'f> {
 
 impl<'f> Section<'f> {
     pub(super) fn new(path: &str, node: Node, findings: &'f Findings) -> Self {
-        let spot = Spot {
-            key: path.to_owned(),
-            origin: node.origin.clone(),
-        };
+        let spot = Spot { key: path.to_owned(), origin: node.origin.clone() };
         let entries = match node.value {
             Value::Table(entries) => entries,
             other => {
@@ -309,38 +281,22 @@ impl<'f> Section<'f> {
                 BTreeMap::new()
             }
         };
-        Self {
-            path: spot.key,
-            origin: spot.origin,
-            entries,
-            known: Vec::new(),
-            findings,
-        }
+        Self { path: spot.key, origin: spot.origin, entries, known: Vec::new(), findings }
     }
 
     fn child(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     /// The place of a key, whether it was written or not.
     pub(super) fn spot(&self, key: &str) -> Spot {
         let written = self.entries.get(key).map(|node| node.origin.clone());
-        Spot {
-            key: self.child(key),
-            origin: written.unwrap_or_else(|| self.origin.clone()),
-        }
+        Spot { key: self.child(key), origin: written.unwrap_or_else(|| self.origin.clone()) }
     }
 
     /// The place of the section itself.
     pub(super) fn own_spot(&self) -> Spot {
-        Spot {
-            key: self.path.clone(),
-            origin: self.origin.clone(),
-        }
+        Spot { key: self.path.clone(), origin: self.origin.clone() }
     }
 
     fn take(&mut self, key: &'static str) -> Option<(Node, Spot)> {
@@ -388,8 +344,7 @@ impl<'f> Section<'f> {
         };
         value.unwrap_or_else(|| {
             let what = "neither true nor false";
-            self.findings
-                .add(&spot, what, format!("write {key} = {default}, without quotes"));
+            self.findings.add(&spot, what, format!("write {key} = {default}, without quotes"));
             default
         })
     }
@@ -472,10 +427,7 @@ impl<'f> Section<'f> {
                 .split(',')
                 .map(str::trim)
                 .filter(|part| !part.is_empty())
-                .map(|part| Node {
-                    origin: spot.origin.clone(),
-                    value: Value::Text(part.to_owned()),
-                })
+                .map(|part| Node { origin: spot.origin.clone(), value: Value::Text(part.to_owned()) })
                 .collect(),
             other => {
                 let what = format!("{} where a list is expected", other.kind());
@@ -490,10 +442,7 @@ impl<'f> Section<'f> {
         let path = self.child(key);
         let mut texts = Vec::new();
         for (index, node) in self.list(key).into_iter().enumerate() {
-            let spot = Spot {
-                key: format!("{path}[{index}]"),
-                origin: node.origin,
-            };
+            let spot = Spot { key: format!("{path}[{index}]"), origin: node.origin };
             match node.value {
                 Value::Text(value) => texts.push(Text { value, spot }),
                 other => {
@@ -508,42 +457,29 @@ impl<'f> Section<'f> {
     /// A section below this one; an absent one is empty.
     pub(super) fn section(&mut self, key: &'static str) -> Section<'f> {
         let path = self.child(key);
-        let node = self.take(key).map_or(
-            Node {
-                origin: Origin::Absent,
-                value: Value::Table(BTreeMap::new()),
-            },
-            |(node, _)| node,
-        );
+        let node = self
+            .take(key)
+            .map_or(Node { origin: Origin::Absent, value: Value::Table(BTreeMap::new()) }, |(node, _)| node);
         Section::new(&path, node, self.findings)
     }
 
     /// Repeated sections: `[[peer]]`.
     pub(super) fn sections(&mut self, key: &'static str) -> Vec<Section<'f>> {
         let path = self.child(key);
-        if self
-            .entries
-            .get(key)
-            .is_some_and(|node| matches!(node.value, Value::Table(_)))
-        {
+        if self.entries.get(key).is_some_and(|node| matches!(node.value, Value::Table(_))) {
             let fix = format!("write [[{path}]] with two brackets: there can be several");
             self.findings.add(&self.spot(key), "it is a list of sections", fix);
             self.take(key);
             return Vec::new();
         }
         let nodes = self.list(key).into_iter().enumerate();
-        nodes
-            .map(|(index, node)| Section::new(&format!("{path}[{index}]"), node, self.findings))
-            .collect()
+        nodes.map(|(index, node)| Section::new(&format!("{path}[{index}]"), node, self.findings)).collect()
     }
 
     /// Ends reading: what is left is unknown.
     pub(super) fn finish(self) {
         for (key, node) in &self.entries {
-            let spot = Spot {
-                key: self.child(key),
-                origin: node.origin.clone(),
-            };
+            let spot = Spot { key: self.child(key), origin: node.origin.clone() };
             self.findings.add(&spot, "unknown key", suggestion(key, &self.known));
         }
     }
@@ -551,10 +487,8 @@ impl<'f> Section<'f> {
 
 /// What was probably meant, else everything that is possible.
 fn suggestion(word: &str, known: &[&str]) -> String {
-    nearest(word, known).map_or_else(
-        || format!("possible here: {}", known.join(", ")),
-        |near| format!("did you mean {near}?"),
-    )
+    nearest(word, known)
+        .map_or_else(|| format!("possible here: {}", known.join(", ")), |near| format!("did you mean {near}?"))
 }
 
 fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
@@ -579,9 +513,8 @@ fn distance(from: &str, to: &str) -> usize {
         let mut left_char = None;
         for (column, b) in to.chars().enumerate() {
             let at = |line: &[usize], index: usize| line.get(index).copied().unwrap_or(usize::MAX - 1);
-            let mut best = (at(&last, column) + usize::from(a != b))
-                .min(at(&last, column + 1) + 1)
-                .min(at(&current, column) + 1);
+            let mut best =
+                (at(&last, column) + usize::from(a != b)).min(at(&last, column + 1) + 1).min(at(&current, column) + 1);
             if column > 0 && previous == Some(b) && left_char == Some(a) {
                 best = best.min(at(&before_last, column - 1).saturating_add(1));
             }

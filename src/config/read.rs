@@ -28,17 +28,13 @@ pub(super) fn read_bounded(path: &Path, limit: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
-        return Err(io::Error::other(format!(
-            "it is larger than {}",
-            units::exact_size(limit)
-        )));
+        return Err(io::Error::other(format!("it is larger than {}", units::exact_size(limit))));
     }
     String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))
 }
 
 pub(super) fn is_example(oid: &str) -> bool {
-    oid.strip_prefix(EXAMPLE_ARC)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    oid.strip_prefix(EXAMPLE_ARC).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Turns sections into settings. Where something is missing or wrong a finding is made and the
@@ -124,8 +120,7 @@ impl Reader<'_> {
         let profile = section.choice("profile", PROFILES, Profile::Demo);
         let name = section.required("name", "London Care Record");
         if let Some(name) = name.as_ref().filter(|name| name.value.trim().is_empty()) {
-            self.findings
-                .add(&name.spot, "the name is empty", "write the community's name");
+            self.findings.add(&name.spot, "the name is empty", "write the community's name");
         }
         let (home_spot, repository_spot) = (section.spot("home_community_id"), section.spot("repository_unique_id"));
         let home = section.required("home_community_id", "urn:oid:1.2.3.4");
@@ -139,21 +134,14 @@ impl Reader<'_> {
             self.not_an_example(&repository_spot, repository.as_str(), profile);
         }
         section.finish();
-        Some(Community {
-            name: name?.value,
-            home_community_id: home?,
-            repository_unique_id: repository?,
-            profile,
-        })
+        Some(Community { name: name?.value, home_community_id: home?, repository_unique_id: repository?, profile })
     }
 
     fn patients(&self, mut section: Section<'_>, profile: Profile) -> Patients {
         const UNKNOWN: &[(&str, UnknownPatients)] =
             &[("accept", UnknownPatients::Accept), ("reject", UnknownPatients::Reject)];
-        const CHECKS: &[(&str, IdentifierCheck)] = &[
-            ("none", IdentifierCheck::None),
-            ("nhs-number", IdentifierCheck::NhsNumber),
-        ];
+        const CHECKS: &[(&str, IdentifierCheck)] =
+            &[("none", IdentifierCheck::None), ("nhs-number", IdentifierCheck::NhsNumber)];
         let mut domains: Vec<PatientDomain> = Vec::new();
         for mut domain in section.sections("domains") {
             let spot = domain.spot("oid");
@@ -164,18 +152,13 @@ impl Reader<'_> {
             let Some(oid) = oid else { continue };
             self.not_an_example(&spot, oid.as_str(), profile);
             if domains.iter().any(|other| other.oid == oid) {
-                self.findings
-                    .add(&spot, "the domain is there twice", "remove one of them");
+                self.findings.add(&spot, "the domain is there twice", "remove one of them");
                 continue;
             }
             domains.push(PatientDomain { oid, check });
         }
         let unknown = section.choice("unknown", UNKNOWN, UnknownPatients::Accept);
-        let mut patients = Patients {
-            domains,
-            unknown,
-            known: Vec::new(),
-        };
+        let mut patients = Patients { domains, unknown, known: Vec::new() };
         for text in section.texts("known") {
             match known_patient(&text.value, &patients.domains, profile) {
                 Ok(id) => patients.known.push(id),
@@ -197,8 +180,7 @@ impl Reader<'_> {
             Ok(text) => text,
             Err(error) => {
                 let what = format!("{} cannot be read: {error}", file.value);
-                self.findings
-                    .add(&file.spot, what, "give a file with one id^^^&OID&ISO per line");
+                self.findings.add(&file.spot, what, "give a file with one id^^^&OID&ISO per line");
                 return;
             }
         };
@@ -220,8 +202,7 @@ impl Reader<'_> {
         }
         if wrong > MAX_KNOWN_FINDINGS {
             let what = format!("{} lines of {} are wrong in all", wrong, file.value);
-            self.findings
-                .add(&file.spot, what, "check that the path names the right file");
+            self.findings.add(&file.spot, what, "check that the path names the right file");
         }
     }
 
@@ -238,10 +219,7 @@ impl Reader<'_> {
             );
         }
         section.finish();
-        Some(Codes {
-            file: self.file(file)?,
-            enforce,
-        })
+        Some(Codes { file: self.file(file)?, enforce })
     }
 
     fn storage(&self, mut section: Section<'_>, profile: Profile) -> Storage {
@@ -249,12 +227,8 @@ impl Reader<'_> {
         let documents = section.text("documents");
         let cache = section.size("cache", 128 << 20, 1 << 20, 1 << 40);
         let (metadata_spot, documents_spot) = (
-            metadata
-                .as_ref()
-                .map_or_else(|| section.own_spot(), |text| text.spot.clone()),
-            documents
-                .as_ref()
-                .map_or_else(|| section.own_spot(), |text| text.spot.clone()),
+            metadata.as_ref().map_or_else(|| section.own_spot(), |text| text.spot.clone()),
+            documents.as_ref().map_or_else(|| section.own_spot(), |text| text.spot.clone()),
         );
         section.finish();
         let storage = Storage {
@@ -269,10 +243,7 @@ impl Reader<'_> {
             cache,
         };
         let (in_memory, spot) = (
-            [
-                storage.metadata == MetadataStorage::Memory,
-                storage.documents == DocumentStorage::Memory,
-            ],
+            [storage.metadata == MetadataStorage::Memory, storage.documents == DocumentStorage::Memory],
             [&metadata_spot, &documents_spot],
         );
         if in_memory == [false, true] {
@@ -314,8 +285,7 @@ impl Reader<'_> {
             "memory" if rest.is_empty() => return None,
             found if found == scheme && !rest.is_empty() => return Some(self.path(rest)),
             found if found == scheme => {
-                self.findings
-                    .add(&text.spot, format!("a folder follows {scheme}:"), advice);
+                self.findings.add(&text.spot, format!("a folder follows {scheme}:"), advice);
             }
             found if found.starts_with(later) => {
                 let what = format!("{found} is not yet supported by this version");
@@ -334,9 +304,7 @@ impl Reader<'_> {
         let mut listeners: Vec<Listener> = Vec::new();
         for mut section in root.sections("listener") {
             let bind = section.required("bind", "127.0.0.1:8443");
-            let spot = bind
-                .as_ref()
-                .map_or_else(|| section.own_spot(), |text| text.spot.clone());
+            let spot = bind.as_ref().map_or_else(|| section.own_spot(), |text| text.spot.clone());
             let bind = self.address(bind);
             let services = self.services(&mut section);
             let names = section.texts("names").into_iter().map(|text| text.value).collect();
@@ -344,21 +312,12 @@ impl Reader<'_> {
             section.finish();
             let (Some(bind), Some(tls)) = (bind, tls) else { continue };
             if bind.port() != 0 && listeners.iter().any(|other| other.bind == bind) {
-                self.findings
-                    .add(&spot, format!("{bind} has a listener already"), "take another port");
+                self.findings.add(&spot, format!("{bind} has a listener already"), "take another port");
             }
-            listeners.push(Listener {
-                bind,
-                tls,
-                services,
-                names,
-            });
+            listeners.push(Listener { bind, tls, services, names });
         }
         if !written {
-            let spot = Spot {
-                key: "listener".to_owned(),
-                origin: Origin::Absent,
-            };
+            let spot = Spot { key: "listener".to_owned(), origin: Origin::Absent };
             self.findings.add(
                 &spot,
                 "there is no listener",
@@ -373,11 +332,7 @@ impl Reader<'_> {
         let parsed = text.value.parse();
         if parsed.is_err() {
             let what = format!("\"{}\" is not an address with a port", text.value);
-            self.findings.add(
-                &text.spot,
-                what,
-                "write it like 127.0.0.1:8443, 0.0.0.0:8443 or [::]:8443",
-            );
+            self.findings.add(&text.spot, what, "write it like 127.0.0.1:8443, 0.0.0.0:8443 or [::]:8443");
         }
         parsed.ok()
     }
@@ -413,8 +368,7 @@ impl Reader<'_> {
         const EXAMPLE: &str = "add tls = { certificate = \"certs/server.pem\", key = \"certs/server.key\", client_ca = \"certs/ca.pem\" }";
         if !section.has("tls") {
             let spot = section.spot("tls");
-            self.findings
-                .add(&spot, "every listener needs TLS with client certificates", EXAMPLE);
+            self.findings.add(&spot, "every listener needs TLS with client certificates", EXAMPLE);
             section.section("tls");
             return None;
         }
@@ -423,11 +377,7 @@ impl Reader<'_> {
         match tls.text("engine") {
             Some(engine) if engine.value != "rustls" => {
                 let what = format!("the engine \"{}\" is not yet supported by this version", engine.value);
-                self.findings.add(
-                    &engine.spot,
-                    what,
-                    "remove engine and profile: TLS 1.2 and 1.3 by rustls",
-                );
+                self.findings.add(&engine.spot, what, "remove engine and profile: TLS 1.2 and 1.3 by rustls");
             }
             _ => {
                 if let Some(profile) = profile {
@@ -451,12 +401,7 @@ impl Reader<'_> {
         let crl = section.text("crl");
         let (certificate, key, client_ca) = (self.file(certificate), self.file(key), self.file(client_ca));
         let crl = self.file(crl);
-        Some(TlsFiles {
-            certificate: certificate?,
-            key: key?,
-            client_ca: client_ca?,
-            crl,
-        })
+        Some(TlsFiles { certificate: certificate?, key: key?, client_ca: client_ca?, crl })
     }
 
     fn admin(&self, mut section: Section<'_>, listeners: &[Listener]) -> Option<SocketAddr> {
@@ -471,8 +416,7 @@ impl Reader<'_> {
         let spot = bind.spot.clone();
         let address = self.address(Some(bind))?;
         if address.port() != 0 && listeners.iter().any(|listener| listener.bind == address) {
-            self.findings
-                .add(&spot, format!("{address} is a listener's"), "take another port");
+            self.findings.add(&spot, format!("{address} is a listener's"), "take another port");
         }
         Some(address)
     }
@@ -504,13 +448,9 @@ impl Reader<'_> {
                     "put in the peer's; a broker does not ask itself",
                 );
             }
-            if let Some(other) = peers
-                .iter()
-                .find(|other| other.home_community_id == peer.home_community_id)
-            {
+            if let Some(other) = peers.iter().find(|other| other.home_community_id == peer.home_community_id) {
                 let what = format!("\"{}\" has the same home_community_id", other.name);
-                self.findings
-                    .add(&home_spot, what, "every community has its own; remove or correct one");
+                self.findings.add(&home_spot, what, "every community has its own; remove or correct one");
             }
             peers.push(peer);
         }
@@ -541,10 +481,7 @@ impl Reader<'_> {
         let state = section.choice("state", STATES, PeerState::Live);
         let needs_url = kind.serves() && matches!(state, PeerState::Live | PeerState::Connecting);
         let url = if needs_url {
-            section.required(
-                "responding_gateway",
-                "https://peer.example:8443/services/responding-gateway",
-            )
+            section.required("responding_gateway", "https://peer.example:8443/services/responding-gateway")
         } else {
             section.text("responding_gateway")
         };
@@ -576,8 +513,7 @@ impl Reader<'_> {
         let uri: Uri = match text.value.parse() {
             Ok(uri) => uri,
             Err(error) => {
-                self.findings
-                    .add(&text.spot, format!("this is not a URL: {error}"), fix);
+                self.findings.add(&text.spot, format!("this is not a URL: {error}"), fix);
                 return None;
             }
         };
@@ -585,10 +521,7 @@ impl Reader<'_> {
             "other systems are called over mutual TLS only: the URL begins with https://"
         } else if uri.host().is_none_or(str::is_empty) {
             "there is no host in the URL"
-        } else if uri
-            .authority()
-            .is_some_and(|authority| authority.as_str().contains('@'))
-        {
+        } else if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             "a URL with a user name in it is not for this place"
         } else {
             return Some(uri);
@@ -606,19 +539,14 @@ impl Reader<'_> {
             return PeerPatientId::SameDomain;
         }
         if text.value == "discover" {
-            self.findings.add(
-                &text.spot,
-                "discover (ITI-55) is not yet supported by this version",
-                fix,
-            );
+            self.findings.add(&text.spot, "discover (ITI-55) is not yet supported by this version", fix);
         } else if let Some(oid) = text.value.strip_prefix("domain:") {
             match Oid::parse(oid) {
                 Ok(oid) => return PeerPatientId::Domain(oid),
                 Err(error) => self.findings.add(&text.spot, error.to_string(), fix),
             }
         } else {
-            self.findings
-                .add(&text.spot, format!("\"{}\" is not one of its values", text.value), fix);
+            self.findings.add(&text.spot, format!("\"{}\" is not one of its values", text.value), fix);
         }
         PeerPatientId::SameDomain
     }
@@ -632,18 +560,10 @@ impl Reader<'_> {
     fn audit(&self, mut section: Section<'_>, home_oid: &str) -> Audit {
         let dir = section.text("dir");
         let dir = self.file(dir).unwrap_or_else(|| self.path("data/audit"));
-        let source_id = section
-            .text("source_id")
-            .map_or_else(|| "causeway".to_owned(), |text| text.value);
-        let site_id = section
-            .text("site_id")
-            .map_or_else(|| home_oid.to_owned(), |text| text.value);
+        let source_id = section.text("source_id").map_or_else(|| "causeway".to_owned(), |text| text.value);
+        let site_id = section.text("site_id").map_or_else(|| home_oid.to_owned(), |text| text.value);
         section.finish();
-        Audit {
-            dir,
-            source_id,
-            site_id,
-        }
+        Audit { dir, source_id, site_id }
     }
 
     fn log(&self, mut section: Section<'_>) -> Log {
@@ -659,10 +579,7 @@ impl Reader<'_> {
             let fix = "write error, warn, info, debug or trace, or as info,causeway=debug";
             self.findings.add(&text.spot, what, fix);
         }
-        Log {
-            format,
-            level: level.map_or(default.level, |text| text.value),
-        }
+        Log { format, level: level.map_or(default.level, |text| text.value) }
     }
 
     fn limits(&self, mut section: Section<'_>) -> Limits {
@@ -692,11 +609,7 @@ fn known_patient(text: &str, domains: &[PatientDomain], profile: Profile) -> Res
         return Err("identifiers below 2.999 are examples, and profile is production".to_owned());
     }
     let check = domain.map_or(
-        if authority == NHS_NUMBER_DOMAIN {
-            IdentifierCheck::NhsNumber
-        } else {
-            IdentifierCheck::None
-        },
+        if authority == NHS_NUMBER_DOMAIN { IdentifierCheck::NhsNumber } else { IdentifierCheck::None },
         |domain| domain.check,
     );
     check.judge(id.id(), profile)?;

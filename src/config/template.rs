@@ -138,11 +138,7 @@ fn community(out: &mut String, template: &Template) -> std::fmt::Result {
 
 fn patients(out: &mut String, template: &Template) -> std::fmt::Result {
     let domains = template.patient_domains.iter().map(|oid| {
-        let check = if oid.as_str() == super::NHS_NUMBER_DOMAIN {
-            ", check = \"nhs-number\""
-        } else {
-            ""
-        };
+        let check = if oid.as_str() == super::NHS_NUMBER_DOMAIN { ", check = \"nhs-number\"" } else { "" };
         format!("{{ oid = {}{check} }}", quoted(oid.as_str()))
     });
     let unknown = match template.unknown {

@@ -23,8 +23,7 @@ fn overridden(more: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigEr
 fn findings(more: &str) -> Vec<(Option<usize>, String, String, String)> {
     let error = with(more).expect_err(more);
     let rows = error.findings.into_iter();
-    rows.map(|finding| (finding.line, finding.key, finding.what, finding.fix))
-        .collect()
+    rows.map(|finding| (finding.line, finding.key, finding.what, finding.fix)).collect()
 }
 
 #[test]
@@ -33,14 +32,8 @@ fn small_has_safe_defaults() {
     assert_eq!(config.community.profile, Profile::Demo);
     assert!(config.patients.domains.is_empty());
     assert_eq!(config.patients.unknown, UnknownPatients::Accept);
-    assert_eq!(
-        config.storage.metadata,
-        MetadataStorage::Sled("/etc/causeway/data/registry".into())
-    );
-    assert_eq!(
-        config.storage.documents,
-        DocumentStorage::Files("/etc/causeway/data/documents".into())
-    );
+    assert_eq!(config.storage.metadata, MetadataStorage::Sled("/etc/causeway/data/registry".into()));
+    assert_eq!(config.storage.documents, DocumentStorage::Files("/etc/causeway/data/documents".into()));
     assert_eq!(config.admin.unwrap().to_string(), "127.0.0.1:9180");
     assert_eq!(config.listeners[0].services, Service::ALL);
     assert_eq!(config.client, config.listeners[0].tls);
@@ -102,10 +95,7 @@ results = 10_000
 "#,
     )
     .unwrap();
-    assert_eq!(
-        config.listeners[0].services,
-        [Service::Registry, Service::RespondingGateway]
-    );
+    assert_eq!(config.listeners[0].services, [Service::Registry, Service::RespondingGateway]);
     assert_eq!(config.patients.domains[0].check, IdentifierCheck::NhsNumber);
     assert_eq!(config.patients.known.len(), 1);
     assert_eq!(config.codes.as_ref().unwrap().file, Path::new("/opt/codes.xml"));
@@ -113,9 +103,7 @@ results = 10_000
     assert_eq!(config.storage.cache, 64 << 20);
     assert!(config.admin.is_none());
     assert_eq!(config.client.certificate, Path::new("/etc/causeway/o.pem"));
-    let [east, west] = &config.peers[..] else {
-        panic!("two peers")
-    };
+    let [east, west] = &config.peers[..] else { panic!("two peers") };
     assert_eq!(east.timeout, Duration::from_millis(1500));
     assert_eq!(east.patient_id, PeerPatientId::Domain(Oid::parse("2.999.7").unwrap()));
     assert!(east.is_asked() && !west.is_asked());
@@ -133,90 +121,18 @@ results = 10_000
 type Case = (&'static str, usize, &'static str, &'static str, &'static str);
 
 const CASES: &[Case] = &[
-    (
-        "bidn = \"x\"",
-        1,
-        "listener[0].bidn",
-        "unknown key",
-        "did you mean bind?",
-    ),
-    (
-        "[storage]\nmetdata = \"memory:\"",
-        2,
-        "storage.metdata",
-        "unknown key",
-        "did you mean metadata?",
-    ),
-    (
-        "[storag]\nmetadata = \"memory:\"",
-        1,
-        "storag",
-        "unknown key",
-        "did you mean storage?",
-    ),
-    (
-        "[storage]\nmetadata = \"postgres://db\"",
-        2,
-        "storage.metadata",
-        "postgres is not yet supported",
-        "sled:",
-    ),
-    (
-        "[storage]\ndocuments = \"s3://b\"",
-        2,
-        "storage.documents",
-        "s3 is not yet supported",
-        "file:",
-    ),
-    (
-        "[storage]\nmetadata = \"sled:\"",
-        2,
-        "storage.metadata",
-        "a folder follows",
-        "sled:data/registry",
-    ),
-    (
-        "[storage]\nmetadata = \"data\"",
-        2,
-        "storage.metadata",
-        "neither memory:",
-        "memory:",
-    ),
-    (
-        "[storage]\ndocuments = \"memory:\"",
-        2,
-        "storage.documents",
-        "after a restart",
-        "file:",
-    ),
-    (
-        "[storage]\ndocuments = \"file:data/registry\"",
-        2,
-        "storage.documents",
-        "same folder",
-        "its own",
-    ),
-    (
-        "[storage]\ncache = \"many\"",
-        2,
-        "storage.cache",
-        "not understood",
-        "\"128 MiB\"",
-    ),
-    (
-        "[patients]\nunknown = \"acept\"",
-        2,
-        "patients.unknown",
-        "not one of its values",
-        "did you mean accept?",
-    ),
-    (
-        "[patients]\ndomains = [\n  { oid = \"1.x\" },\n]",
-        3,
-        "patients.domains[0].oid",
-        "not a valid OID",
-        "2.16.840",
-    ),
+    ("bidn = \"x\"", 1, "listener[0].bidn", "unknown key", "did you mean bind?"),
+    ("[storage]\nmetdata = \"memory:\"", 2, "storage.metdata", "unknown key", "did you mean metadata?"),
+    ("[storag]\nmetadata = \"memory:\"", 1, "storag", "unknown key", "did you mean storage?"),
+    ("[storage]\nmetadata = \"postgres://db\"", 2, "storage.metadata", "postgres is not yet supported", "sled:"),
+    ("[storage]\ndocuments = \"s3://b\"", 2, "storage.documents", "s3 is not yet supported", "file:"),
+    ("[storage]\nmetadata = \"sled:\"", 2, "storage.metadata", "a folder follows", "sled:data/registry"),
+    ("[storage]\nmetadata = \"data\"", 2, "storage.metadata", "neither memory:", "memory:"),
+    ("[storage]\ndocuments = \"memory:\"", 2, "storage.documents", "after a restart", "file:"),
+    ("[storage]\ndocuments = \"file:data/registry\"", 2, "storage.documents", "same folder", "its own"),
+    ("[storage]\ncache = \"many\"", 2, "storage.cache", "not understood", "\"128 MiB\""),
+    ("[patients]\nunknown = \"acept\"", 2, "patients.unknown", "not one of its values", "did you mean accept?"),
+    ("[patients]\ndomains = [\n  { oid = \"1.x\" },\n]", 3, "patients.domains[0].oid", "not a valid OID", "2.16.840"),
     (
         "[patients]\ndomains = [{ oid = \"2.999.1\" }, { oid = \"2.999.1\" }]",
         2,
@@ -224,13 +140,7 @@ const CASES: &[Case] = &[
         "twice",
         "remove",
     ),
-    (
-        "[patients]\nknown = [\n\"A^^^&2.999.1&ISO\",\n\"B\"]",
-        4,
-        "patients.known[1]",
-        "CX",
-        "id^^^&OID&ISO",
-    ),
+    ("[patients]\nknown = [\n\"A^^^&2.999.1&ISO\",\n\"B\"]", 4, "patients.known[1]", "CX", "id^^^&OID&ISO"),
     (
         "[patients]\ndomains = [{ oid = \"2.999.1\" }]\nknown = [\"A^^^&2.999.2&ISO\"]",
         3,
@@ -238,35 +148,11 @@ const CASES: &[Case] = &[
         "not one of patients.domains",
         "domains",
     ),
-    (
-        "[patients]\nknown_file = \"none.txt\"",
-        2,
-        "patients.known_file",
-        "cannot be read",
-        "per line",
-    ),
-    (
-        "[codes]\nenforce = true",
-        2,
-        "codes.enforce",
-        "no code file",
-        "codes.xml",
-    ),
+    ("[patients]\nknown_file = \"none.txt\"", 2, "patients.known_file", "cannot be read", "per line"),
+    ("[codes]\nenforce = true", 2, "codes.enforce", "no code file", "codes.xml"),
     ("[codes]\nfile = \"\"", 2, "codes.file", "empty", "path"),
-    (
-        "[codes]\nfile = \"c\"\nenforce = \"yes\"",
-        3,
-        "codes.enforce",
-        "neither true nor false",
-        "without quotes",
-    ),
-    (
-        "[[listener]]\nbind = \"127.0.0.1:9000\"",
-        1,
-        "listener[1].tls",
-        "needs TLS",
-        "certs/server.pem",
-    ),
+    ("[codes]\nfile = \"c\"\nenforce = \"yes\"", 3, "codes.enforce", "neither true nor false", "without quotes"),
+    ("[[listener]]\nbind = \"127.0.0.1:9000\"", 1, "listener[1].tls", "needs TLS", "certs/server.pem"),
     (
         "[[listener]]\nbind = \"0.0.0.0:8444\"\ntls = { engine = \"openssl\", profile = \"legacy\", \
          certificate = \"a\", key = \"b\", client_ca = \"c\" }",
@@ -289,34 +175,10 @@ const CASES: &[Case] = &[
         "not an address",
         "127.0.0.1:8443",
     ),
-    (
-        "services = [\"registri\"]",
-        1,
-        "listener[0].services[0]",
-        "no service",
-        "registry, repository",
-    ),
-    (
-        "[admin]\nbind = \"127.0.0.1:8443\"",
-        2,
-        "admin.bind",
-        "is a listener's",
-        "another port",
-    ),
-    (
-        "[client]\ncertificate = \"a\"\nca = \"b\"",
-        1,
-        "client.key",
-        "missing",
-        "certs/client.key",
-    ),
-    (
-        "[[peer]]\nname = \"East\"\nstate = \"planned\"",
-        1,
-        "peer[0].home_community_id",
-        "missing",
-        "urn:oid:",
-    ),
+    ("services = [\"registri\"]", 1, "listener[0].services[0]", "no service", "registry, repository"),
+    ("[admin]\nbind = \"127.0.0.1:8443\"", 2, "admin.bind", "is a listener's", "another port"),
+    ("[client]\ncertificate = \"a\"\nca = \"b\"", 1, "client.key", "missing", "certs/client.key"),
+    ("[[peer]]\nname = \"East\"\nstate = \"planned\"", 1, "peer[0].home_community_id", "missing", "urn:oid:"),
     (
         "[[peer]]\nname = \"E\"\nhome_community_id = \"2.999.2\"\nstate = \"planned\"",
         3,
@@ -368,56 +230,14 @@ const CASES: &[Case] = &[
         "\"8s\"",
     ),
     ("[peer]\nname = \"E\"", 1, "peer", "list of sections", "[[peer]]"),
-    (
-        "[registry]\nurl = \"https://u@x/\"",
-        2,
-        "registry.url",
-        "user name",
-        "https://",
-    ),
-    (
-        "[log]\nlevel = \"info,=,\"",
-        2,
-        "log.level",
-        "not understood",
-        "info, debug",
-    ),
-    (
-        "[log]\nformat = \"xml\"",
-        2,
-        "log.format",
-        "not one of its values",
-        "text, json",
-    ),
-    (
-        "[limits]\nboundary_bytes = 71",
-        2,
-        "limits.boundary_bytes",
-        "from \"1 B\" to \"70 B\"",
-        "70 B",
-    ),
-    (
-        "[limits]\nresults = \"10 MiB\"",
-        2,
-        "limits.results",
-        "not understood",
-        "5000",
-    ),
+    ("[registry]\nurl = \"https://u@x/\"", 2, "registry.url", "user name", "https://"),
+    ("[log]\nlevel = \"info,=,\"", 2, "log.level", "not understood", "info, debug"),
+    ("[log]\nformat = \"xml\"", 2, "log.format", "not one of its values", "text, json"),
+    ("[limits]\nboundary_bytes = 71", 2, "limits.boundary_bytes", "from \"1 B\" to \"70 B\"", "70 B"),
+    ("[limits]\nresults = \"10 MiB\"", 2, "limits.results", "not understood", "5000"),
     ("[limits]\nresults = 1.5", 2, "limits.results", "not understood", "5000"),
-    (
-        "[limits]\ndocument_bytes = \"5 GiB\"",
-        2,
-        "limits.document_bytes",
-        "whole submission",
-        "submission_bytes",
-    ),
-    (
-        "[limits]\nxml_dept = 3",
-        2,
-        "limits.xml_dept",
-        "unknown key",
-        "xml_depth",
-    ),
+    ("[limits]\ndocument_bytes = \"5 GiB\"", 2, "limits.document_bytes", "whole submission", "submission_bytes"),
+    ("[limits]\nxml_dept = 3", 2, "limits.xml_dept", "unknown key", "xml_depth"),
     ("[codes]\nfile = unquoted", 2, "syntax", "", "correct this line"),
     ("[log]\nlevel = 3", 2, "log.level", "a number where a text", "level = "),
 ];
@@ -430,11 +250,7 @@ fn each_finding_has_its_line_and_fix() {
         let hit = found.iter().find(|(at, found_key, found_what, found_fix)| {
             *at == Some(before + line) && found_key == key && found_what.contains(what) && found_fix.contains(fix)
         });
-        assert!(
-            hit.is_some(),
-            "{more}\nexpected line {} {key}: {what} / {fix}\nfound {found:#?}",
-            before + line
-        );
+        assert!(hit.is_some(), "{more}\nexpected line {} {key}: {what} / {fix}\nfound {found:#?}", before + line);
     }
 }
 
@@ -477,15 +293,7 @@ fn no_patient_is_shown() {
 fn an_empty_file_names_what_is_missing() {
     let error = Config::from_toml("", Path::new("")).unwrap_err();
     let keys: Vec<&str> = error.findings.iter().map(|finding| finding.key.as_str()).collect();
-    assert_eq!(
-        keys,
-        [
-            "community.name",
-            "community.home_community_id",
-            "community.repository_unique_id",
-            "listener"
-        ]
-    );
+    assert_eq!(keys, ["community.name", "community.home_community_id", "community.repository_unique_id", "listener"]);
 }
 
 #[test]
@@ -527,15 +335,7 @@ fn nhs_numbers() {
     for good in ["9990010013", "9990010021", "9000000009", "9111231130"] {
         assert_eq!(judge.judge(good, Profile::Demo), Ok(()), "{good}");
     }
-    for bad in [
-        "9990010014",
-        "999001001",
-        "999 001 0013",
-        "",
-        "99900100131",
-        "999001001x",
-        "9000000000",
-    ] {
+    for bad in ["9990010014", "999001001", "999 001 0013", "", "99900100131", "999001001x", "9000000000"] {
         assert!(judge.judge(bad, Profile::Demo).is_err(), "{bad}");
     }
     assert!(judge.judge("9990010013", Profile::Production).is_err());
@@ -571,15 +371,9 @@ responding_gateway = "https://east.example/x"
         ],
     )
     .unwrap();
-    assert_eq!(
-        config.storage.metadata,
-        MetadataStorage::Sled("/var/lib/registry".into())
-    );
+    assert_eq!(config.storage.metadata, MetadataStorage::Sled("/var/lib/registry".into()));
     assert_eq!(config.peers[0].timeout, Duration::from_secs(3));
-    assert_eq!(
-        (config.peers[1].name.as_str(), config.peers[1].state),
-        ("West, far", PeerState::Planned)
-    );
+    assert_eq!((config.peers[1].name.as_str(), config.peers[1].state), ("West, far", PeerState::Planned));
     assert_eq!(config.listeners[0].bind.to_string(), "[::1]:8443");
     assert_eq!(config.listeners[0].services, [Service::Registry, Service::Repository]);
     assert_eq!(config.listeners[0].tls.key, Path::new("/run/secrets/key"));
@@ -603,10 +397,7 @@ fn findings_about_the_environment_name_the_variable() {
         ("CAUSEWAY____LOG", "json", "part of the name is empty"),
     ] {
         let error = overridden("", &[(name, value)]).expect_err(name);
-        let finding = error
-            .findings
-            .iter()
-            .find(|finding| finding.what.contains(what) && finding.what.contains(name));
+        let finding = error.findings.iter().find(|finding| finding.what.contains(what) && finding.what.contains(name));
         assert!(finding.is_some(), "{name}: {error}");
     }
 }
@@ -665,20 +456,14 @@ fn the_written_file_is_read_again() {
     assert_eq!(config.patients.domains[1].check, IdentifierCheck::NhsNumber);
     assert_eq!(config.patients.unknown, UnknownPatients::Reject);
     assert_eq!(config.peers[0].name, "East = far");
-    assert_eq!(
-        config.peers[0].responding_gateway.as_ref(),
-        Some(&template.peers[0].responding_gateway)
-    );
+    assert_eq!(config.peers[0].responding_gateway.as_ref(), Some(&template.peers[0].responding_gateway));
 }
 
 #[test]
 fn every_commented_default_of_the_written_file_is_the_default() {
     let text = default_toml(&Template::example().unwrap());
     let (head, limits) = text.split_once("[limits]\n").unwrap();
-    let open: String = limits
-        .lines()
-        .map(|line| line.trim_start_matches("# ").to_owned() + "\n")
-        .collect();
+    let open: String = limits.lines().map(|line| line.trim_start_matches("# ").to_owned() + "\n").collect();
     let config = Config::from_toml(&format!("{head}[limits]\n{open}"), Path::new("")).unwrap();
     assert_eq!(config.limits, Limits::default());
     assert!(text.lines().all(|line| line.chars().count() <= 160));

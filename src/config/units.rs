@@ -16,22 +16,14 @@ const SIZES: &[(&str, u64)] = &[
 ];
 
 /// Units of time in milliseconds, the largest first.
-const DURATIONS: &[(&str, u64)] = &[
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("min", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
+const DURATIONS: &[(&str, u64)] = &[("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// Further spellings of the same units.
 const DURATION_ALIASES: &[(&str, &str)] = &[("m", "min"), ("sec", "s"), ("hour", "h"), ("day", "d")];
 
 fn split_unit(text: &str) -> Option<(u64, &str)> {
     let text = text.trim();
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '_')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
     let (digits, unit) = text.split_at_checked(end)?;
     let digits: String = digits.chars().filter(|c| *c != '_').collect();
     Some((digits.parse().ok()?, unit.trim_start()))
@@ -53,19 +45,15 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     if unit.is_empty() {
         return Some(Duration::from_secs(number));
     }
-    let unit = DURATION_ALIASES
-        .iter()
-        .find(|(alias, _)| alias.eq_ignore_ascii_case(unit))
-        .map_or(unit, |(_, name)| *name);
+    let unit =
+        DURATION_ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(unit)).map_or(unit, |(_, name)| *name);
     let (_, factor) = DURATIONS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?;
     Some(Duration::from_millis(number.checked_mul(*factor)?))
 }
 
 /// Writes a size so that [`parse_size`] reads the same number: `10 MiB`, `1500 B`.
 pub fn exact_size(bytes: u64) -> String {
-    let fitting = SIZES
-        .iter()
-        .find(|(_, factor)| bytes != 0 && bytes.is_multiple_of(*factor));
+    let fitting = SIZES.iter().find(|(_, factor)| bytes != 0 && bytes.is_multiple_of(*factor));
     match fitting {
         Some((unit, factor)) => format!("{} {unit}", bytes / factor),
         None => format!("{bytes} B"),
@@ -87,20 +75,14 @@ pub fn exact_duration(duration: Duration) -> String {
 
 /// Writes a size for people, three digits or so: `1.5 KiB`, `256 MiB`.
 pub fn human_size(bytes: u64) -> String {
-    let binary = SIZES
-        .iter()
-        .find(|(unit, factor)| unit.ends_with("iB") && bytes >= *factor);
+    let binary = SIZES.iter().find(|(unit, factor)| unit.ends_with("iB") && bytes >= *factor);
     let Some((unit, factor)) = binary else {
         return format!("{bytes} B");
     };
     // Good to three digits: what a float cannot hold is never shown.
     #[allow(clippy::cast_precision_loss)]
     let value = bytes as f64 / *factor as f64;
-    if value >= 100.0 {
-        format!("{value:.0} {unit}")
-    } else {
-        format!("{value:.1} {unit}")
-    }
+    if value >= 100.0 { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") }
 }
 
 /// Writes a duration for people, three digits or so: `870 µs`, `12.3 ms`, `1.52 s`, `4 min 5 s`.
@@ -154,14 +136,9 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, millis) in [
-            ("8s", 8_000),
-            ("250 ms", 250),
-            ("2m", 120_000),
-            ("2 min", 120_000),
-            ("1h", 3_600_000),
-            ("30", 30_000),
-        ] {
+        for (text, millis) in
+            [("8s", 8_000), ("250 ms", 250), ("2m", 120_000), ("2 min", 120_000), ("1h", 3_600_000), ("30", 30_000)]
+        {
             assert_eq!(parse_duration(text), Some(Duration::from_millis(millis)), "{text}");
         }
         for bad in ["", "s", "8 seconds ago", "-8s", "1.5s", "99999999999999999999s"] {

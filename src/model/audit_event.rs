@@ -99,29 +99,15 @@ impl AuditCode {
     /// A code known at compile time.
     #[must_use]
     pub const fn fixed(code: &'static str, system: &'static str, display: &'static str) -> Self {
-        Self {
-            code: Cow::Borrowed(code),
-            system: Cow::Borrowed(system),
-            display: Cow::Borrowed(display),
-        }
+        Self { code: Cow::Borrowed(code), system: Cow::Borrowed(system), display: Cow::Borrowed(display) }
     }
 
     /// A code received from elsewhere, for instance a role of an assertion; an absent text becomes the code.
     #[must_use]
-    pub fn received(
-        code: impl Into<String>,
-        system: impl Into<String>,
-        display: Option<String>,
-    ) -> Self {
+    pub fn received(code: impl Into<String>, system: impl Into<String>, display: Option<String>) -> Self {
         let code = code.into();
-        let display = display
-            .filter(|text| !text.trim().is_empty())
-            .unwrap_or_else(|| code.clone());
-        Self {
-            code: Cow::Owned(code),
-            system: Cow::Owned(system.into()),
-            display: Cow::Owned(display),
-        }
+        let display = display.filter(|text| !text.trim().is_empty()).unwrap_or_else(|| code.clone());
+        Self { code: Cow::Owned(code), system: Cow::Owned(system.into()), display: Cow::Owned(display) }
     }
 }
 
@@ -146,39 +132,21 @@ impl AuditCodes {
     #[must_use]
     pub const fn query(transaction: &'static str, transaction_name: &'static str) -> Self {
         let action = EventAction::Execute;
-        Self {
-            event_id: "110112",
-            event_name: "Query",
-            action,
-            transaction,
-            transaction_name,
-        }
+        Self { event_id: "110112", event_name: "Query", action, transaction, transaction_name }
     }
 
     /// The side that documents leave: 110106 Export, Read. Client of a submission, server of a retrieval.
     #[must_use]
     pub const fn export(transaction: &'static str, transaction_name: &'static str) -> Self {
         let action = EventAction::Read;
-        Self {
-            event_id: "110106",
-            event_name: "Export",
-            action,
-            transaction,
-            transaction_name,
-        }
+        Self { event_id: "110106", event_name: "Export", action, transaction, transaction_name }
     }
 
     /// The side that documents reach: 110107 Import, Create. Server of a submission, client of a retrieval.
     #[must_use]
     pub const fn import(transaction: &'static str, transaction_name: &'static str) -> Self {
         let action = EventAction::Create;
-        Self {
-            event_id: "110107",
-            event_name: "Import",
-            action,
-            transaction,
-            transaction_name,
-        }
+        Self { event_id: "110107", event_name: "Import", action, transaction, transaction_name }
     }
 
     /// Both sides of a change of the patient's record that moves no document: 110110 Patient Record.
@@ -188,13 +156,7 @@ impl AuditCodes {
         transaction: &'static str,
         transaction_name: &'static str,
     ) -> Self {
-        Self {
-            event_id: "110110",
-            event_name: "Patient Record",
-            action,
-            transaction,
-            transaction_name,
-        }
+        Self { event_id: "110110", event_name: "Patient Record", action, transaction, transaction_name }
     }
 
     /// The same with another action, e.g. Update for ITI-57.
@@ -234,10 +196,7 @@ impl NetworkAccessPoint {
     /// From the host of a URL or a configured name: an address if it reads as one, brackets of IPv6 removed.
     #[must_use]
     pub fn from_host(host: &str) -> Self {
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-            .unwrap_or(host);
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         match bare.parse::<IpAddr>() {
             // An IPv4 client of an IPv6 socket is shown the way people know it.
             Ok(address) => Self::IpAddress(address.to_canonical()),
@@ -286,10 +245,7 @@ impl AuditNode {
     /// A node of known address.
     #[must_use]
     pub fn new(user_id: impl Into<String>, network: Option<NetworkAccessPoint>) -> Self {
-        Self {
-            user_id: user_id.into(),
-            network,
-        }
+        Self { user_id: user_id.into(), network }
     }
 
     /// A requester that waits on the connection for its answer.
@@ -315,20 +271,14 @@ impl HumanRequestor {
     #[must_use]
     pub fn from_assertion(alias: &str, user: &str, issuer: &str, roles: Vec<AuditCode>) -> Self {
         let name = format!("{alias}<{user}@{issuer}>");
-        Self {
-            user_id: name.clone(),
-            user_name: Some(name),
-            roles,
-        }
+        Self { user_id: name.clone(), user_name: Some(name), roles }
     }
 }
 
 impl fmt::Debug for HumanRequestor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A patient may be the user (patient access), so the name stays out too.
-        f.debug_struct("HumanRequestor")
-            .field("roles", &self.roles)
-            .finish_non_exhaustive()
+        f.debug_struct("HumanRequestor").field("roles", &self.roles).finish_non_exhaustive()
     }
 }
 
@@ -390,12 +340,7 @@ pub enum ActiveParticipant {
 impl fmt::Debug for ActiveParticipant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Node {
-                node,
-                process_id,
-                is_requestor,
-                role,
-            } => f
+            Self::Node { node, process_id, is_requestor, role } => f
                 .debug_struct("Node")
                 .field("node", node)
                 .field("process_id", process_id)
@@ -423,17 +368,8 @@ pub struct AuditedQuery {
 impl AuditedQuery {
     /// A query in UTF-8.
     #[must_use]
-    pub fn new(
-        query_id: impl Into<String>,
-        request: Bytes,
-        home_community_id: Option<String>,
-    ) -> Self {
-        Self {
-            query_id: query_id.into(),
-            request,
-            encoding: Cow::Borrowed("UTF-8"),
-            home_community_id,
-        }
+    pub fn new(query_id: impl Into<String>, request: Bytes, home_community_id: Option<String>) -> Self {
+        Self { query_id: query_id.into(), request, encoding: Cow::Borrowed("UTF-8"), home_community_id }
     }
 }
 
@@ -495,11 +431,7 @@ impl fmt::Debug for ParticipantObject {
             Self::Query(query) => query.fmt(f),
             Self::Document(document) => document.fmt(f),
             Self::SubmissionSet(set) => set.fmt(f),
-            Self::Node { id, alert } => f
-                .debug_struct("Node")
-                .field("id", id)
-                .field("alert", alert)
-                .finish(),
+            Self::Node { id, alert } => f.debug_struct("Node").field("id", id).field("alert", alert).finish(),
         }
     }
 }
@@ -596,35 +528,20 @@ impl AuditEvent {
     /// to find it.
     #[must_use]
     pub fn query(exchange: Exchange, query: Option<AuditedQuery>) -> Self {
-        Self::of(
-            exchange,
-            ParticipantRole::Source,
-            query.map(ParticipantObject::Query),
-        )
+        Self::of(exchange, ParticipantRole::Source, query.map(ParticipantObject::Query))
     }
 
     /// A submission, ITI-41 or ITI-42 (ITI TF-2 §3.41.5.1, §3.42.5.1).
     #[must_use]
     pub fn submission(exchange: Exchange, set: Option<AuditedSubmissionSet>) -> Self {
-        Self::of(
-            exchange,
-            ParticipantRole::Source,
-            set.map(ParticipantObject::SubmissionSet),
-        )
+        Self::of(exchange, ParticipantRole::Source, set.map(ParticipantObject::SubmissionSet))
     }
 
     /// A retrieval, ITI-43 or ITI-39 (ITI TF-2 §3.43.6.1, §3.39.6.1): here the responder is the source. When some
     /// documents arrived and some did not, make one event for each group.
     #[must_use]
-    pub fn retrieve(
-        exchange: Exchange,
-        documents: impl IntoIterator<Item = AuditedDocument>,
-    ) -> Self {
-        Self::of(
-            exchange,
-            ParticipantRole::Destination,
-            documents.into_iter().map(ParticipantObject::Document),
-        )
+    pub fn retrieve(exchange: Exchange, documents: impl IntoIterator<Item = AuditedDocument>) -> Self {
+        Self::of(exchange, ParticipantRole::Destination, documents.into_iter().map(ParticipantObject::Document))
     }
 
     fn of(
@@ -632,24 +549,8 @@ impl AuditEvent {
         requester_role: ParticipantRole,
         objects: impl IntoIterator<Item = ParticipantObject>,
     ) -> Self {
-        let Exchange {
-            codes,
-            side,
-            at,
-            outcome,
-            outcome_description,
-            requester,
-            responder,
-            ..
-        } = exchange;
-        let Exchange {
-            humans,
-            purposes,
-            patients,
-            source,
-            correlation_id,
-            ..
-        } = exchange;
+        let Exchange { codes, side, at, outcome, outcome_description, requester, responder, .. } = exchange;
+        let Exchange { humans, purposes, patients, source, correlation_id, .. } = exchange;
         let ours = |other| (side == other).then_some(source.process_id);
         let requester_is_source = requester_role == ParticipantRole::Source;
         let requester = ActiveParticipant::Node {
@@ -662,17 +563,9 @@ impl AuditEvent {
             node: responder,
             process_id: ours(AuditSide::Responder),
             is_requestor: false,
-            role: Some(if requester_is_source {
-                ParticipantRole::Destination
-            } else {
-                ParticipantRole::Source
-            }),
+            role: Some(if requester_is_source { ParticipantRole::Destination } else { ParticipantRole::Source }),
         };
-        let (first, last) = if requester_is_source {
-            (requester, responder)
-        } else {
-            (responder, requester)
-        };
+        let (first, last) = if requester_is_source { (requester, responder) } else { (responder, requester) };
         let people = humans.into_iter().map(ActiveParticipant::Human);
         Self {
             event_id: codes.event(),
@@ -683,16 +576,9 @@ impl AuditEvent {
             outcome_description,
             purposes,
             side: Some(side),
-            participants: std::iter::once(first)
-                .chain(people)
-                .chain(std::iter::once(last))
-                .collect(),
+            participants: std::iter::once(first).chain(people).chain(std::iter::once(last)).collect(),
             source,
-            objects: patients
-                .into_iter()
-                .map(ParticipantObject::Patient)
-                .chain(objects)
-                .collect(),
+            objects: patients.into_iter().map(ParticipantObject::Patient).chain(objects).collect(),
             correlation_id,
         }
     }
@@ -706,13 +592,7 @@ impl AuditEvent {
         outcome: AuditOutcome,
         launcher: Option<String>,
     ) -> Self {
-        Self::application(
-            source,
-            at,
-            outcome,
-            launcher,
-            AuditCode::dcm("110120", "Application Start"),
-        )
+        Self::application(source, at, outcome, launcher, AuditCode::dcm("110120", "Application Start"))
     }
 
     /// The broker stops (DICOM PS3.15 A.5.3.1).
@@ -723,13 +603,7 @@ impl AuditEvent {
         outcome: AuditOutcome,
         launcher: Option<String>,
     ) -> Self {
-        Self::application(
-            source,
-            at,
-            outcome,
-            launcher,
-            AuditCode::dcm("110121", "Application Stop"),
-        )
+        Self::application(source, at, outcome, launcher, AuditCode::dcm("110121", "Application Stop"))
     }
 
     fn application(
@@ -795,10 +669,7 @@ impl AuditEvent {
             side: None,
             participants: vec![reporter],
             source,
-            objects: vec![ParticipantObject::Node {
-                id: remote.id().into_owned(),
-                alert: reason.to_owned(),
-            }],
+            objects: vec![ParticipantObject::Node { id: remote.id().into_owned(), alert: reason.to_owned() }],
             correlation_id: None,
         }
     }
@@ -807,29 +678,16 @@ impl AuditEvent {
     /// stay on each. An event about one patient or none is returned as it is.
     #[must_use]
     pub fn one_per_patient(self) -> Vec<Self> {
-        let is_patient =
-            |object: &ParticipantObject| matches!(object, ParticipantObject::Patient(_));
-        if self
-            .objects
-            .iter()
-            .filter(|object| is_patient(object))
-            .count()
-            < 2
-        {
+        let is_patient = |object: &ParticipantObject| matches!(object, ParticipantObject::Patient(_));
+        if self.objects.iter().filter(|object| is_patient(object)).count() < 2 {
             return vec![self];
         }
-        let (patients, others): (Vec<_>, Vec<_>) =
-            self.objects.iter().cloned().partition(is_patient);
+        let (patients, others): (Vec<_>, Vec<_>) = self.objects.iter().cloned().partition(is_patient);
         patients
             .into_iter()
             .map(|patient| {
-                let objects = std::iter::once(patient)
-                    .chain(others.iter().cloned())
-                    .collect();
-                Self {
-                    objects,
-                    ..self.clone()
-                }
+                let objects = std::iter::once(patient).chain(others.iter().cloned()).collect();
+                Self { objects, ..self.clone() }
             })
             .collect()
     }
@@ -838,16 +696,9 @@ impl AuditEvent {
     /// its description (ITI TF-2 §3.20). Retrievals split by document instead.
     #[must_use]
     pub fn partial_success(self, description: impl Into<String>) -> [Self; 2] {
-        let success = Self {
-            outcome: AuditOutcome::Success,
-            outcome_description: None,
-            ..self.clone()
-        };
-        let failure = Self {
-            outcome: AuditOutcome::SeriousFailure,
-            outcome_description: Some(description.into()),
-            ..self
-        };
+        let success = Self { outcome: AuditOutcome::Success, outcome_description: None, ..self.clone() };
+        let failure =
+            Self { outcome: AuditOutcome::SeriousFailure, outcome_description: Some(description.into()), ..self };
         [success, failure]
     }
 }
@@ -865,19 +716,10 @@ mod tests {
             outcome_description: Some("about 9990000018".to_owned()),
             requester: AuditNode::anonymous(Some(NetworkAccessPoint::from_host("192.0.2.10"))),
             responder: AuditNode::new("https://rg.example.org/xca", None),
-            humans: vec![HumanRequestor::from_assertion(
-                "",
-                "ida.berg",
-                "https://sts.example.org",
-                vec![],
-            )],
+            humans: vec![HumanRequestor::from_assertion("", "ida.berg", "https://sts.example.org", vec![])],
             purposes: vec![],
             patients: vec!["9990000018^^^&2.999.1&ISO".to_owned()],
-            source: AuditSource {
-                id: "broker-1".to_owned(),
-                enterprise_site: None,
-                process_id: 7,
-            },
+            source: AuditSource { id: "broker-1".to_owned(), enterprise_site: None, process_id: 7 },
             correlation_id: None,
         }
     }
@@ -887,12 +729,9 @@ mod tests {
             .participants
             .iter()
             .filter_map(|participant| match participant {
-                ActiveParticipant::Node {
-                    role,
-                    is_requestor,
-                    process_id,
-                    ..
-                } => Some((*role, *is_requestor, *process_id)),
+                ActiveParticipant::Node { role, is_requestor, process_id, .. } => {
+                    Some((*role, *is_requestor, *process_id))
+                }
                 ActiveParticipant::Human(_) => None,
             })
             .collect()
@@ -902,23 +741,16 @@ mod tests {
     fn roles_follow_the_data_and_the_process_id_follows_the_writer() {
         use ParticipantRole::{Destination, Source};
         let query = AuditCodes::query("ITI-18", "Registry Stored Query");
-        for (side, requester_pid, responder_pid) in [
-            (AuditSide::Requester, Some(7), None),
-            (AuditSide::Responder, None, Some(7)),
-        ] {
+        for (side, requester_pid, responder_pid) in
+            [(AuditSide::Requester, Some(7), None), (AuditSide::Responder, None, Some(7))]
+        {
             let event = AuditEvent::query(exchange(query, side), None);
-            let expected = [
-                (Some(Source), true, requester_pid),
-                (Some(Destination), false, responder_pid),
-            ];
+            let expected = [(Some(Source), true, requester_pid), (Some(Destination), false, responder_pid)];
             assert_eq!(roles(&event), expected);
             let event = AuditEvent::submission(exchange(query, side), None);
             assert_eq!(roles(&event), expected);
             let event = AuditEvent::retrieve(exchange(query, side), []);
-            let expected = [
-                (Some(Source), false, responder_pid),
-                (Some(Destination), true, requester_pid),
-            ];
+            let expected = [(Some(Source), false, responder_pid), (Some(Destination), true, requester_pid)];
             assert_eq!(roles(&event), expected);
         }
     }
@@ -926,15 +758,8 @@ mod tests {
     #[test]
     fn debug_shows_no_patient_no_person_no_query() {
         let request = Bytes::from_static(b"<AdhocQueryRequest>9990000018</AdhocQueryRequest>");
-        let query = AuditedQuery::new(
-            "urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d",
-            request,
-            None,
-        );
-        let exchange = exchange(
-            AuditCodes::query("ITI-18", "Registry Stored Query"),
-            AuditSide::Responder,
-        );
+        let query = AuditedQuery::new("urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d", request, None);
+        let exchange = exchange(AuditCodes::query("ITI-18", "Registry Stored Query"), AuditSide::Responder);
         let mut text = format!("{exchange:#?}");
         text.push_str(&format!("{:#?}", AuditEvent::query(exchange, Some(query))));
         assert!(!text.contains("9990000018"), "{text}");
@@ -944,40 +769,23 @@ mod tests {
 
     #[test]
     fn several_patients_give_several_records() {
-        let mut exchange = exchange(
-            AuditCodes::query("ITI-18", "Registry Stored Query"),
-            AuditSide::Responder,
-        );
+        let mut exchange = exchange(AuditCodes::query("ITI-18", "Registry Stored Query"), AuditSide::Responder);
         exchange.patients = vec!["a".to_owned(), "b".to_owned()];
         let query = AuditedQuery::new("urn:uuid:x", Bytes::new(), None);
         let events = AuditEvent::query(exchange, Some(query.clone())).one_per_patient();
         let objects: Vec<_> = events.into_iter().map(|event| event.objects).collect();
-        let expected = |id: &str| {
-            vec![
-                ParticipantObject::Patient(id.to_owned()),
-                ParticipantObject::Query(query.clone()),
-            ]
-        };
+        let expected =
+            |id: &str| vec![ParticipantObject::Patient(id.to_owned()), ParticipantObject::Query(query.clone())];
         assert_eq!(objects, [expected("a"), expected("b")]);
     }
 
     #[test]
     fn partial_success_is_two_records() {
-        let exchange = exchange(
-            AuditCodes::query("ITI-18", "Registry Stored Query"),
-            AuditSide::Responder,
-        );
-        let [success, failure] =
-            AuditEvent::query(exchange, None).partial_success("XDSUnavailableCommunity");
-        assert_eq!(
-            (success.outcome, success.outcome_description),
-            (AuditOutcome::Success, None)
-        );
+        let exchange = exchange(AuditCodes::query("ITI-18", "Registry Stored Query"), AuditSide::Responder);
+        let [success, failure] = AuditEvent::query(exchange, None).partial_success("XDSUnavailableCommunity");
+        assert_eq!((success.outcome, success.outcome_description), (AuditOutcome::Success, None));
         assert_eq!(failure.outcome, AuditOutcome::SeriousFailure);
-        assert_eq!(
-            failure.outcome_description.as_deref(),
-            Some("XDSUnavailableCommunity")
-        );
+        assert_eq!(failure.outcome_description.as_deref(), Some("XDSUnavailableCommunity"));
     }
 
     #[test]

@@ -121,7 +121,9 @@ pub fn xon(text: &str) -> Verdict {
     if component(&components, 1).is_empty() {
         return Err("XON.1, the organisation's name, is required");
     }
-    if (2..=5).chain(7..=9).any(|n| !component(&components, n).is_empty()) || components.iter().skip(10).any(|c| !c.is_empty()) {
+    if (2..=5).chain(7..=9).any(|n| !component(&components, n).is_empty())
+        || components.iter().skip(10).any(|c| !c.is_empty())
+    {
         return Err("only XON.1, XON.6 and XON.10 are allowed");
     }
     let (authority, id) = (component(&components, 6), component(&components, 10));
@@ -224,9 +226,7 @@ pub fn size(text: &str) -> Verdict {
 
 /// mimeType: `type/subtype` (RFC 2046).
 pub fn mime(text: &str) -> Verdict {
-    let token = |s: &str| {
-        !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
-    };
+    let token = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b));
     match text.split_once('/') {
         Some((kind, sub)) if token(kind) && token(sub) => Ok(()),
         _ => Err("type/subtype (RFC 2046)"),
@@ -244,7 +244,13 @@ mod tests {
         let table: &[Case] = &[
             (
                 xcn,
-                &["^Okafor", "^Okafor^Nneka^^^Dr^MD", "40217^Okafor^Nneka^Ada^III^Dr^^^&2.999.50.8&ISO", "2.999.50.8.40217^Okafor", "40217^^^^^^^^&2.999.50.8&ISO"],
+                &[
+                    "^Okafor",
+                    "^Okafor^Nneka^^^Dr^MD",
+                    "40217^Okafor^Nneka^Ada^III^Dr^^^&2.999.50.8&ISO",
+                    "2.999.50.8.40217^Okafor",
+                    "40217^^^^^^^^&2.999.50.8&ISO",
+                ],
                 &["^^Nneka", "^^^^^^^^&2.999.1&ISO", "", "1^A^^^^^^^NS&2.999&ISO"],
             ),
             (
@@ -252,17 +258,36 @@ mod tests {
                 &["Harbour Clinic", "Harbour Clinic^^^^^&2.999.9&ISO^^^^45", "North^^^^^^^^^2.999.9"],
                 &["Harbour Clinic^^^^^^^^^45", "^^^^^^^^^2.999.9", "A^B"],
             ),
-            (xtn, &["^^Internet^a@example.org", "^WPN^PH^^^^+47 55 00 11 22"], &["a@example.org", "^^Internet", "^^PH"]),
+            (
+                xtn,
+                &["^^Internet^a@example.org", "^WPN^PH^^^^+47 55 00 11 22"],
+                &["a@example.org", "^^Internet", "^^PH"],
+            ),
             (recipient, &["||^^Internet^dr.x@example.org", "Clinic|^Okafor"], &["||", "", "a|b^c|d|e"]),
             (
                 cxi,
-                &["ACC-77^^^&2.999.6&ISO^urn:ihe:iti:xds:2013:accession", "1.2.3^^^^urn:ihe:iti:xdw:2013:workflowInstanceId"],
+                &[
+                    "ACC-77^^^&2.999.6&ISO^urn:ihe:iti:xds:2013:accession",
+                    "1.2.3^^^^urn:ihe:iti:xdw:2013:workflowInstanceId",
+                ],
                 &["ACC-77^^^&2.999.6&ISO", "^^^x^y"],
             ),
-            (source_patient_info, &["PID-5|Osei^Ama", "PID-7|", "PID-12|GB"], &["PID-0|x", "PID-40|x", "PV1-3|x", "PID-5"]),
+            (
+                source_patient_info,
+                &["PID-5|Osei^Ama", "PID-7|", "PID-12|GB"],
+                &["PID-0|x", "PID-40|x", "PV1-3|x", "PID-5"],
+            ),
             (language, &["en", "en-GB", "de-CH-1996"], &["", "en_GB", "toolonglang", "en-"]),
-            (mime, &["text/plain", "application/hl7-v3+xml", "text/goofy"], &["text", "text/", "/x", "text/plain; charset=utf-8"]),
-            (sha1, &["da39a3ee5e6b4b0d3255bfef95601890afd80709"], &["da39", "zz39a3ee5e6b4b0d3255bfef95601890afd80709"]),
+            (
+                mime,
+                &["text/plain", "application/hl7-v3+xml", "text/goofy"],
+                &["text", "text/", "/x", "text/plain; charset=utf-8"],
+            ),
+            (
+                sha1,
+                &["da39a3ee5e6b4b0d3255bfef95601890afd80709"],
+                &["da39", "zz39a3ee5e6b4b0d3255bfef95601890afd80709"],
+            ),
         ];
         for (judge, good, bad) in table {
             for text in *good {

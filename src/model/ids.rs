@@ -104,11 +104,7 @@ impl HomeCommunityId {
         if !is_oid(oid) {
             return Err(invalid("homeCommunityId", "an OID of at most 64 characters follows urn:oid:"));
         }
-        if text.starts_with("urn:oid:") {
-            Ok(Self(text.into()))
-        } else {
-            Ok(Self(format!("urn:oid:{oid}").into()))
-        }
+        if text.starts_with("urn:oid:") { Ok(Self(text.into())) } else { Ok(Self(format!("urn:oid:{oid}").into())) }
     }
 
     /// Reads one as peers write it: some leave the scheme out (seen in ITI-39 requests).
@@ -136,11 +132,7 @@ impl RepositoryUniqueId {
     /// # Errors
     /// When the text is no OID.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        if is_oid(text) {
-            Ok(Self(text.into()))
-        } else {
-            Err(invalid("repositoryUniqueId", "it is an OID"))
-        }
+        if is_oid(text) { Ok(Self(text.into())) } else { Err(invalid("repositoryUniqueId", "it is an OID")) }
     }
 }
 
@@ -194,9 +186,7 @@ impl EntryUuid {
         if bytes.len() != UUID_URN || !text.starts_with("urn:uuid:") {
             return Err(invalid("UUID", why));
         }
-        uuid::Uuid::try_parse(&text[9..])
-            .map(|uuid| Self(*uuid.as_bytes()))
-            .map_err(|_| invalid("UUID", why))
+        uuid::Uuid::try_parse(&text[9..]).map(|uuid| Self(*uuid.as_bytes())).map_err(|_| invalid("UUID", why))
     }
 
     /// The id of the `ordinal`-th classification or identifier inside this object, derived
@@ -362,7 +352,9 @@ mod tests {
         assert_eq!(EntryUuid::parse("urn:uuid:14D4DEBF-8F97-4251-9A74-A90016B0AF0D").unwrap(), id);
         assert_ne!(id.derived(0), id);
         assert_ne!(id.derived(0), id.derived(1));
-        for bad in ["", "urn:uuid:", "14d4debf-8f97-4251-9a74-a90016b0af0d", "urn:uuid:14d4debf8f9742519a74a90016b0af0d"] {
+        for bad in
+            ["", "urn:uuid:", "14d4debf-8f97-4251-9a74-a90016b0af0d", "urn:uuid:14d4debf8f9742519a74a90016b0af0d"]
+        {
             assert!(EntryUuid::parse(bad).is_err(), "{bad}");
         }
     }

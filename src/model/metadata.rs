@@ -112,7 +112,10 @@ impl<'a> RegistryObject<'a> {
 impl Classification<'_> {
     /// The code and its coding scheme; empty where absent.
     pub fn code(&self) -> (&str, &str) {
-        (self.representation.as_deref().unwrap_or_default(), self.common.slot_value(slot::CODING_SCHEME).unwrap_or_default())
+        (
+            self.representation.as_deref().unwrap_or_default(),
+            self.common.slot_value(slot::CODING_SCHEME).unwrap_or_default(),
+        )
     }
 }
 
@@ -197,7 +200,8 @@ pub mod build {
 
     /// An empty stable DocumentEntry.
     pub fn document_entry<'a>(id: ObjectId<'a>, mime_type: impl Into<Text<'a>>) -> RegistryObject<'a> {
-        let mut entry = RegistryObject::new(Body::ExtrinsicObject { mime_type: Some(mime_type.into()), opaque: None }, id);
+        let mut entry =
+            RegistryObject::new(Body::ExtrinsicObject { mime_type: Some(mime_type.into()), opaque: None }, id);
         entry.common.object_type = Some(v::STABLE.into());
         entry
     }
@@ -211,7 +215,12 @@ pub mod build {
     }
 
     /// An association.
-    pub fn association<'a>(id: ObjectId<'a>, kind: &'static str, source: ObjectId<'a>, target: ObjectId<'a>) -> RegistryObject<'a> {
+    pub fn association<'a>(
+        id: ObjectId<'a>,
+        kind: &'static str,
+        source: ObjectId<'a>,
+        target: ObjectId<'a>,
+    ) -> RegistryObject<'a> {
         let mut association = RegistryObject::new(Body::Association { kind: kind.into(), source, target }, id);
         association.common.object_type = Some(v::ASSOCIATION_TYPE.into());
         association

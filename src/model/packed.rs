@@ -17,7 +17,8 @@ use bytes::Bytes;
 
 use super::ids::EntryUuid;
 use super::rim::{
-    Body, Classification, Common, ExternalIdentifier, LocalizedString, ObjectId, RegistryObject, Slot, Text, VersionInfo,
+    Body, Classification, Common, ExternalIdentifier, LocalizedString, ObjectId, RegistryObject, Slot, Text,
+    VersionInfo,
 };
 use super::vocabulary::{APPROVED, DEPRECATED, KNOWN};
 
@@ -478,10 +479,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     fn text() -> impl Strategy<Value = Text<'static>> {
-        prop_oneof![
-            "[ -~é€𝄞]{0,20}".prop_map(Cow::Owned),
-            (0..KNOWN.len()).prop_map(|n| Cow::Borrowed(KNOWN[n])),
-        ]
+        prop_oneof!["[ -~é€𝄞]{0,20}".prop_map(Cow::Owned), (0..KNOWN.len()).prop_map(|n| Cow::Borrowed(KNOWN[n])),]
     }
 
     fn id() -> impl Strategy<Value = ObjectId<'static>> {
@@ -506,7 +504,8 @@ pub(crate) mod tests {
             0..4,
         );
         let version = prop::option::of(
-            (prop::option::of(text()), prop::option::of(text())).prop_map(|(name, comment)| VersionInfo { name, comment }),
+            (prop::option::of(text()), prop::option::of(text()))
+                .prop_map(|(name, comment)| VersionInfo { name, comment }),
         );
         (
             (prop::option::of(id()), prop::option::of(text()), prop::option::of(id()), prop::option::of(text())),
@@ -543,7 +542,13 @@ pub(crate) mod tests {
             (text(), id(), id()).prop_map(|(kind, source, target)| Body::Association { kind, source, target }),
         ];
         let classifications = prop::collection::vec(
-            (common(), prop::option::of(id()), prop::option::of(text()), prop::option::of(text()), prop::option::of(text()))
+            (
+                common(),
+                prop::option::of(id()),
+                prop::option::of(text()),
+                prop::option::of(text()),
+                prop::option::of(text()),
+            )
                 .prop_map(|(common, classified, scheme, node, representation)| Classification {
                     common,
                     classified,
@@ -554,15 +559,18 @@ pub(crate) mod tests {
             0..4,
         );
         let identifiers = prop::collection::vec(
-            (common(), prop::option::of(id()), prop::option::of(text()), prop::option::of(text()))
-                .prop_map(|(common, registry_object, scheme, value)| ExternalIdentifier { common, registry_object, scheme, value }),
+            (common(), prop::option::of(id()), prop::option::of(text()), prop::option::of(text())).prop_map(
+                |(common, registry_object, scheme, value)| ExternalIdentifier {
+                    common,
+                    registry_object,
+                    scheme,
+                    value,
+                },
+            ),
             0..3,
         );
-        (common(), body, classifications, identifiers).prop_map(|(common, body, classifications, identifiers)| RegistryObject {
-            common,
-            body,
-            classifications,
-            identifiers,
+        (common(), body, classifications, identifiers).prop_map(|(common, body, classifications, identifiers)| {
+            RegistryObject { common, body, classifications, identifiers }
         })
     }
 

@@ -265,7 +265,12 @@ pub const QUERIES: &[QueryDefinition] = &[
         id: "urn:uuid:f26abbcb-ac74-4422-8a30-edb644bbc1a9",
         parameters: &[
             row("$XDSSubmissionSetPatientId", Required, Single, Kind::Patient),
-            row("$XDSSubmissionSetSourceId", Optional, List, Kind::Identifier(super::vocabulary::identifier::SET_SOURCE_ID)),
+            row(
+                "$XDSSubmissionSetSourceId",
+                Optional,
+                List,
+                Kind::Identifier(super::vocabulary::identifier::SET_SOURCE_ID),
+            ),
             row("$XDSSubmissionSetSubmissionTimeFrom", Optional, Single, Kind::From(slot::SUBMISSION_TIME)),
             row("$XDSSubmissionSetSubmissionTimeTo", Optional, Single, Kind::To(slot::SUBMISSION_TIME)),
             row("$XDSSubmissionSetAuthorPerson", Optional, Single, Kind::AuthorPerson),
@@ -473,6 +478,17 @@ impl StoredQuery {
         .iter()
         .flatten()
         .map(String::as_str)
+    }
+
+    /// How many values its parameters have in all.
+    pub fn value_count(&self) -> usize {
+        let count = |values: &Values| match values {
+            Values::Codes(lists) => lists.iter().map(Vec::len).sum(),
+            Values::Texts(lists) => lists.iter().map(Vec::len).sum(),
+            Values::Uuids(uuids) => uuids.len(),
+            Values::Patient(_) | Values::Time(_) | Values::Number(_) => 1,
+        };
+        self.arguments.iter().map(|argument| count(&argument.values)).sum()
     }
 
     /// `$MetadataLevel`, 1 when absent.

@@ -130,9 +130,7 @@ pub enum AuditError {
     #[error("audit trail is closed")]
     Closed,
     /// Kept data is damaged.
-    #[error(
-        "audit trail: {segment} is damaged at byte {offset}, where record {sequence} should be: {reason}"
-    )]
+    #[error("audit trail: {segment} is damaged at byte {offset}, where record {sequence} should be: {reason}")]
     Corrupt {
         /// The segment.
         segment: PathBuf,
@@ -148,14 +146,8 @@ pub enum AuditError {
 impl AuditError {
     fn io(action: &'static str, path: &Path, error: &io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull {
-                path: path.to_owned(),
-            },
-            kind => Self::Io {
-                action,
-                path: path.to_owned(),
-                kind,
-            },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path: path.to_owned() },
+            kind => Self::Io { action, path: path.to_owned(), kind },
         }
     }
 
@@ -163,9 +155,7 @@ impl AuditError {
     fn poisoned(self) -> Self {
         match self {
             Self::Poisoned { .. } => self,
-            cause => Self::Poisoned {
-                cause: Box::new(cause),
-            },
+            cause => Self::Poisoned { cause: Box::new(cause) },
         }
     }
 }
@@ -230,10 +220,7 @@ pub struct AuditTrail {
 
 impl std::fmt::Debug for AuditTrail {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AuditTrail")
-            .field("dir", &self.dir)
-            .field("stats", &self.stats())
-            .finish_non_exhaustive()
+        f.debug_struct("AuditTrail").field("dir", &self.dir).field("stats", &self.stats()).finish_non_exhaustive()
     }
 }
 
@@ -249,11 +236,7 @@ impl AuditTrail {
         Self::open_with(dir.as_ref(), options, Box::new(create_file))
     }
 
-    fn open_with(
-        dir: &Path,
-        options: AuditTrailOptions,
-        create: CreateFile,
-    ) -> Result<Self, AuditError> {
+    fn open_with(dir: &Path, options: AuditTrailOptions, create: CreateFile) -> Result<Self, AuditError> {
         let capacity = check_options(&options)?;
         make_folder(dir)?;
         let recovered = recover(dir)?;
@@ -321,10 +304,7 @@ impl AuditTrail {
     pub async fn append(&self, record: Bytes) -> Result<Sequence, AuditError> {
         let most = self.options.max_record_bytes;
         if record.is_empty() || record.len() > most {
-            return Err(AuditError::RecordSize {
-                bytes: record.len(),
-                most,
-            });
+            return Err(AuditError::RecordSize { bytes: record.len(), most });
         }
         if let Some(cause) = self.shared.poison.get() {
             return Err(cause.clone().poisoned());
@@ -353,18 +333,12 @@ impl AuditTrail {
 
     fn queue(&self) -> Option<mpsc::Sender<Job>> {
         // A poisoned lock only means that a thread died while cloning; the sender is still good.
-        self.queue
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
+        self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// The writer is gone: because of a failure, or because the trail was closed.
     fn gone(&self) -> AuditError {
-        self.shared
-            .poison
-            .get()
-            .map_or(AuditError::Closed, |cause| cause.clone().poisoned())
+        self.shared.poison.get().map_or(AuditError::Closed, |cause| cause.clone().poisoned())
     }
 
     /// All records that are durable now, in order, from the oldest segment on. Can run beside appends.
@@ -387,32 +361,18 @@ impl AuditTrail {
             self.room.close();
             drop(all);
         }
-        self.queue
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .take();
+        self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         // An error means that the writer ended without saying so, which is ended as well.
         let _ = self.finished.clone().wait_for(|finished| *finished).await;
-        self.shared
-            .poison
-            .get()
-            .map_or(Ok(()), |cause| Err(cause.clone()))
+        self.shared.poison.get().map_or(Ok(()), |cause| Err(cause.clone()))
     }
 }
 
 impl Drop for AuditTrail {
     /// Without [`AuditTrail::close`], waits here for what is queued: at most one batch.
     fn drop(&mut self) {
-        self.queue
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .take();
-        if let Some(thread) = self
-            .writer
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .take()
-        {
+        self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(thread) = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
             // A panic of the thread has already been reported by the runtime.
             let _ = thread.join();
         }
@@ -436,23 +396,16 @@ fn check_options(options: &AuditTrailOptions) -> Result<u32, AuditError> {
 }
 
 fn make_folder(dir: &Path) -> Result<(), AuditError> {
-    let made: Vec<&Path> = dir
-        .ancestors()
-        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
-        .collect();
+    let made: Vec<&Path> =
+        dir.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()).collect();
     if made.is_empty() {
         return Ok(());
     }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|error| AuditError::io("create", dir, &error))?;
-    made.into_iter()
-        .try_for_each(|folder| match folder.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
-            _ => sync_folder(Path::new(".")),
-        })
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| AuditError::io("create", dir, &error))?;
+    made.into_iter().try_for_each(|folder| match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
+        _ => sync_folder(Path::new(".")),
+    })
 }
 
 /// Makes new names in a folder durable.
@@ -472,12 +425,7 @@ fn list_segments(dir: &Path) -> Result<Vec<(u64, PathBuf)>, AuditError> {
     for entry in fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name();
-        let first = name.to_str().and_then(|name| {
-            name.strip_prefix("audit-")?
-                .strip_suffix(".seg")?
-                .parse()
-                .ok()
-        });
+        let first = name.to_str().and_then(|name| name.strip_prefix("audit-")?.strip_suffix(".seg")?.parse().ok());
         if let Some(first) = first {
             segments.push((first, entry.path()));
         }
@@ -510,11 +458,7 @@ impl SegmentFile for File {
 type CreateFile = Box<dyn Fn(&Path) -> io::Result<Box<dyn SegmentFile>> + Send>;
 
 fn create_file(path: &Path) -> io::Result<Box<dyn SegmentFile>> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     Ok(Box::new(file))
 }
 
@@ -524,10 +468,7 @@ struct Segment {
     length: u64,
 }
 
-type Waiter = (
-    oneshot::Sender<Result<Sequence, AuditError>>,
-    OwnedSemaphorePermit,
-);
+type Waiter = (oneshot::Sender<Result<Sequence, AuditError>>, OwnedSemaphorePermit);
 
 /// The thread that writes.
 struct Writer {
@@ -573,11 +514,7 @@ impl Writer {
     }
 
     /// Writes and syncs as many jobs as go into one segment. All of `waiters` share the result.
-    fn write(
-        &mut self,
-        batch: &mut VecDeque<Job>,
-        waiters: &mut Vec<Waiter>,
-    ) -> Result<(), AuditError> {
+    fn write(&mut self, batch: &mut VecDeque<Job>, waiters: &mut Vec<Waiter>) -> Result<(), AuditError> {
         let wanted = batch.front().map_or(0, |job| record_bytes(&job.record));
         let mut segment = match self.segment.take() {
             Some(segment) if fits(segment.length, wanted, self.segment_bytes) => segment,
@@ -604,12 +541,8 @@ impl Writer {
             self.next += 1;
             waiters.push((job.done, job.room));
         }
-        let written = segment
-            .file
-            .write_all_at(&self.buffer, start)
-            .map_err(|error| ("write", error));
-        let synced =
-            written.and_then(|()| segment.file.sync_data().map_err(|error| ("sync", error)));
+        let written = segment.file.write_all_at(&self.buffer, start).map_err(|error| ("write", error));
+        let synced = written.and_then(|()| segment.file.sync_data().map_err(|error| ("sync", error)));
         if let Err((action, error)) = synced {
             // Best effort: after a failed sync the cache may show records that the disk does not have, and a trail
             // opened on them would build on sand. If this fails too, opening again finds a torn tail.
@@ -619,12 +552,8 @@ impl Writer {
         segment.length += self.buffer.len() as u64;
         self.segment = Some(segment);
         self.shared.syncs.fetch_add(1, Ordering::Relaxed);
-        self.shared
-            .records
-            .fetch_add(self.next - first, Ordering::Relaxed);
-        self.shared
-            .bytes
-            .fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
+        self.shared.records.fetch_add(self.next - first, Ordering::Relaxed);
+        self.shared.bytes.fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
         self.shared.next_durable.store(self.next, Ordering::Release);
         // One huge batch should not hold its memory for ever.
         self.buffer.shrink_to(1 << 20);
@@ -636,17 +565,11 @@ impl Writer {
         let path = segment_path(&self.dir, self.next);
         let file = (self.create)(&path).map_err(|error| AuditError::io("create", &path, &error))?;
         let header = encode_segment_header(self.next);
-        file.write_all_at(&header, 0)
-            .map_err(|error| AuditError::io("write", &path, &error))?;
-        file.sync_data()
-            .map_err(|error| AuditError::io("sync", &path, &error))?;
+        file.write_all_at(&header, 0).map_err(|error| AuditError::io("write", &path, &error))?;
+        file.sync_data().map_err(|error| AuditError::io("sync", &path, &error))?;
         sync_folder(&self.dir)?;
         self.shared.segments.fetch_add(1, Ordering::Relaxed);
-        Ok(Segment {
-            path,
-            file,
-            length: SEGMENT_HEADER_BYTES as u64,
-        })
+        Ok(Segment { path, file, length: SEGMENT_HEADER_BYTES as u64 })
     }
 }
 
@@ -716,42 +639,15 @@ fn read_record(file: &mut impl Read) -> Result<Found, Bad> {
     if read_up_to(file, &mut payload).map_err(Bad::Unreadable)? < payload.len() {
         return Err(Bad::Damaged("unfinished record"));
     }
-    let covered: [&[u8]; 4] = [
-        &length.to_le_bytes(),
-        &batch_start.to_le_bytes(),
-        &sequence.to_le_bytes(),
-        &payload,
-    ];
+    let covered: [&[u8]; 4] = [&length.to_le_bytes(), &batch_start.to_le_bytes(), &sequence.to_le_bytes(), &payload];
     if crc32(&covered) != crc {
         return Err(Bad::Damaged("checksum of the record does not match"));
     }
-    Ok(Found {
-        sequence,
-        batch_start,
-        payload,
-    })
+    Ok(Found { sequence, batch_start, payload })
 }
 
 fn split_header(header: &[u8; RECORD_HEADER_BYTES]) -> Result<(u32, u32, u32, u64), Bad> {
-    let [
-        m0,
-        m1,
-        m2,
-        m3,
-        l0,
-        l1,
-        l2,
-        l3,
-        c0,
-        c1,
-        c2,
-        c3,
-        b0,
-        b1,
-        b2,
-        b3,
-        sequence @ ..,
-    ] = *header;
+    let [m0, m1, m2, m3, l0, l1, l2, l3, c0, c1, c2, c3, b0, b1, b2, b3, sequence @ ..] = *header;
     if [m0, m1, m2, m3] != *RECORD_MAGIC {
         return Err(Bad::Damaged("no record starts here"));
     }
@@ -760,12 +656,7 @@ fn split_header(header: &[u8; RECORD_HEADER_BYTES]) -> Result<(u32, u32, u32, u6
         return Err(Bad::Damaged("impossible record length"));
     }
     let crc = u32::from_le_bytes([c0, c1, c2, c3]);
-    Ok((
-        length,
-        crc,
-        u32::from_le_bytes([b0, b1, b2, b3]),
-        u64::from_le_bytes(sequence),
-    ))
+    Ok((length, crc, u32::from_le_bytes([b0, b1, b2, b3]), u64::from_le_bytes(sequence)))
 }
 
 /// As many bytes as there are.
@@ -800,28 +691,15 @@ fn recover_last(
     successor: Option<u64>,
 ) -> Result<Recovered, AuditError> {
     let Some((first, path)) = segments.pop() else {
-        return Ok(Recovered {
-            segment: None,
-            next: successor.unwrap_or(1),
-            torn_tail: None,
-        });
+        return Ok(Recovered { segment: None, next: successor.unwrap_or(1), torn_tail: None });
     };
     let failed = |action| {
         let path = path.clone();
         move |error: io::Error| AuditError::io(action, &path, &error)
     };
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&path)
-        .map_err(failed("open"))?;
+    let file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed("open"))?;
     let size = file.metadata().map_err(failed("measure"))?.len();
-    let corrupt = |offset, sequence, reason| AuditError::Corrupt {
-        segment: path.clone(),
-        offset,
-        sequence,
-        reason,
-    };
+    let corrupt = |offset, sequence, reason| AuditError::Corrupt { segment: path.clone(), offset, sequence, reason };
 
     let mut reader = BufReader::with_capacity(1 << 16, &file);
     let mut header = [0; SEGMENT_HEADER_BYTES];
@@ -834,14 +712,7 @@ fn recover_last(
         let recovered = recover_last(dir, segments, Some(first))?;
         fs::remove_file(&path).map_err(failed("remove"))?;
         sync_folder(dir)?;
-        return Ok(Recovered {
-            torn_tail: Some(TornTail {
-                segment: path,
-                offset: 0,
-                bytes: size,
-            }),
-            ..recovered
-        });
+        return Ok(Recovered { torn_tail: Some(TornTail { segment: path, offset: 0, bytes: size }), ..recovered });
     }
 
     let mut offset = SEGMENT_HEADER_BYTES as u64;
@@ -865,32 +736,16 @@ fn recover_last(
             return Err(corrupt(offset, next, reason));
         }
         file.set_len(offset).map_err(failed("truncate"))?;
-        torn_tail = Some(TornTail {
-            segment: path.clone(),
-            offset,
-            bytes: size - offset,
-        });
+        torn_tail = Some(TornTail { segment: path.clone(), offset, bytes: size - offset });
     }
     if successor.is_some_and(|successor| successor != next) {
-        return Err(corrupt(
-            offset,
-            next,
-            "records are missing at the end of this segment",
-        ));
+        return Err(corrupt(offset, next, "records are missing at the end of this segment"));
     }
     // What was written but never synced before a crash of the process is good as it stands, once it is synced now.
     file.sync_all().map_err(failed("sync"))?;
     sync_folder(dir)?;
-    let segment = Segment {
-        path,
-        file: Box::new(file),
-        length: offset,
-    };
-    Ok(Recovered {
-        segment: Some(segment),
-        next,
-        torn_tail,
-    })
+    let segment = Segment { path, file: Box::new(file), length: offset };
+    Ok(Recovered { segment: Some(segment), next, torn_tail })
 }
 
 /// Whether a valid record behind the damaged place says that the place had been synced before it was written.
@@ -900,10 +755,7 @@ fn proves_durable(mut file: &File, damaged: u64, next: u64) -> io::Result<bool> 
     // At most one segment, and only when something is wrong.
     file.read_to_end(&mut rest)?;
     let mut from = 1;
-    while let Some(found) = rest
-        .get(from..)
-        .and_then(|tail| memchr::memmem::find(tail, RECORD_MAGIC))
-    {
+    while let Some(found) = rest.get(from..).and_then(|tail| memchr::memmem::find(tail, RECORD_MAGIC)) {
         let at = from + found;
         if let Ok(record) = read_record(&mut rest.get(at..).unwrap_or_default())
             && u64::from(record.batch_start) > damaged
@@ -939,22 +791,12 @@ impl AuditRecords {
 
     fn new(dir: &Path, end: Option<u64>) -> Result<Self, AuditError> {
         let segments = list_segments(dir)?.into();
-        Ok(Self {
-            dir: dir.to_owned(),
-            segments,
-            current: None,
-            next: None,
-            end,
-            failed: false,
-        })
+        Ok(Self { dir: dir.to_owned(), segments, current: None, next: None, end, failed: false })
     }
 
     fn step(&mut self) -> Result<Option<(Sequence, Bytes)>, AuditError> {
         loop {
-            if self
-                .end
-                .is_some_and(|end| self.next.is_some_and(|next| next >= end))
-            {
+            if self.end.is_some_and(|end| self.next.is_some_and(|next| next >= end)) {
                 return Ok(None);
             }
             let Some((path, reader, offset)) = &mut self.current else {
@@ -993,20 +835,14 @@ impl AuditRecords {
             self.segments.clear();
             return Ok(());
         }
-        let corrupt = |reason| AuditError::Corrupt {
-            segment: path.clone(),
-            offset: 0,
-            sequence: expected,
-            reason,
-        };
+        let corrupt = |reason| AuditError::Corrupt { segment: path.clone(), offset: 0, sequence: expected, reason };
         if first != expected {
             return Err(corrupt("records are missing before this segment"));
         }
         let file = File::open(&path).map_err(|error| AuditError::io("open", &path, &error))?;
         let mut reader = BufReader::with_capacity(1 << 16, file);
         let mut header = [0; SEGMENT_HEADER_BYTES];
-        read_up_to(&mut reader, &mut header)
-            .map_err(|error| AuditError::io("read", &path, &error))?;
+        read_up_to(&mut reader, &mut header).map_err(|error| AuditError::io("read", &path, &error))?;
         if header[..] != encode_segment_header(first)[..] {
             return Err(corrupt("bad segment header"));
         }
@@ -1043,10 +879,7 @@ impl Iterator for AuditRecords {
 
 impl std::fmt::Debug for AuditRecords {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AuditRecords")
-            .field("next", &self.next)
-            .field("end", &self.end)
-            .finish_non_exhaustive()
+        f.debug_struct("AuditRecords").field("next", &self.next).field("end", &self.end).finish_non_exhaustive()
     }
 }
 
@@ -1058,11 +891,7 @@ const CRC_TABLES: [[u32; 256]; 8] = {
         let mut crc = index as u32;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 == 1 {
-                0xedb8_8320 ^ (crc >> 1)
-            } else {
-                crc >> 1
-            };
+            crc = if crc & 1 == 1 { 0xedb8_8320 ^ (crc >> 1) } else { crc >> 1 };
             bit += 1;
         }
         tables[0][index] = crc;
@@ -1086,8 +915,7 @@ fn crc32(pieces: &[&[u8]]) -> u32 {
         let (chunks, rest) = piece.as_chunks::<8>();
         for [a, b, c, d, e, f, g, h] in chunks {
             let low = crc ^ u32::from_le_bytes([*a, *b, *c, *d]);
-            crc =
-                t[7][byte(low, 0)] ^ t[6][byte(low, 8)] ^ t[5][byte(low, 16)] ^ t[4][byte(low, 24)];
+            crc = t[7][byte(low, 0)] ^ t[6][byte(low, 8)] ^ t[5][byte(low, 16)] ^ t[4][byte(low, 24)];
             crc ^= t[3][*e as usize] ^ t[2][*f as usize] ^ t[1][*g as usize] ^ t[0][*h as usize];
         }
         for value in rest {
@@ -1115,26 +943,19 @@ mod tests {
     }
 
     fn read(dir: &Path) -> Result<Vec<(u64, Bytes)>, AuditError> {
-        AuditRecords::in_folder(dir)?
-            .map(|item| item.map(|(sequence, record)| (sequence.get(), record)))
-            .collect()
+        AuditRecords::in_folder(dir)?.map(|item| item.map(|(sequence, record)| (sequence.get(), record))).collect()
     }
 
     async fn fill(dir: &Path, options: AuditTrailOptions, numbers: std::ops::Range<usize>) {
         let trail = AuditTrail::open(dir, options).unwrap();
         for number in numbers {
-            assert_eq!(
-                trail.append(record(number)).await.unwrap().get(),
-                number as u64
-            );
+            assert_eq!(trail.append(record(number)).await.unwrap().get(), number as u64);
         }
         trail.close().await.unwrap();
     }
 
     fn expected(numbers: std::ops::Range<usize>) -> Vec<(u64, Bytes)> {
-        numbers
-            .map(|number| (number as u64, record(number)))
-            .collect()
+        numbers.map(|number| (number as u64, record(number))).collect()
     }
 
     fn only_segment(dir: &Path) -> PathBuf {
@@ -1147,10 +968,7 @@ mod tests {
     fn crc_of_the_known_vectors() {
         assert_eq!(crc32(&[b""]), 0);
         assert_eq!(crc32(&[b"123456789"]), 0xcbf4_3926);
-        assert_eq!(
-            crc32(&[b"The quick brown fox ", b"jumps over the lazy dog"]),
-            0x414f_a339
-        );
+        assert_eq!(crc32(&[b"The quick brown fox ", b"jumps over the lazy dog"]), 0x414f_a339);
     }
 
     proptest! {
@@ -1202,16 +1020,8 @@ mod tests {
             // Before recovery a plain reader says so, unless the cut is between two records.
             assert_eq!(read(dir.path()).is_err(), cut < last, "cut {cut}");
             let trail = AuditTrail::open(dir.path(), options()).unwrap();
-            let tail = TornTail {
-                segment: path,
-                offset: (whole.len() - last) as u64,
-                bytes: (last - cut) as u64,
-            };
-            assert_eq!(
-                trail.torn_tail(),
-                (cut < last).then_some(&tail),
-                "cut {cut}"
-            );
+            let tail = TornTail { segment: path, offset: (whole.len() - last) as u64, bytes: (last - cut) as u64 };
+            assert_eq!(trail.torn_tail(), (cut < last).then_some(&tail), "cut {cut}");
             assert_eq!(trail.append(record(3)).await.unwrap().get(), 3);
             trail.close().await.unwrap();
             assert_eq!(read(dir.path()).unwrap(), expected(1..4));
@@ -1226,10 +1036,7 @@ mod tests {
             let torn = vec![0; length];
             fs::write(segment_path(dir.path(), 3), torn).unwrap();
             let trail = AuditTrail::open(dir.path(), options()).unwrap();
-            assert_eq!(
-                trail.torn_tail().map(|tail| tail.bytes),
-                Some(length as u64)
-            );
+            assert_eq!(trail.torn_tail().map(|tail| tail.bytes), Some(length as u64));
             assert_eq!(trail.append(record(3)).await.unwrap().get(), 3);
             drop(trail);
             assert_eq!(read(dir.path()).unwrap(), expected(1..4));
@@ -1247,10 +1054,7 @@ mod tests {
             // Twice, because refusing must not destroy the proof.
             for _ in 0..2 {
                 let opened = AuditTrail::open(dir.path(), options());
-                assert!(
-                    matches!(opened, Err(AuditError::Corrupt { sequence: 3, .. })),
-                    "{opened:?}"
-                );
+                assert!(matches!(opened, Err(AuditError::Corrupt { sequence: 3, .. })), "{opened:?}");
             }
         }
     }
@@ -1262,12 +1066,7 @@ mod tests {
         encode_record(&mut bytes, &record(1), 20, 1);
         let second_batch = bytes.len();
         for number in 2..5 {
-            encode_record(
-                &mut bytes,
-                &record(number),
-                second_batch as u32,
-                number as u64,
-            );
+            encode_record(&mut bytes, &record(number), second_batch as u32, number as u64);
         }
         for (hole, damage) in [(second_batch + 30, false), (second_batch - 2, true)] {
             let dir = tempfile::tempdir().unwrap();
@@ -1276,23 +1075,10 @@ mod tests {
             fs::write(segment_path(dir.path(), 1), bytes).unwrap();
             let opened = AuditTrail::open(dir.path(), options());
             if damage {
-                assert!(
-                    matches!(
-                        opened,
-                        Err(AuditError::Corrupt {
-                            offset: 20,
-                            sequence: 1,
-                            ..
-                        })
-                    ),
-                    "{opened:?}"
-                );
+                assert!(matches!(opened, Err(AuditError::Corrupt { offset: 20, sequence: 1, .. })), "{opened:?}");
             } else {
                 let trail = opened.unwrap();
-                assert_eq!(
-                    trail.torn_tail().map(|tail| tail.offset),
-                    Some(second_batch as u64)
-                );
+                assert_eq!(trail.torn_tail().map(|tail| tail.offset), Some(second_batch as u64));
                 assert_eq!(trail.append(record(2)).await.unwrap().get(), 2);
                 drop(trail);
                 assert_eq!(read(dir.path()).unwrap(), expected(1..3));
@@ -1329,28 +1115,16 @@ mod tests {
             bytes[at] ^= 0x20;
             fs::write(&path, bytes).unwrap();
             let mut records = AuditRecords::in_folder(dir.path()).unwrap();
-            assert!(
-                matches!(records.next(), Some(Ok((Sequence(1), _)))),
-                "byte {at}"
-            );
+            assert!(matches!(records.next(), Some(Ok((Sequence(1), _)))), "byte {at}");
             let error = records.next().unwrap().unwrap_err();
             assert!(records.next().is_none());
             let place = match &error {
-                AuditError::Corrupt {
-                    segment,
-                    offset,
-                    sequence,
-                    ..
-                } => (segment, *offset, *sequence),
+                AuditError::Corrupt { segment, offset, sequence, .. } => (segment, *offset, *sequence),
                 other => panic!("{other}"),
             };
             assert_eq!(place, (&path, second as u64, 2), "byte {at}");
             // The third record was a batch of its own, so the second had been acknowledged: not a torn tail.
-            assert_eq!(
-                AuditTrail::open(dir.path(), options()).map(drop),
-                Err(error),
-                "byte {at}"
-            );
+            assert_eq!(AuditTrail::open(dir.path(), options()).map(drop), Err(error), "byte {at}");
             assert_eq!(fs::metadata(&path).unwrap().len(), whole.len() as u64);
         }
     }
@@ -1358,10 +1132,7 @@ mod tests {
     #[tokio::test]
     async fn segments_rotate_and_a_missing_one_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
-        let options = AuditTrailOptions {
-            segment_bytes: 256,
-            ..options()
-        };
+        let options = AuditTrailOptions { segment_bytes: 256, ..options() };
         fill(dir.path(), options, 1..50).await;
         fill(dir.path(), options, 50..60).await;
         let segments = list_segments(dir.path()).unwrap();
@@ -1372,10 +1143,7 @@ mod tests {
         assert_eq!(read(dir.path()).unwrap(), expected(1..60));
         // The oldest may go, one in the middle may not.
         fs::remove_file(&segments[0].1).unwrap();
-        assert_eq!(
-            read(dir.path()).unwrap(),
-            expected(segments[1].0 as usize..60)
-        );
+        assert_eq!(read(dir.path()).unwrap(), expected(segments[1].0 as usize..60));
         fs::remove_file(&segments[3].1).unwrap();
         let error = read(dir.path()).unwrap_err();
         let expected = AuditError::Corrupt {
@@ -1390,24 +1158,14 @@ mod tests {
     #[tokio::test]
     async fn record_longer_than_a_segment_has_one_of_its_own() {
         let dir = tempfile::tempdir().unwrap();
-        let options = AuditTrailOptions {
-            segment_bytes: 64,
-            ..options()
-        };
+        let options = AuditTrailOptions { segment_bytes: 64, ..options() };
         let trail = AuditTrail::open(dir.path(), options).unwrap();
         let long = Bytes::from(vec![7; 1000]);
         for _ in 0..3 {
             trail.append(long.clone()).await.unwrap();
         }
         assert_eq!(trail.stats().segments, 3);
-        assert_eq!(
-            trail
-                .read_all()
-                .unwrap()
-                .filter(|item| item.as_ref().is_ok_and(|(_, r)| *r == long))
-                .count(),
-            3
-        );
+        assert_eq!(trail.read_all().unwrap().filter(|item| item.as_ref().is_ok_and(|(_, r)| *r == long)).count(), 3);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -1437,11 +1195,8 @@ mod tests {
         assert_eq!(stats.records, (TASKS * EACH) as u64);
         assert!(stats.syncs * 2 < stats.records, "{stats:?}");
         promised.sort_unstable();
-        let kept: Vec<_> = trail
-            .read_all()
-            .unwrap()
-            .map(|item| item.map(|(at, record)| (at.get(), record)).unwrap())
-            .collect();
+        let kept: Vec<_> =
+            trail.read_all().unwrap().map(|item| item.map(|(at, record)| (at.get(), record)).unwrap()).collect();
         assert_eq!(kept, promised);
         trail.close().await.unwrap();
         assert_eq!(read(dir.path()).unwrap(), promised);
@@ -1461,54 +1216,19 @@ mod tests {
     #[tokio::test]
     async fn bounds_are_checked() {
         let dir = tempfile::tempdir().unwrap();
-        let small = AuditTrailOptions {
-            max_record_bytes: 10,
-            max_queued_bytes: 10 + QUEUE_COST_BYTES,
-            ..options()
-        };
+        let small = AuditTrailOptions { max_record_bytes: 10, max_queued_bytes: 10 + QUEUE_COST_BYTES, ..options() };
         let trail = AuditTrail::open(dir.path(), small).unwrap();
-        assert!(
-            trail
-                .append(Bytes::from_static(b"0123456789"))
-                .await
-                .is_ok()
-        );
+        assert!(trail.append(Bytes::from_static(b"0123456789")).await.is_ok());
         for bytes in [0, 11] {
             let refused = trail.append(Bytes::from(vec![0; bytes])).await;
             assert_eq!(refused, Err(AuditError::RecordSize { bytes, most: 10 }));
         }
-        let bad = |options: AuditTrailOptions| {
-            AuditTrail::open(dir.path(), options).map(drop).unwrap_err()
-        };
+        let bad = |options: AuditTrailOptions| AuditTrail::open(dir.path(), options).map(drop).unwrap_err();
         let cases = [
-            (
-                AuditTrailOptions {
-                    max_record_bytes: 0,
-                    ..options()
-                },
-                "max_record_bytes",
-            ),
-            (
-                AuditTrailOptions {
-                    max_record_bytes: 16 * 1024 * 1024 + 1,
-                    ..options()
-                },
-                "max_record_bytes",
-            ),
-            (
-                AuditTrailOptions {
-                    segment_bytes: u64::MAX,
-                    ..options()
-                },
-                "segment_bytes",
-            ),
-            (
-                AuditTrailOptions {
-                    max_queued_bytes: 1000,
-                    ..options()
-                },
-                "max_queued_bytes",
-            ),
+            (AuditTrailOptions { max_record_bytes: 0, ..options() }, "max_record_bytes"),
+            (AuditTrailOptions { max_record_bytes: 16 * 1024 * 1024 + 1, ..options() }, "max_record_bytes"),
+            (AuditTrailOptions { segment_bytes: u64::MAX, ..options() }, "segment_bytes"),
+            (AuditTrailOptions { max_queued_bytes: 1000, ..options() }, "max_queued_bytes"),
         ];
         for (options, name) in cases {
             assert_eq!(bad(options), AuditError::Options(name));
@@ -1535,12 +1255,7 @@ mod tests {
 
         fn creator(&self) -> CreateFile {
             let disk = self.clone();
-            Box::new(move |path| {
-                Ok(Box::new(ScriptedFile {
-                    file: create_file(path)?,
-                    disk: disk.clone(),
-                }))
-            })
+            Box::new(move |path| Ok(Box::new(ScriptedFile { file: create_file(path)?, disk: disk.clone() })))
         }
     }
 
@@ -1561,15 +1276,8 @@ mod tests {
 
         fn sync_data(&self) -> io::Result<()> {
             let script = self.disk.0.0.lock().unwrap();
-            let script = self
-                .disk
-                .0
-                .1
-                .wait_while(script, |script| script.hang)
-                .unwrap();
-            script
-                .sync_error
-                .map_or_else(|| self.file.sync_data(), |kind| Err(kind.into()))
+            let script = self.disk.0.1.wait_while(script, |script| script.hang).unwrap();
+            script.sync_error.map_or_else(|| self.file.sync_data(), |kind| Err(kind.into()))
         }
 
         fn set_len(&self, length: u64) -> io::Result<()> {
@@ -1596,16 +1304,12 @@ mod tests {
             script.write_error = Some(io::ErrorKind::StorageFull);
             script.truncate_fails = truncate_fails;
         });
-        let full = AuditError::DiskFull {
-            path: segment_path(dir.path(), 1),
-        };
+        let full = AuditError::DiskFull { path: segment_path(dir.path(), 1) };
         assert_eq!(trail.append(record(2)).await, Err(full.clone()));
         assert_eq!(trail.failure(), Some(full.clone()));
         // Space is back, but the trail stays shut and says why.
         disk.set(|script| script.write_error = None);
-        let poisoned = AuditError::Poisoned {
-            cause: Box::new(full.clone()),
-        };
+        let poisoned = AuditError::Poisoned { cause: Box::new(full.clone()) };
         assert_eq!(trail.append(record(2)).await, Err(poisoned));
         assert_eq!(trail.read_all().unwrap().count(), 1);
         assert_eq!(trail.close().await, Err(full));
@@ -1630,24 +1334,13 @@ mod tests {
             script.sync_error = Some(io::ErrorKind::Other);
         });
         for result in waiting.await {
-            assert!(matches!(
-                result,
-                Err(AuditError::Io { action: "sync", .. } | AuditError::Poisoned { .. })
-            ));
+            assert!(matches!(result, Err(AuditError::Io { action: "sync", .. } | AuditError::Poisoned { .. })));
         }
-        assert!(matches!(
-            trail.append(record(9)).await,
-            Err(AuditError::Poisoned { .. })
-        ));
+        assert!(matches!(trail.append(record(9)).await, Err(AuditError::Poisoned { .. })));
     }
 
-    async fn futures(
-        trail: &AuditTrail,
-        numbers: std::ops::Range<usize>,
-    ) -> Vec<Result<Sequence, AuditError>> {
-        let mut pending: Vec<_> = numbers
-            .map(|number| Box::pin(trail.append(record(number))))
-            .collect();
+    async fn futures(trail: &AuditTrail, numbers: std::ops::Range<usize>) -> Vec<Result<Sequence, AuditError>> {
+        let mut pending: Vec<_> = numbers.map(|number| Box::pin(trail.append(record(number)))).collect();
         let mut results: Vec<Option<_>> = pending.iter().map(|_| None).collect();
         std::future::poll_fn(|context| {
             for (future, result) in pending.iter_mut().zip(&mut results) {
@@ -1657,11 +1350,7 @@ mod tests {
                     *result = Some(ready);
                 }
             }
-            if results.iter().all(Option::is_some) {
-                std::task::Poll::Ready(())
-            } else {
-                std::task::Poll::Pending
-            }
+            if results.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
         })
         .await;
         results.into_iter().flatten().collect()
@@ -1694,16 +1383,7 @@ mod tests {
         let refuse: CreateFile = Box::new(|_| Err(io::ErrorKind::PermissionDenied.into()));
         let trail = AuditTrail::open_with(dir.path(), options(), refuse).unwrap();
         let error = trail.append(record(1)).await.unwrap_err();
-        assert!(
-            matches!(
-                error,
-                AuditError::Io {
-                    action: "create",
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, AuditError::Io { action: "create", .. }), "{error}");
         assert_eq!(trail.stats(), AuditTrailStats::default());
     }
 
@@ -1711,15 +1391,6 @@ mod tests {
     fn folder_that_is_a_file_is_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let opened = AuditTrail::open(file.path(), options());
-        assert!(
-            matches!(
-                opened,
-                Err(AuditError::Io {
-                    action: "create",
-                    ..
-                })
-            ),
-            "{opened:?}"
-        );
+        assert!(matches!(opened, Err(AuditError::Io { action: "create", .. })), "{opened:?}");
     }
 }

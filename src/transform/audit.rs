@@ -9,8 +9,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::model::audit_event::{
-    ActiveParticipant, AuditCode, AuditEvent, AuditedDocument, AuditedQuery, AuditedSubmissionSet,
-    ParticipantObject,
+    ActiveParticipant, AuditCode, AuditEvent, AuditedDocument, AuditedQuery, AuditedSubmissionSet, ParticipantObject,
 };
 use crate::wire::audit as wire;
 
@@ -25,8 +24,7 @@ const SYSTEM_OBJECT: u8 = 2;
 const OTHER: u8 = 4;
 
 /// Code system of the correlation id's object type (Basic Audit Log Patterns, its only code is `XrequestId`).
-const BASIC_AUDIT_ENTITY_TYPE: &str =
-    "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType";
+const BASIC_AUDIT_ENTITY_TYPE: &str = "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType";
 
 /// Writes an event in the form of the audit schema (ITI TF-2 §3.20).
 ///
@@ -35,11 +33,7 @@ const BASIC_AUDIT_ENTITY_TYPE: &str =
 #[must_use]
 pub fn audit_message(event: AuditEvent) -> wire::AuditMessage {
     let event_type = coded(event.event_type);
-    let mut objects: Vec<_> = event
-        .objects
-        .into_iter()
-        .map(|object| participant_object(object, &event_type))
-        .collect();
+    let mut objects: Vec<_> = event.objects.into_iter().map(|object| participant_object(object, &event_type)).collect();
     objects.extend(event.correlation_id.map(correlation));
     wire::AuditMessage {
         event: wire::EventIdentification {
@@ -51,11 +45,7 @@ pub fn audit_message(event: AuditEvent) -> wire::AuditMessage {
             outcome_description: event.outcome_description,
             purposes_of_use: event.purposes.into_iter().map(coded).collect(),
         },
-        participants: event
-            .participants
-            .into_iter()
-            .map(active_participant)
-            .collect(),
+        participants: event.participants.into_iter().map(active_participant).collect(),
         source: wire::AuditSourceIdentification {
             id: event.source.id,
             enterprise_site_id: event.source.enterprise_site,
@@ -71,12 +61,7 @@ fn coded(code: AuditCode) -> wire::CodedValue {
 
 fn active_participant(participant: ActiveParticipant) -> wire::ActiveParticipant {
     match participant {
-        ActiveParticipant::Node {
-            node,
-            process_id,
-            is_requestor,
-            role,
-        } => wire::ActiveParticipant {
+        ActiveParticipant::Node { node, process_id, is_requestor, role } => wire::ActiveParticipant {
             user_id: node.user_id,
             alternative_user_id: process_id.map(|id| id.to_string()),
             user_name: None,
@@ -102,65 +87,43 @@ fn participant_object(
     event_type: &wire::CodedValue,
 ) -> wire::ParticipantObjectIdentification {
     match object {
-        ParticipantObject::Patient(cx) => plain(
-            cx,
-            (PERSON, 1),
-            wire::CodedValue::new("2", "RFC-3881", "Patient Number"),
-        ),
+        ParticipantObject::Patient(cx) => {
+            plain(cx, (PERSON, 1), wire::CodedValue::new("2", "RFC-3881", "Patient Number"))
+        }
         ParticipantObject::Query(query) => stored_query(query, event_type),
         ParticipantObject::Document(document) => report(document),
         ParticipantObject::SubmissionSet(set) => submission_set(set),
         ParticipantObject::Node { id, alert } => {
             let id_type = wire::CodedValue::new("110182", "DCM", "Node ID");
             let details = vec![detail("Alert Description", alert)];
-            wire::ParticipantObjectIdentification {
-                details,
-                ..plain(id, (SYSTEM_OBJECT, 13), id_type)
-            }
+            wire::ParticipantObjectIdentification { details, ..plain(id, (SYSTEM_OBJECT, 13), id_type) }
         }
     }
 }
 
 /// ITI TF-2 §3.18.5.1: the type of the id is the transaction itself.
-fn stored_query(
-    query: AuditedQuery,
-    event_type: &wire::CodedValue,
-) -> wire::ParticipantObjectIdentification {
-    let home = query
-        .home_community_id
-        .map(|home| detail("urn:ihe:iti:xca:2010:homeCommunityId", home));
+fn stored_query(query: AuditedQuery, event_type: &wire::CodedValue) -> wire::ParticipantObjectIdentification {
+    let home = query.home_community_id.map(|home| detail("urn:ihe:iti:xca:2010:homeCommunityId", home));
     wire::ParticipantObjectIdentification {
         content: Some(wire::ParticipantObjectContent::Query(query.request)),
-        details: std::iter::once(detail("QueryEncoding", query.encoding.into_owned()))
-            .chain(home)
-            .collect(),
+        details: std::iter::once(detail("QueryEncoding", query.encoding.into_owned())).chain(home).collect(),
         ..plain(query.query_id, (SYSTEM_OBJECT, 24), event_type.clone())
     }
 }
 
 /// ITI TF-2 §3.43.6.1. Spelt `Repository Unique Id` as most senders do; newer text has `ID`, readers take both.
 fn report(document: AuditedDocument) -> wire::ParticipantObjectIdentification {
-    let repository = document
-        .repository_unique_id
-        .map(|id| detail("Repository Unique Id", id));
-    let home = document
-        .home_community_id
-        .map(|home| detail("ihe:homeCommunityID", home));
+    let repository = document.repository_unique_id.map(|id| detail("Repository Unique Id", id));
+    let home = document.home_community_id.map(|home| detail("ihe:homeCommunityID", home));
     wire::ParticipantObjectIdentification {
         details: repository.into_iter().chain(home).collect(),
-        ..plain(
-            document.unique_id,
-            (SYSTEM_OBJECT, 3),
-            wire::CodedValue::new("9", "RFC-3881", "Report Number"),
-        )
+        ..plain(document.unique_id, (SYSTEM_OBJECT, 3), wire::CodedValue::new("9", "RFC-3881", "Report Number"))
     }
 }
 
 /// ITI TF-2 §3.41.5.1: the type of the id is the classification node of SubmissionSet.
 fn submission_set(set: AuditedSubmissionSet) -> wire::ParticipantObjectIdentification {
-    let home = set
-        .home_community_id
-        .map(|home| detail("urn:ihe:iti:xca:2010:homeCommunityId", home));
+    let home = set.home_community_id.map(|home| detail("urn:ihe:iti:xca:2010:homeCommunityId", home));
     wire::ParticipantObjectIdentification {
         details: home.into_iter().collect(),
         ..plain(
@@ -176,15 +139,7 @@ fn submission_set(set: AuditedSubmissionSet) -> wire::ParticipantObjectIdentific
 }
 
 fn correlation(id: String) -> wire::ParticipantObjectIdentification {
-    plain(
-        id,
-        (OTHER, 21),
-        wire::CodedValue::new(
-            "XrequestId",
-            BASIC_AUDIT_ENTITY_TYPE,
-            "Request correlation id",
-        ),
-    )
+    plain(id, (OTHER, 21), wire::CodedValue::new("XrequestId", BASIC_AUDIT_ENTITY_TYPE, "Request correlation id"))
 }
 
 fn plain(
@@ -205,10 +160,7 @@ fn plain(
 }
 
 fn detail(kind: &'static str, value: String) -> wire::ParticipantObjectDetail {
-    wire::ParticipantObjectDetail {
-        kind: Cow::Borrowed(kind),
-        value: Bytes::from(value),
-    }
+    wire::ParticipantObjectDetail { kind: Cow::Borrowed(kind), value: Bytes::from(value) }
 }
 
 #[cfg(test)]
@@ -217,8 +169,7 @@ mod tests {
 
     use super::*;
     use crate::model::audit_event::{
-        AuditCodes, AuditNode, AuditOutcome, AuditSide, AuditSource, Exchange, HumanRequestor,
-        NetworkAccessPoint,
+        AuditCodes, AuditNode, AuditOutcome, AuditSide, AuditSource, Exchange, HumanRequestor, NetworkAccessPoint,
     };
 
     const ITI_18: AuditCodes = AuditCodes::query("ITI-18", "Registry Stored Query");
@@ -230,11 +181,7 @@ mod tests {
     }
 
     fn source() -> AuditSource {
-        AuditSource {
-            id: "broker-1".to_owned(),
-            enterprise_site: Some("2.999.1".to_owned()),
-            process_id: 4711,
-        }
+        AuditSource { id: "broker-1".to_owned(), enterprise_site: Some("2.999.1".to_owned()), process_id: 4711 }
     }
 
     fn exchange(codes: AuditCodes, side: AuditSide, path: &str) -> Exchange {
@@ -259,14 +206,7 @@ mod tests {
 
     /// The golden text is laid out for people; the message is one line.
     fn one_line(golden: &str) -> String {
-        golden
-            .lines()
-            .map(str::trim_start)
-            .collect::<Vec<_>>()
-            .join(" ")
-            .replace("> <", "><")
-            .trim()
-            .to_owned()
+        golden.lines().map(str::trim_start).collect::<Vec<_>>().join(" ").replace("> <", "><").trim().to_owned()
     }
 
     fn check(event: AuditEvent, golden: &str) {
@@ -278,18 +218,12 @@ mod tests {
 
     /// `golden` is the responder's record. The requester's differs in the process id, which is the writer's own,
     /// and by `differences` in the event.
-    fn check_both_sides(
-        make: impl Fn(AuditSide) -> AuditEvent,
-        golden: &str,
-        differences: &[(&str, &str)],
-    ) {
+    fn check_both_sides(make: impl Fn(AuditSide) -> AuditEvent, golden: &str, differences: &[(&str, &str)]) {
         check(make(AuditSide::Responder), golden);
         let pid = r#" AlternativeUserID="4711""#;
         assert_eq!(golden.matches(pid).count(), 1);
         let anonymous = r#"UserID="http://www.w3.org/2005/08/addressing/anonymous""#;
-        let mut golden = golden
-            .replace(pid, "")
-            .replace(anonymous, &format!("{anonymous}{pid}"));
+        let mut golden = golden.replace(pid, "").replace(anonymous, &format!("{anonymous}{pid}"));
         for (from, to) in differences {
             assert_eq!(golden.matches(from).count(), 1, "{from}");
             golden = golden.replace(from, to);
@@ -315,11 +249,7 @@ mod tests {
     #[test]
     fn iti18_registry_stored_query() {
         let make = |side| {
-            let query = AuditedQuery::new(
-                FIND_DOCUMENTS,
-                Bytes::from_static(b"<query>...</query>"),
-                None,
-            );
+            let query = AuditedQuery::new(FIND_DOCUMENTS, Bytes::from_static(b"<query>...</query>"), None);
             AuditEvent::query(exchange(ITI_18, side, "registry"), Some(query))
         };
         let golden = r#"<AuditMessage>
@@ -352,25 +282,13 @@ mod tests {
     fn iti38_cross_gateway_query_with_its_user() {
         let make = |side| {
             let home = Some("urn:oid:2.999.2".to_owned());
-            let query = AuditedQuery::new(
-                FIND_DOCUMENTS,
-                Bytes::from_static(b"<query>...</query>"),
-                home,
-            );
+            let query = AuditedQuery::new(FIND_DOCUMENTS, Bytes::from_static(b"<query>...</query>"), home);
             let mut exchange = exchange(ITI_38, side, "xca/query");
-            let role =
-                AuditCode::received("112247003", "SNOMED CT", Some("Medical doctor".to_owned()));
-            exchange.humans = vec![HumanRequestor::from_assertion(
-                "adoc",
-                "u123",
-                "https://sts.example.org",
-                vec![role],
-            )];
-            exchange.purposes = vec![AuditCode::received(
-                "TREAT",
-                "2.16.840.1.113883.5.8",
-                Some("treatment".to_owned()),
-            )];
+            let role = AuditCode::received("112247003", "SNOMED CT", Some("Medical doctor".to_owned()));
+            exchange.humans =
+                vec![HumanRequestor::from_assertion("adoc", "u123", "https://sts.example.org", vec![role])];
+            exchange.purposes =
+                vec![AuditCode::received("TREAT", "2.16.840.1.113883.5.8", Some("treatment".to_owned()))];
             exchange.correlation_id = Some("c-1".to_owned());
             AuditEvent::query(exchange, Some(query))
         };
@@ -422,10 +340,7 @@ mod tests {
                 repository_unique_id: Some("2.999.2.9".to_owned()),
                 home_community_id: home.map(str::to_owned),
             };
-            let documents = [
-                document("2.999.2.55.1", Some("urn:oid:2.999.2")),
-                document("2.999.2.55.2", None),
-            ];
+            let documents = [document("2.999.2.55.1", Some("urn:oid:2.999.2")), document("2.999.2.55.2", None)];
             AuditEvent::retrieve(exchange, documents)
         };
         let golden = r#"<AuditMessage>
@@ -455,16 +370,11 @@ mod tests {
               <ParticipantObjectDetail type="Repository Unique Id" value="Mi45OTkuMi45"/>
             </ParticipantObjectIdentification>
             </AuditMessage>"#;
-        let mut golden = golden
-            .replace("ITI-39", number)
-            .replace("Cross Gateway Retrieve", name);
+        let mut golden = golden.replace("ITI-39", number).replace("Cross Gateway Retrieve", name);
         if patient.is_none() {
-            let (before, rest) = golden
-                .split_once(r#"<ParticipantObjectIdentification ParticipantObjectID="P-77"#)
-                .unwrap();
-            let (_, after) = rest
-                .split_once("</ParticipantObjectIdentification>")
-                .unwrap();
+            let (before, rest) =
+                golden.split_once(r#"<ParticipantObjectIdentification ParticipantObjectID="P-77"#).unwrap();
+            let (_, after) = rest.split_once("</ParticipantObjectIdentification>").unwrap();
             golden = format!("{}\n{}", before.trim_end(), after.trim_start());
         }
         check_both_sides(make, &golden, &IMPORT_OF_CONSUMER);
@@ -472,11 +382,7 @@ mod tests {
 
     #[test]
     fn iti39_cross_gateway_retrieve() {
-        check_retrieve(
-            "ITI-39",
-            "Cross Gateway Retrieve",
-            Some("P-77^^^&2.999.2.3&ISO"),
-        );
+        check_retrieve("ITI-39", "Cross Gateway Retrieve", Some("P-77^^^&2.999.2.3&ISO"));
     }
 
     #[test]
@@ -493,10 +399,7 @@ mod tests {
             let mut exchange = exchange(codes, side, "submit");
             exchange.outcome = AuditOutcome::SeriousFailure;
             exchange.outcome_description = Some("XDSRepositoryError: out of space".to_owned());
-            let set = AuditedSubmissionSet {
-                id: "2.999.2.7.1".to_owned(),
-                home_community_id: None,
-            };
+            let set = AuditedSubmissionSet { id: "2.999.2.7.1".to_owned(), home_community_id: None };
             AuditEvent::submission(exchange, Some(set))
         };
         let golden = r#"<AuditMessage>
@@ -521,9 +424,7 @@ mod tests {
               <ParticipantObjectIDTypeCode csd-code="urn:uuid:a54d6aa5-d40d-43f9-88c5-b4633d873bdd" codeSystemName="IHE XDS Metadata" displayName="submission set classificationNode" originalText="submission set classificationNode"/>
             </ParticipantObjectIdentification>
             </AuditMessage>"#;
-        let golden = golden
-            .replace("ITI-42", number)
-            .replace("Register Document Set-b", name);
+        let golden = golden.replace("ITI-42", number).replace("Register Document Set-b", name);
         check_both_sides(make, &golden, &EXPORT_OF_SENDER);
     }
 
@@ -578,17 +479,9 @@ mod tests {
             </AuditSourceIdentification>
             </AuditMessage>"#;
         let user = Some("care".to_owned());
-        check(
-            AuditEvent::application_start(source(), at(), AuditOutcome::Success, user.clone()),
-            golden,
-        );
-        let golden = golden
-            .replace("110120", "110121")
-            .replace("Application Start", "Application Stop");
-        check(
-            AuditEvent::application_stop(source(), at(), AuditOutcome::Success, user),
-            &golden,
-        );
+        check(AuditEvent::application_start(source(), at(), AuditOutcome::Success, user.clone()), golden);
+        let golden = golden.replace("110120", "110121").replace("Application Start", "Application Stop");
+        check(AuditEvent::application_stop(source(), at(), AuditOutcome::Success, user), &golden);
     }
 
     #[test]

@@ -20,10 +20,14 @@ pub fn requests(raw: Vec<RawDocumentRequest>) -> (Vec<DocumentRequest>, Vec<Regi
 
 fn request(raw: &RawDocumentRequest) -> Result<DocumentRequest, RegistryError> {
     let home = raw.home.as_deref().map(HomeCommunityId::parse_lenient).transpose().map_err(|e| {
-        RegistryError::new(ErrorCode::XDSUnknownCommunity, format!("HomeCommunityId {}: {e}", raw.home.as_deref().unwrap_or_default()))
+        RegistryError::new(
+            ErrorCode::XDSUnknownCommunity,
+            format!("HomeCommunityId {}: {e}", raw.home.as_deref().unwrap_or_default()),
+        )
     })?;
-    let repository = RepositoryUniqueId::parse(&raw.repository)
-        .map_err(|e| RegistryError::new(ErrorCode::XDSUnknownRepositoryId, format!("RepositoryUniqueId {}: {e}", raw.repository)))?;
+    let repository = RepositoryUniqueId::parse(&raw.repository).map_err(|e| {
+        RegistryError::new(ErrorCode::XDSUnknownRepositoryId, format!("RepositoryUniqueId {}: {e}", raw.repository))
+    })?;
     let unique_id = UniqueId::parse(&raw.unique_id)
         .map_err(|e| RegistryError::new(ErrorCode::XDSDocumentUniqueIdError, format!("DocumentUniqueId: {e}")))?;
     Ok(DocumentRequest { home, repository, unique_id })

@@ -50,7 +50,9 @@ fn answer(request: &Request<Incoming>, view: &dyn AdminView) -> Response<OutBody
             None => text(StatusCode::OK, PLAIN, "ready\n".to_owned()),
             Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("not ready: {why}\n")),
         },
-        "/metrics" => text(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", view.metrics().text()),
+        "/metrics" => {
+            text(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", view.metrics().text())
+        }
         "/" => text(StatusCode::OK, "text/html; charset=utf-8", view.page()),
         _ => text(StatusCode::NOT_FOUND, PLAIN, "Here are /healthz, /readyz, /metrics and /.\n".to_owned()),
     }

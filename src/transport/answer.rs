@@ -327,7 +327,12 @@ mod tests {
     #[tokio::test]
     async fn inline_documents_are_base64_whatever_the_chunks() {
         for chunks in [vec!["abcdefg"], vec!["a", "bc", "defg"], vec!["ab", "cde", "f", "g"]] {
-            let inline = Inline { start: b"<".to_vec(), documents: vec![document()], sources: source(&chunks), end: b">".to_vec() };
+            let inline = Inline {
+                start: b"<".to_vec(),
+                documents: vec![document()],
+                sources: source(&chunks),
+                end: b">".to_vec(),
+            };
             let bytes = inline.into_body(quiet()).collect().await.unwrap().to_bytes();
             let text = String::from_utf8(bytes.to_vec()).unwrap();
             assert!(text.contains("<xds:Document>YWJjZGVmZw==</xds:Document>"), "{text}");
@@ -337,7 +342,8 @@ mod tests {
     #[tokio::test]
     async fn the_length_foretold_is_the_length_sent() {
         let part = Part { content_id: "1@x".into(), media_type: "text/plain".into(), size: Some(7) };
-        let package = Package::new(Version::V12, "t", b"<root/>".to_vec(), vec![part], source(&["abcd", "efg"])).unwrap();
+        let package =
+            Package::new(Version::V12, "t", b"<root/>".to_vec(), vec![part], source(&["abcd", "efg"])).unwrap();
         let foretold = package.content_length().unwrap();
         let sent = package.into_body(quiet()).collect().await.unwrap().to_bytes();
         assert_eq!(foretold, sent.len() as u64);

@@ -34,7 +34,8 @@ impl AuditSink {
     /// # Errors
     /// When the trail takes no more: then nothing may be acknowledged.
     pub async fn record(&self, events: impl IntoIterator<Item = AuditEvent>) -> Result<(), AuditError> {
-        let records = events.into_iter().flat_map(AuditEvent::one_per_patient).map(|event| audit_message(event).to_xml().into());
+        let records =
+            events.into_iter().flat_map(AuditEvent::one_per_patient).map(|event| audit_message(event).to_xml().into());
         // All are queued before the first is awaited, so that one flush serves them.
         let appended = futures_util::future::join_all(records.map(|record| self.trail.append(record))).await;
         appended.into_iter().try_for_each(|result| result.map(|_| ()))

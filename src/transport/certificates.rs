@@ -32,15 +32,14 @@ use openssl::nid::Nid;
 use openssl::pkey::{Id, PKey, Private};
 use openssl::stack::Stack;
 use openssl::x509::extension::{
-    AuthorityKeyIdentifier, BasicConstraints, CrlNumber, ExtendedKeyUsage, KeyUsage,
-    SubjectAlternativeName, SubjectKeyIdentifier,
+    AuthorityKeyIdentifier, BasicConstraints, CrlNumber, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName,
+    SubjectKeyIdentifier,
 };
 use openssl::x509::store::{X509Store, X509StoreBuilder};
 use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{
-    CrlStatus, X509, X509Builder, X509Crl, X509CrlBuilder, X509ExtendedKeyUsage, X509Extension,
-    X509KeyUsage, X509Name, X509NameRef, X509PurposeId, X509Ref, X509RevokedBuilder,
-    X509StoreContext,
+    CrlStatus, X509, X509Builder, X509Crl, X509CrlBuilder, X509ExtendedKeyUsage, X509Extension, X509KeyUsage, X509Name,
+    X509NameRef, X509PurposeId, X509Ref, X509RevokedBuilder, X509StoreContext,
 };
 
 /// Organisational unit of every development certificate, and what [`is_development`] looks for.
@@ -115,27 +114,17 @@ pub enum CertificateError {
 
 /// Turns the library's error into ours, so that no caller depends on its type.
 fn failed(doing: &'static str) -> impl Fn(ErrorStack) -> CertificateError {
-    move |error| CertificateError::Library {
-        doing,
-        reason: library_words(&error),
-    }
+    move |error| CertificateError::Library { doing, reason: library_words(&error) }
 }
 
 fn unreadable(what: &'static str) -> impl Fn(ErrorStack) -> CertificateError {
-    move |error| CertificateError::Unreadable {
-        what,
-        reason: library_words(&error),
-    }
+    move |error| CertificateError::Unreadable { what, reason: library_words(&error) }
 }
 
 /// The reasons without the library's file names and line numbers.
 fn library_words(error: &ErrorStack) -> String {
     let words: Vec<&str> = error.errors().iter().filter_map(|e| e.reason()).collect();
-    if words.is_empty() {
-        "no reason given".to_owned()
-    } else {
-        words.join(", ")
-    }
+    if words.is_empty() { "no reason given".to_owned() } else { words.join(", ") }
 }
 
 // --- reading ---------------------------------------------------------------------------------
@@ -187,10 +176,7 @@ impl CertificateFacts {
     /// Whether a client that asks for `host` (DNS name or IP address) accepts this certificate;
     /// RFC 6125 §6.4: subjectAltName only, never commonName, a wildcard for one whole left label.
     pub fn covers_host(&self, host: &str) -> bool {
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-            .unwrap_or(host);
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         if let Ok(address) = bare.parse::<IpAddr>() {
             return self.ip_addresses.contains(&address);
         }
@@ -200,9 +186,7 @@ impl CertificateFacts {
                 return true;
             }
             match (name.strip_prefix("*."), host.split_once('.')) {
-                (Some(pattern), Some((label, rest))) => {
-                    !label.is_empty() && pattern.eq_ignore_ascii_case(rest)
-                }
+                (Some(pattern), Some((label, rest))) => !label.is_empty() && pattern.eq_ignore_ascii_case(rest),
                 _ => false,
             }
         })
@@ -230,10 +214,7 @@ pub fn facts(der: &[u8]) -> Result<CertificateFacts, CertificateError> {
 
 /// Reads every certificate of a PEM text, in the order written.
 pub fn facts_from_pem(pem: &[u8]) -> Result<Vec<CertificateFacts>, CertificateError> {
-    read_pem_certificates(pem)?
-        .iter()
-        .map(|certificate| facts_of(certificate))
-        .collect()
+    read_pem_certificates(pem)?.iter().map(|certificate| facts_of(certificate)).collect()
 }
 
 /// Whether a Causeway development authority made this certificate, or it is one.
@@ -245,10 +226,7 @@ pub fn is_development(der: &[u8]) -> bool {
 
 /// The issuer name exactly as encoded, to be compared byte by byte with a list's issuer.
 pub fn issuer_der(der: &[u8]) -> Result<Vec<u8>, CertificateError> {
-    read_certificate(der)?
-        .issuer_name()
-        .to_der()
-        .map_err(unreadable("certificate"))
+    read_certificate(der)?.issuer_name().to_der().map_err(unreadable("certificate"))
 }
 
 fn read_certificate(der: &[u8]) -> Result<X509, CertificateError> {
@@ -280,17 +258,11 @@ fn read_pem_certificates(pem: &[u8]) -> Result<Vec<X509>, CertificateError> {
 
 fn facts_of(certificate: &X509Ref) -> Result<CertificateFacts, CertificateError> {
     let as_certificate = unreadable("certificate");
-    let digest = certificate
-        .digest(MessageDigest::sha256())
-        .map_err(&as_certificate)?;
-    let fingerprint_sha256: [u8; 32] =
-        digest
-            .as_ref()
-            .try_into()
-            .map_err(|_| CertificateError::Unreadable {
-                what: "certificate",
-                reason: "no SHA-256 of it".to_owned(),
-            })?;
+    let digest = certificate.digest(MessageDigest::sha256()).map_err(&as_certificate)?;
+    let fingerprint_sha256: [u8; 32] = digest
+        .as_ref()
+        .try_into()
+        .map_err(|_| CertificateError::Unreadable { what: "certificate", reason: "no SHA-256 of it".to_owned() })?;
     let mut dns_names = Vec::new();
     let mut ip_addresses = Vec::new();
     for name in certificate.subject_alt_names().iter().flatten() {
@@ -320,9 +292,7 @@ fn facts_of(certificate: &X509Ref) -> Result<CertificateFacts, CertificateError>
         fingerprint_sha256,
         is_development: carries_mark(certificate),
         key_description: key_description(certificate),
-        is_authority: certificate
-            .key_usage()
-            .is_some_and(|u| u.contains(X509KeyUsage::KEY_CERT_SIGN)),
+        is_authority: certificate.key_usage().is_some_and(|u| u.contains(X509KeyUsage::KEY_CERT_SIGN)),
         may_serve: allows(X509ExtendedKeyUsage::SSL_SERVER),
         may_call: allows(X509ExtendedKeyUsage::SSL_CLIENT),
     })
@@ -332,12 +302,7 @@ fn carries_mark(certificate: &X509Ref) -> bool {
     [certificate.subject_name(), certificate.issuer_name()]
         .iter()
         .flat_map(|name| name.entries_by_nid(Nid::ORGANIZATIONALUNITNAME))
-        .any(|entry| {
-            entry
-                .data()
-                .to_string()
-                .is_ok_and(|text| text == DEVELOPMENT_MARK)
-        })
+        .any(|entry| entry.data().to_string().is_ok_and(|text| text == DEVELOPMENT_MARK))
 }
 
 fn common_name(name: &X509NameRef) -> Result<Option<String>, CertificateError> {
@@ -364,9 +329,7 @@ fn name_text(name: &X509NameRef) -> Result<String, CertificateError> {
         let object = entry.object();
         let label = match object.nid() {
             Nid::UNDEF => object.to_string(),
-            known => known
-                .short_name()
-                .map_or_else(|_| object.to_string(), str::to_owned),
+            known => known.short_name().map_or_else(|_| object.to_string(), str::to_owned),
         };
         parts.push(format!("{label}={}", escape_value(&value)));
     }
@@ -380,10 +343,7 @@ fn escape_value(value: &str) -> String {
     let last = value.chars().count().saturating_sub(1);
     for (index, c) in value.chars().enumerate() {
         let edge_space = c == ' ' && (index == 0 || index == last);
-        if matches!(c, '"' | '+' | ',' | ';' | '<' | '>' | '\\' | '=')
-            || edge_space
-            || (c == '#' && index == 0)
-        {
+        if matches!(c, '"' | '+' | ',' | ';' | '<' | '>' | '\\' | '=') || edge_space || (c == '#' && index == 0) {
             out.push('\\');
             out.push(c);
         } else if c.is_control() || is_invisible(c) {
@@ -426,10 +386,7 @@ fn key_description(certificate: &X509Ref) -> String {
 
 fn serial_hex(serial: &Asn1IntegerRef) -> Result<String, CertificateError> {
     let number = serial.to_bn().map_err(unreadable("serial number"))?;
-    let text = number
-        .to_hex_str()
-        .map_err(unreadable("serial number"))?
-        .to_string();
+    let text = number.to_hex_str().map_err(unreadable("serial number"))?.to_string();
     Ok(text.to_ascii_lowercase())
 }
 
@@ -437,19 +394,14 @@ fn timestamp(time: &Asn1TimeRef) -> Result<Timestamp, CertificateError> {
     let epoch = Asn1Time::from_unix(0).map_err(failed("make a time"))?;
     let difference = epoch.diff(time).map_err(unreadable("time"))?;
     let seconds = i64::from(difference.days) * SECONDS_PER_DAY + i64::from(difference.secs);
-    Timestamp::from_second(seconds).map_err(|error| CertificateError::Unreadable {
-        what: "time",
-        reason: error.to_string(),
-    })
+    Timestamp::from_second(seconds)
+        .map_err(|error| CertificateError::Unreadable { what: "time", reason: error.to_string() })
 }
 
 fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0'));
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)])
-        .collect()
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]).collect()
 }
 
 fn days_between(from: Timestamp, to: Timestamp) -> i64 {
@@ -480,10 +432,7 @@ pub fn revocation_list_facts(der: &[u8]) -> Result<RevocationListFacts, Certific
 fn revocation_list_facts_of(list: &X509Crl) -> Result<RevocationListFacts, CertificateError> {
     Ok(RevocationListFacts {
         issuer: name_text(list.issuer_name())?,
-        issuer_der: list
-            .issuer_name()
-            .to_der()
-            .map_err(unreadable("revocation list"))?,
+        issuer_der: list.issuer_name().to_der().map_err(unreadable("revocation list"))?,
         this_update: timestamp(list.last_update())?,
         next_update: list.next_update().map(timestamp).transpose()?,
         revoked: list.get_revoked().map_or(0, |revoked| revoked.len()),
@@ -507,20 +456,14 @@ pub fn revocation_list_signature<'a>(
     authorities: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<ListSignature, CertificateError> {
     let list = X509Crl::from_der(list_der).map_err(unreadable("revocation list"))?;
-    let authorities = authorities
-        .into_iter()
-        .map(read_certificate)
-        .collect::<Result<Vec<_>, _>>()?;
+    let authorities = authorities.into_iter().map(read_certificate).collect::<Result<Vec<_>, _>>()?;
     Ok(signature_of(&list, &authorities))
 }
 
 fn signature_of(list: &X509Crl, authorities: &[X509]) -> ListSignature {
     let mut answer = ListSignature::UnknownIssuer;
     for authority in authorities {
-        let same_name = list
-            .issuer_name()
-            .try_cmp(authority.subject_name())
-            .is_ok_and(|order| order.is_eq());
+        let same_name = list.issuer_name().try_cmp(authority.subject_name()).is_ok_and(|order| order.is_eq());
         if !same_name {
             continue;
         }
@@ -550,9 +493,7 @@ pub struct IssuedCertificate {
 
 impl fmt::Debug for IssuedCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IssuedCertificate")
-            .field("serial", &self.serial)
-            .finish_non_exhaustive()
+        f.debug_struct("IssuedCertificate").field("serial", &self.serial).finish_non_exhaustive()
     }
 }
 
@@ -620,15 +561,8 @@ impl DevelopmentAuthority {
         let mut builder = start(&subject, &subject, &key, not_before, not_after)?;
         let mut extend = || -> Result<(), ErrorStack> {
             // pathlen 0: it signs nodes, never another authority.
-            builder
-                .append_extension(BasicConstraints::new().critical().ca().pathlen(0).build()?)?;
-            builder.append_extension(
-                KeyUsage::new()
-                    .critical()
-                    .key_cert_sign()
-                    .crl_sign()
-                    .build()?,
-            )?;
+            builder.append_extension(BasicConstraints::new().critical().ca().pathlen(0).build()?)?;
+            builder.append_extension(KeyUsage::new().critical().key_cert_sign().crl_sign().build()?)?;
             let id = SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None))?;
             builder.append_extension(id)?;
             builder.sign(&key, MessageDigest::sha256())
@@ -666,11 +600,7 @@ impl DevelopmentAuthority {
                 reason: "it needs at least one DNS name or IP address",
             });
         }
-        self.issue(&Leaf {
-            dns_names,
-            ip_addresses,
-            ..self.leaf(common_name, Usage::ServerAndClient)?
-        })
+        self.issue(&Leaf { dns_names, ip_addresses, ..self.leaf(common_name, Usage::ServerAndClient)? })
     }
 
     /// Issues a certificate for a consumer, source or person's tool: clientAuth only.
@@ -748,29 +678,17 @@ impl DevelopmentAuthority {
 
     /// The authority's own certificate as PEM text.
     pub fn certificate_pem(&self) -> Result<String, CertificateError> {
-        text(
-            self.certificate
-                .to_pem()
-                .map_err(failed("write a certificate"))?,
-        )
+        text(self.certificate.to_pem().map_err(failed("write a certificate"))?)
     }
 
     /// The authority's private key as PKCS #8 PEM text.
     pub fn key_pem(&self) -> Result<String, CertificateError> {
-        text(
-            self.key
-                .private_key_to_pem_pkcs8()
-                .map_err(failed("write a key"))?,
-        )
+        text(self.key.private_key_to_pem_pkcs8().map_err(failed("write a key"))?)
     }
 
     /// RFC 5280 §5.2.1 for the list; the library builds this extension for certificates only.
     fn authority_key_identifier(&self) -> Result<X509Extension, ErrorStack> {
-        let id = self
-            .certificate
-            .subject_key_id()
-            .map(|id| id.as_slice())
-            .unwrap_or_default();
+        let id = self.certificate.subject_key_id().map(|id| id.as_slice()).unwrap_or_default();
         // Both lengths fit one byte: the id is a SHA-1.
         let length = u8::try_from(id.len()).unwrap_or(0).min(0x7d);
         let mut der = vec![0x30, length + 2, 0x80, length];
@@ -800,13 +718,7 @@ impl DevelopmentAuthority {
         }
         let key = generate_key()?;
         let subject = subject(&self.organisation, leaf.common_name)?;
-        let mut builder = start(
-            &subject,
-            self.certificate.subject_name(),
-            &key,
-            leaf.not_before,
-            leaf.not_after,
-        )?;
+        let mut builder = start(&subject, self.certificate.subject_name(), &key, leaf.not_before, leaf.not_after)?;
         let mut extend = || -> Result<(), ErrorStack> {
             builder.append_extension(BasicConstraints::new().critical().build()?)?;
             builder.append_extension(KeyUsage::new().critical().digital_signature().build()?)?;
@@ -829,8 +741,7 @@ impl DevelopmentAuthority {
                 let names = names.build(&builder.x509v3_context(Some(&self.certificate), None))?;
                 builder.append_extension(names)?;
             }
-            let id = SubjectKeyIdentifier::new()
-                .build(&builder.x509v3_context(Some(&self.certificate), None))?;
+            let id = SubjectKeyIdentifier::new().build(&builder.x509v3_context(Some(&self.certificate), None))?;
             builder.append_extension(id)?;
             let authority = AuthorityKeyIdentifier::new()
                 .keyid(true)
@@ -841,18 +752,9 @@ impl DevelopmentAuthority {
         extend().map_err(failed("issue a certificate"))?;
         let certificate = builder.build();
         Ok(IssuedCertificate {
-            certificate_pem: text(
-                certificate
-                    .to_pem()
-                    .map_err(failed("write a certificate"))?,
-            )?,
-            key_pem: text(
-                key.private_key_to_pem_pkcs8()
-                    .map_err(failed("write a key"))?,
-            )?,
-            certificate_der: certificate
-                .to_der()
-                .map_err(failed("write a certificate"))?,
+            certificate_pem: text(certificate.to_pem().map_err(failed("write a certificate"))?)?,
+            key_pem: text(key.private_key_to_pem_pkcs8().map_err(failed("write a key"))?)?,
+            certificate_der: certificate.to_der().map_err(failed("write a certificate"))?,
             serial: serial_hex(certificate.serial_number())?,
         })
     }
@@ -917,12 +819,10 @@ fn later(time: Timestamp, days: u32) -> Result<Timestamp, CertificateError> {
 }
 
 fn shifted(time: Timestamp, days: i64) -> Result<Timestamp, CertificateError> {
-    Timestamp::from_second(time.as_second() + days * SECONDS_PER_DAY).map_err(|_| {
-        CertificateError::Unusable {
-            what: "time",
-            value: format!("{time} and {days} days"),
-            reason: "it is outside of what a certificate can say",
-        }
+    Timestamp::from_second(time.as_second() + days * SECONDS_PER_DAY).map_err(|_| CertificateError::Unusable {
+        what: "time",
+        value: format!("{time} and {days} days"),
+        reason: "it is outside of what a certificate can say",
     })
 }
 
@@ -936,19 +836,11 @@ fn check_name(what: &'static str, name: &str) -> Result<(), CertificateError> {
     } else {
         return Ok(());
     };
-    Err(CertificateError::Unusable {
-        what,
-        value: name.to_owned(),
-        reason,
-    })
+    Err(CertificateError::Unusable { what, value: name.to_owned(), reason })
 }
 
 fn check_dns_name(name: &str) -> Result<(), CertificateError> {
-    let unusable = |reason| CertificateError::Unusable {
-        what: "DNS name",
-        value: name.to_owned(),
-        reason,
-    };
+    let unusable = |reason| CertificateError::Unusable { what: "DNS name", value: name.to_owned(), reason };
     if name.parse::<IpAddr>().is_ok() {
         return Err(unusable("it is an address: give it as one"));
     }
@@ -960,16 +852,12 @@ fn check_dns_name(name: &str) -> Result<(), CertificateError> {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     });
     if good {
         Ok(())
     } else {
-        Err(unusable(
-            "labels are 1 to 63 letters, digits and hyphens; other scripts in their xn-- form",
-        ))
+        Err(unusable("labels are 1 to 63 letters, digits and hyphens; other scripts in their xn-- form"))
     }
 }
 
@@ -978,10 +866,8 @@ fn shorten(name: &str) -> String {
 }
 
 fn text(bytes: Vec<u8>) -> Result<String, CertificateError> {
-    String::from_utf8(bytes).map_err(|_| CertificateError::Library {
-        doing: "write PEM",
-        reason: "it is not text".to_owned(),
-    })
+    String::from_utf8(bytes)
+        .map_err(|_| CertificateError::Library { doing: "write PEM", reason: "it is not text".to_owned() })
 }
 
 // --- writing a set ---------------------------------------------------------------------------
@@ -1016,10 +902,7 @@ impl DevelopmentOptions {
             organisation: "Causeway".to_owned(),
             server_common_name: "Causeway development server".to_owned(),
             server_names: vec!["localhost".to_owned()],
-            server_addresses: vec![
-                IpAddr::V4(Ipv4Addr::LOCALHOST),
-                IpAddr::V6(Ipv6Addr::LOCALHOST),
-            ],
+            server_addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
             client_common_name: "Causeway development client".to_owned(),
             not_before,
             valid_days: 730,
@@ -1064,17 +947,12 @@ struct Planned {
 ///
 /// All files are complete before the first one gets its name, keys are readable by the owner
 /// only, and an existing set stays untouched unless `force` is given.
-pub fn write_development_set(
-    dir: &Path,
-    options: &DevelopmentOptions,
-) -> Result<DevelopmentSet, CertificateError> {
+pub fn write_development_set(dir: &Path, options: &DevelopmentOptions) -> Result<DevelopmentSet, CertificateError> {
     let (mut set, planned) = plan(dir, options)?;
     if !options.force
         && let Some(existing) = planned.iter().find(|file| file.path.exists())
     {
-        return Err(CertificateError::Exists {
-            path: existing.path.clone(),
-        });
+        return Err(CertificateError::Exists { path: existing.path.clone() });
     }
     let folders: Vec<&Path> = std::iter::once(dir).chain(set.bad.as_deref()).collect();
     for folder in &folders {
@@ -1088,35 +966,22 @@ pub fn write_development_set(
         file.publish()?;
     }
     for folder in &folders {
-        File::open(folder)
-            .and_then(|handle| handle.sync_all())
-            .map_err(io_error("sync the folder", folder))?;
+        File::open(folder).and_then(|handle| handle.sync_all()).map_err(io_error("sync the folder", folder))?;
     }
     set.files = planned.into_iter().map(|file| file.path).collect();
     Ok(set)
 }
 
-fn plan(
-    dir: &Path,
-    options: &DevelopmentOptions,
-) -> Result<(DevelopmentSet, Vec<Planned>), CertificateError> {
-    let mut authority = DevelopmentAuthority::new(&options.organisation, options.not_before)?
-        .with_valid_days(options.valid_days);
+fn plan(dir: &Path, options: &DevelopmentOptions) -> Result<(DevelopmentSet, Vec<Planned>), CertificateError> {
+    let mut authority =
+        DevelopmentAuthority::new(&options.organisation, options.not_before)?.with_valid_days(options.valid_days);
     let names: Vec<&str> = options.server_names.iter().map(String::as_str).collect();
-    let server = authority.issue_server(
-        &names,
-        &options.server_addresses,
-        &options.server_common_name,
-    )?;
+    let server = authority.issue_server(&names, &options.server_addresses, &options.server_common_name)?;
     let client = authority.issue_client(&options.client_common_name)?;
 
     let mut planned = Vec::new();
     let mut add = |path: PathBuf, content: String, secret: bool| {
-        planned.push(Planned {
-            path: path.clone(),
-            content,
-            secret,
-        });
+        planned.push(Planned { path: path.clone(), content, secret });
         path
     };
     let mut set = DevelopmentSet {
@@ -1133,18 +998,10 @@ fn plan(
     if options.bad {
         let folder = dir.join("bad");
         let bad = BadCertificates::issue(&mut authority, options, &names)?;
-        add(
-            folder.join("unknown-ca.pem"),
-            bad.unknown_authority_pem,
-            false,
-        );
+        add(folder.join("unknown-ca.pem"), bad.unknown_authority_pem, false);
         for (name, issued) in bad.certificates {
             add(folder.join(format!("{name}.key")), issued.key_pem, true);
-            add(
-                folder.join(format!("{name}.pem")),
-                issued.certificate_pem,
-                false,
-            );
+            add(folder.join(format!("{name}.pem")), issued.certificate_pem, false);
         }
         set.bad = Some(folder);
     }
@@ -1170,8 +1027,7 @@ impl BadCertificates {
     ) -> Result<Self, CertificateError> {
         let addresses = options.server_addresses.as_slice();
         let unknown_name = shorten(&format!("Unknown to {}", options.organisation));
-        let unknown = DevelopmentAuthority::new(&unknown_name, options.not_before)?
-            .with_valid_days(options.valid_days);
+        let unknown = DevelopmentAuthority::new(&unknown_name, options.not_before)?.with_valid_days(options.valid_days);
         let expired = authority.issue(&Leaf {
             dns_names: names,
             ip_addresses: addresses,
@@ -1190,15 +1046,9 @@ impl BadCertificates {
             unknown_authority_pem: unknown.certificate_pem()?,
             certificates: vec![
                 ("expired", expired),
-                (
-                    "unknown-issuer",
-                    unknown.issue_server(names, addresses, "Unknown issuer")?,
-                ),
+                ("unknown-issuer", unknown.issue_server(names, addresses, "Unknown issuer")?),
                 ("revoked", revoked),
-                (
-                    "wrong-name",
-                    authority.issue_server(&["wrong-name.invalid"], &[], "Wrong name")?,
-                ),
+                ("wrong-name", authority.issue_server(&["wrong-name.invalid"], &[], "Wrong name")?),
                 ("server-only", server_only),
             ],
         })
@@ -1216,11 +1066,7 @@ impl Staged {
     fn write(file: &Planned) -> Result<Self, CertificateError> {
         let mut temporary = file.path.clone().into_os_string();
         temporary.push(format!(".{}.tmp", std::process::id()));
-        let staged = Self {
-            temporary: PathBuf::from(temporary),
-            target: file.path.clone(),
-            published: false,
-        };
+        let staged = Self { temporary: PathBuf::from(temporary), target: file.path.clone(), published: false };
         // The mode is set as the file is made: a key is never readable by others, not even briefly.
         let mut handle = OpenOptions::new()
             .write(true)
@@ -1251,15 +1097,8 @@ impl Drop for Staged {
     }
 }
 
-fn io_error<'a>(
-    action: &'static str,
-    path: &'a Path,
-) -> impl FnOnce(io::Error) -> CertificateError + use<'a> {
-    move |source| CertificateError::Io {
-        action,
-        path: path.to_owned(),
-        source,
-    }
+fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> CertificateError + use<'a> {
+    move |source| CertificateError::Io { action, path: path.to_owned(), source }
 }
 
 // --- judging ---------------------------------------------------------------------------------
@@ -1385,19 +1224,8 @@ pub fn check_chain(input: &ChainInput<'_>) -> Vec<Finding> {
 struct Findings(Vec<Finding>);
 
 impl Findings {
-    fn add(
-        &mut self,
-        severity: Severity,
-        check: &'static str,
-        message: String,
-        fix: impl Into<String>,
-    ) {
-        self.0.push(Finding {
-            severity,
-            check,
-            message,
-            fix: fix.into(),
-        });
+    fn add(&mut self, severity: Severity, check: &'static str, message: String, fix: impl Into<String>) {
+        self.0.push(Finding { severity, check, message, fix: fix.into() });
     }
 
     fn error(&mut self, check: &'static str, message: String, fix: impl Into<String>) {
@@ -1417,11 +1245,7 @@ impl Findings {
                 "check this machine's clock, or wait",
             );
         } else if now > facts.not_after {
-            self.error(
-                "expiry",
-                format!("{whose} expired on {}", facts.not_after),
-                "have it renewed and send SIGHUP",
-            );
+            self.error("expiry", format!("{whose} expired on {}", facts.not_after), "have it renewed and send SIGHUP");
         } else if left < EXPIRY_WARNING_DAYS {
             self.warning(
                 "expiry",
@@ -1480,11 +1304,7 @@ impl Findings {
             && matches!(key.id(), Id::RSA | Id::RSA_PSS)
             && key.bits() < MIN_RSA_BITS
         {
-            self.error(
-                "key",
-                format!("the key is {}", facts.key_description),
-                "use RSA 2048 or more, or EC P-256",
-            );
+            self.error("key", format!("the key is {}", facts.key_description), "use RSA 2048 or more, or EC P-256");
         }
         let serves = matches!(input.role, Role::Server | Role::Both);
         let calls = matches!(input.role, Role::Client | Role::Both);
@@ -1516,10 +1336,7 @@ impl Findings {
             names.extend(facts.ip_addresses.iter().map(IpAddr::to_string));
             self.error(
                 "names",
-                format!(
-                    "the certificate does not cover {host:?}; it is for {}",
-                    names.join(", ")
-                ),
+                format!("the certificate does not cover {host:?}; it is for {}", names.join(", ")),
                 "call the host by one of these names, or ask for a certificate with the name",
             );
         }
@@ -1553,10 +1370,7 @@ impl Findings {
         let purposes: &[(X509PurposeId, &str)] = match role {
             Role::Server => &[(X509PurposeId::SSL_SERVER, "server")],
             Role::Client => &[(X509PurposeId::SSL_CLIENT, "client")],
-            Role::Both => &[
-                (X509PurposeId::SSL_SERVER, "server"),
-                (X509PurposeId::SSL_CLIENT, "client"),
-            ],
+            Role::Both => &[(X509PurposeId::SSL_SERVER, "server"), (X509PurposeId::SSL_CLIENT, "client")],
         };
         for (purpose, role) in purposes {
             match verify(leaf, intermediates, authorities, *purpose) {
@@ -1650,10 +1464,7 @@ impl Findings {
             Some(_) => {}
         }
         for certificate in chain {
-            let same_issuer = certificate
-                .issuer_name()
-                .try_cmp(list.issuer_name())
-                .is_ok_and(|order| order.is_eq());
+            let same_issuer = certificate.issuer_name().try_cmp(list.issuer_name()).is_ok_and(|order| order.is_eq());
             if same_issuer && matches!(list.get_by_cert(certificate), CrlStatus::Revoked(_)) {
                 self.error(
                     "revocation",
@@ -1687,11 +1498,7 @@ fn verify(
         untrusted.push(certificate.clone())?;
     }
     X509StoreContext::new()?.init(&store, leaf, &untrusted, |context| {
-        Ok(if context.verify_cert()? {
-            None
-        } else {
-            Some(context.error().error_string())
-        })
+        Ok(if context.verify_cert()? { None } else { Some(context.error().error_string()) })
     })
 }
 
@@ -1747,11 +1554,7 @@ mod tests {
     }
 
     fn errors(findings: &[Finding]) -> Vec<&'static str> {
-        findings
-            .iter()
-            .filter(|finding| finding.severity == Severity::Error)
-            .map(|finding| finding.check)
-            .collect()
+        findings.iter().filter(|finding| finding.severity == Severity::Error).map(|finding| finding.check).collect()
     }
 
     #[test]
@@ -1765,10 +1568,7 @@ mod tests {
             .unwrap();
         let facts = facts(&issued.certificate_der).unwrap();
         assert_eq!(facts.common_name.as_deref(), Some("North gateway"));
-        assert_eq!(
-            facts.subject,
-            format!("CN=North gateway,OU={DEVELOPMENT_MARK},O=North Region")
-        );
+        assert_eq!(facts.subject, format!("CN=North gateway,OU={DEVELOPMENT_MARK},O=North Region"));
         assert_eq!(facts.dns_names, ["gateway.example", "*.north.example"]);
         assert_eq!(facts.ip_addresses.len(), 2);
         assert_eq!(facts.not_before, now());
@@ -1797,10 +1597,7 @@ mod tests {
             assert!(authority.issue_client(name).is_err(), "{name:?}");
         }
         for name in ["", "a..b", "a b", "-a", "10.0.0.1", "é.example", "a,DNS:b"] {
-            assert!(
-                authority.issue_server(&[name], &[], "x").is_err(),
-                "{name:?}"
-            );
+            assert!(authority.issue_server(&[name], &[], "x").is_err(), "{name:?}");
         }
         assert!(authority.issue_server(&[], &[], "x").is_err());
         assert!(authority.issue_client(&"x".repeat(64)).is_ok());
@@ -1878,14 +1675,8 @@ mod tests {
             let other = DevelopmentAuthority::new("South Region", now()).unwrap();
             for (authority, expected) in [
                 (own, ListSignature::Valid),
-                (
-                    same_name.certificate.to_der().unwrap(),
-                    ListSignature::Forged,
-                ),
-                (
-                    other.certificate.to_der().unwrap(),
-                    ListSignature::UnknownIssuer,
-                ),
+                (same_name.certificate.to_der().unwrap(), ListSignature::Forged),
+                (other.certificate.to_der().unwrap(), ListSignature::UnknownIssuer),
             ] {
                 let found = revocation_list_signature(&der, [authority.as_slice()]).unwrap();
                 assert_eq!(found, expected);
@@ -1913,10 +1704,7 @@ mod tests {
         assert_eq!(count(&dir.join("bad")), 11);
 
         let before = fs::read(&set.ca).unwrap();
-        assert!(matches!(
-            write_development_set(&dir, &options),
-            Err(CertificateError::Exists { .. })
-        ));
+        assert!(matches!(write_development_set(&dir, &options), Err(CertificateError::Exists { .. })));
         assert_eq!(fs::read(&set.ca).unwrap(), before);
         options.force = true;
         options.bad = false;
@@ -1953,25 +1741,13 @@ mod tests {
         assert_eq!(errors(&judge("bad/unknown-issuer", both, now())), ["chain"]);
         assert_eq!(errors(&judge("bad/revoked", both, now())), ["revocation"]);
         assert_eq!(errors(&judge("bad/wrong-name", both, now())), ["names"]);
-        assert_eq!(
-            errors(&judge("bad/server-only", both, now())),
-            ["usage", "chain"]
-        );
-        assert_eq!(
-            errors(&judge("server", both, days(-1))),
-            ["expiry", "expiry"]
-        );
-        assert_eq!(
-            errors(&judge("server", both, days(731))),
-            ["expiry", "revocation"]
-        );
+        assert_eq!(errors(&judge("bad/server-only", both, now())), ["usage", "chain"]);
+        assert_eq!(errors(&judge("server", both, days(-1))), ["expiry", "expiry"]);
+        assert_eq!(errors(&judge("server", both, days(731))), ["expiry", "revocation"]);
         let soon = judge("server", both, days(729));
         assert_eq!(errors(&soon), [""; 0]);
-        let warned: Vec<_> = soon
-            .iter()
-            .filter(|finding| finding.severity == Severity::Warning)
-            .map(|finding| finding.check)
-            .collect();
+        let warned: Vec<_> =
+            soon.iter().filter(|finding| finding.severity == Severity::Warning).map(|finding| finding.check).collect();
         assert_eq!(warned, ["expiry", "revocation"]);
     }
 
@@ -1991,20 +1767,11 @@ mod tests {
             now: now(),
         };
         assert_eq!(errors(&check_chain(&input)), ["key", "revocation"]);
-        let encrypted =
-            b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
-        let findings = check_chain(&ChainInput {
-            key_pem: Some(encrypted),
-            chain_pem: b"",
-            ca_pem: b"-----BEGIN",
-            ..input
-        });
+        let encrypted = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        let findings =
+            check_chain(&ChainInput { key_pem: Some(encrypted), chain_pem: b"", ca_pem: b"-----BEGIN", ..input });
         assert_eq!(errors(&findings), ["authority", "certificate"]);
-        let findings = check_chain(&ChainInput {
-            key_pem: Some(encrypted),
-            crl: None,
-            ..input
-        });
+        let findings = check_chain(&ChainInput { key_pem: Some(encrypted), crl: None, ..input });
         assert!(findings.iter().any(|f| f.message.contains("encrypted")));
     }
 

@@ -156,7 +156,12 @@ impl Connection {
                 return self.refused("the client's certificate cannot be read").await;
             }
         };
-        let info = Arc::new(ConnectionInfo { identity: Some(identity), remote: self.remote, scheme: "https", access: Arc::clone(&self.access) });
+        let info = Arc::new(ConnectionInfo {
+            identity: Some(identity),
+            remote: self.remote,
+            scheme: "https",
+            access: Arc::clone(&self.access),
+        });
         let pipeline = Arc::clone(&self.pipeline);
         let service = service_fn(move |request| {
             let (pipeline, info) = (Arc::clone(&pipeline), Arc::clone(&info));

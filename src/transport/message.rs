@@ -269,14 +269,18 @@ async fn read_root(
                 loop {
                     match event(reader, body).await? {
                         Event::Data(data) if root.len() + data.len() <= limit => root.extend_from_slice(&data),
-                        Event::Data(_) => return Err(MessageError::TooLarge { what: "the envelope", limit: limit as u64 }),
+                        Event::Data(_) => {
+                            return Err(MessageError::TooLarge { what: "the envelope", limit: limit as u64 });
+                        }
                         _ => return Ok(root.freeze()),
                     }
                 }
             }
             Event::PartStart(headers) => {
                 let Some(spool) = spool else {
-                    return Err(MessageError::Broken("a part comes before the root part, and there is nowhere to keep it".into()));
+                    return Err(MessageError::Broken(
+                        "a part comes before the root part, and there is nowhere to keep it".into(),
+                    ));
                 };
                 let mut writer = spool.stage().await?;
                 let mut size = 0;
@@ -289,7 +293,9 @@ async fn read_root(
                 }
                 early.push_back((headers, writer.finish().await?));
             }
-            Event::End => return Err(MessageError::Broken("the package has no root part: start names none of its parts".into())),
+            Event::End => {
+                return Err(MessageError::Broken("the package has no root part: start names none of its parts".into()));
+            }
             Event::Data(_) | Event::PartEnd => {}
         }
     }

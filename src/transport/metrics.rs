@@ -70,7 +70,9 @@ impl Metrics {
     /// Counts one transaction.
     pub fn count(&self, transaction: &'static str, peer: &str, outcome: &'static str, took: Duration) {
         self.transactions.get_or_create(&TransactionLabels { transaction, peer: peer.to_owned(), outcome }).inc();
-        self.durations.get_or_create(&DurationLabels { transaction, peer: peer.to_owned() }).observe(took.as_secs_f64());
+        self.durations
+            .get_or_create(&DurationLabels { transaction, peer: peer.to_owned() })
+            .observe(took.as_secs_f64());
     }
 
     /// The text for `/metrics`.

@@ -26,19 +26,20 @@ use super::tls::ReloadableClient;
 use crate::actors::context::RequestContext;
 use crate::actors::ports::{Clock, Community, PeerFailure};
 use crate::model::audit_event::{AuditNode, AuditOutcome, AuditSide, AuditedDocument, Exchange, NetworkAccessPoint};
-use crate::model::document::{
-    BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse, RetrievedDocument,
-};
+use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse, RetrievedDocument};
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError};
 use crate::model::stored_query::AdhocQuery;
 use crate::transaction::{Packaging, Transaction, TransactionId};
+use crate::wire::ebrs;
 use crate::wire::mtom::ContentId;
 use crate::wire::soap::{self, Addressing, Version};
 use crate::wire::xdsb::{self, Binary};
 use crate::wire::xml::{self, Document, Node};
-use crate::wire::ebrs;
 
 type Pool = Client<HttpsConnector<HttpConnector>, OutBody>;
+
+/// Idle connections are dropped before a peer of our own kind would close them.
+const POOL_IDLE: Duration = Duration::from_secs(10);
 
 /// How long a connection may take to come up.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -91,7 +92,7 @@ impl SoapClient {
             .wrap_connector(http);
         let pool = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(20))
+            .pool_idle_timeout(POOL_IDLE)
             .build(connector);
         self.pool.store(Some(Arc::new((generation, pool.clone()))));
         pool
@@ -102,15 +103,17 @@ impl SoapClient {
     /// # Errors
     /// When there is no connection, or no SOAP message comes back.
     pub async fn call(&self, transaction: &'static Transaction, outbound: Outbound) -> Result<Message, PeerFailure> {
-        let broken = |error: &dyn std::fmt::Display| PeerFailure::Garbage(format!("the request could not be written: {error}"));
+        let broken =
+            |error: &dyn std::fmt::Display| PeerFailure::Garbage(format!("the request could not be written: {error}"));
         let (content_type, length, body) = match transaction.packaging {
             Packaging::Simple => {
                 let content_type = format!("application/soap+xml; charset=UTF-8; action=\"{}\"", transaction.action);
                 (content_type, None, answer::full(outbound.root))
             }
             Packaging::Mtom => {
-                let package = Package::new(Version::V12, &outbound.token, outbound.root, outbound.parts, outbound.sources)
-                    .map_err(|e| broken(&e))?;
+                let package =
+                    Package::new(Version::V12, &outbound.token, outbound.root, outbound.parts, outbound.sources)
+                        .map_err(|e| broken(&e))?;
                 let quiet: answer::OnFailure = Arc::new(|error| {
                     tracing::warn!(%error, "a document could not be read to its end while it was sent");
                     Box::pin(async {})
@@ -129,7 +132,8 @@ impl SoapClient {
         }
         let response = self.pool().request(request).await.map_err(|error| PeerFailure::Unreachable(causes(&error)))?;
         let (head, body) = response.into_parts();
-        let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        let content_type =
+            head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         let body = BodyStream::new(body, &self.bounds);
         receive(&content_type, body, &self.bounds, None)
             .await
@@ -210,7 +214,13 @@ pub struct RemoteCommunity {
 
 impl RemoteCommunity {
     /// The community `home` at the client's address.
-    pub fn new(home: String, client: SoapClient, budget: Duration, max_in_flight: usize, services: PeerServices) -> Self {
+    pub fn new(
+        home: String,
+        client: SoapClient,
+        budget: Duration,
+        max_in_flight: usize,
+        services: PeerServices,
+    ) -> Self {
         Self { home, client, budget, in_flight: Semaphore::new(max_in_flight), services }
     }
 
@@ -238,7 +248,8 @@ impl RemoteCommunity {
             }
             Err(failure) => {
                 let description = Some(format!("{}: {failure}", ErrorCode::XDSUnavailableCommunity.as_str()));
-                let failed = Exchange { outcome: AuditOutcome::SeriousFailure, outcome_description: description, ..exchange };
+                let failed =
+                    Exchange { outcome: AuditOutcome::SeriousFailure, outcome_description: description, ..exchange };
                 (vec![facts.event(failed)], "unavailable")
             }
         };
@@ -276,15 +287,23 @@ impl RemoteCommunity {
 
     async fn call_query(&self, context: &RequestContext, query: &AdhocQuery) -> Result<QueryResponse, PeerFailure> {
         let transaction = Transaction::of(TransactionId::CrossGatewayQuery);
-        let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| ebrs::write_query(out, query));
+        let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| {
+            ebrs::write_query(out, query)
+        });
         let outbound = Outbound { root, parts: Vec::new(), sources: Vec::new(), token: answer::message_token() };
         let message = self.client.call(transaction, outbound).await?;
         read_answer(&message.root, self.client.bounds.xml, ebrs::read_query_response)
     }
 
-    async fn call_retrieve(&self, context: &RequestContext, requests: &[DocumentRequest]) -> Result<RetrieveResponse, PeerFailure> {
+    async fn call_retrieve(
+        &self,
+        context: &RequestContext,
+        requests: &[DocumentRequest],
+    ) -> Result<RetrieveResponse, PeerFailure> {
         let transaction = Transaction::of(TransactionId::CrossGatewayRetrieve);
-        let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| xdsb::write_retrieve(out, requests));
+        let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| {
+            xdsb::write_retrieve(out, requests)
+        });
         let outbound = Outbound { root, parts: Vec::new(), sources: Vec::new(), token: answer::message_token() };
         let message = self.client.call(transaction, outbound).await?;
         retrieve_response(message, self.client.bounds.xml)
@@ -301,13 +320,16 @@ pub fn retrieve_response(message: Message, limits: xml::Limits) -> Result<Retrie
         let (mut documents, mut wanted, mut inline) = (Vec::new(), Vec::new(), VecDeque::new());
         for document in raw {
             let (Some(repository), Some(unique_id)) = (document.repository, document.unique_id) else {
-                return Err(ebrs::BodyError::Frame("xds:DocumentResponse needs a RepositoryUniqueId and a DocumentUniqueId"));
+                return Err(ebrs::BodyError::Frame(
+                    "xds:DocumentResponse needs a RepositoryUniqueId and a DocumentUniqueId",
+                ));
             };
             let number = documents.len();
             let mut size = None;
             match document.content {
                 Binary::Include(href) => {
-                    let id = ContentId::from_href(&href).map_err(|_| ebrs::BodyError::Frame("xop:Include has an href that is no Content-ID"))?;
+                    let id = ContentId::from_href(&href)
+                        .map_err(|_| ebrs::BodyError::Frame("xop:Include has an href that is no Content-ID"))?;
                     wanted.push((number, id));
                 }
                 Binary::Inline(text) => {
@@ -353,7 +375,8 @@ impl ReceivedBodies {
             let Some(headers) = self.attachments.next_part().await.map_err(|e| peer(&e))? else {
                 return Err(BodyError::Peer("a part that the root part names is missing".into()));
             };
-            let matched = headers.content_id.as_ref().and_then(|id| id.best_match(self.wanted.iter().map(|(_, href)| href)));
+            let matched =
+                headers.content_id.as_ref().and_then(|id| id.best_match(self.wanted.iter().map(|(_, href)| href)));
             if let Some(at) = matched {
                 return Ok(Some(self.wanted.remove(at).0));
             }

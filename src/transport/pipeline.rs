@@ -145,14 +145,20 @@ fn read_envelope(root: &[u8], service: Service, limits: xml::Limits) -> Result<I
 fn find_transaction(addressing: &Addressing, service: Service, root: &str) -> Result<&'static Transaction, Fault> {
     let action = addressing.required_action()?;
     let Some(transaction) = Transaction::find(service, action) else {
-        return Err(Fault::action_not_supported(action, format!("This action is not supported at {}.", service.name())));
+        return Err(Fault::action_not_supported(
+            action,
+            format!("This action is not supported at {}.", service.name()),
+        ));
     };
     // A wrapper that ITI-42 does not have, yet some sources send: answered with the rule it breaks.
     let wrapped = transaction.id == TransactionId::RegisterDocumentSet && root == "RegisterDocumentSetRequest";
     if root != transaction.request_root && !wrapped {
         return Err(Fault::action_not_supported(
             action,
-            format!("The action means {} ({}), whose body is a {}, not a {root}.", transaction.title, transaction.number, transaction.request_root),
+            format!(
+                "The action means {} ({}), whose body is a {}, not a {root}.",
+                transaction.title, transaction.number, transaction.request_root
+            ),
         ));
     }
     Ok(transaction)
@@ -215,30 +221,49 @@ impl Pipeline {
     /// Answers one HTTP request.
     pub async fn handle(&self, request: Request<Incoming>, connection: Arc<ConnectionInfo>) -> Response<OutBody> {
         let Some(service) = Service::from_path(request.uri().path()) else {
-            return response(404, "text/plain; charset=utf-8", answer::full("There is no service at this path. Services: /services/registry, repository, initiating-gateway, responding-gateway.\n"));
+            return response(
+                404,
+                "text/plain; charset=utf-8",
+                answer::full(
+                    "There is no service at this path. Services: /services/registry, repository, initiating-gateway, responding-gateway.\n",
+                ),
+            );
         };
         match *request.method() {
             Method::POST => self.post(service, request, &connection).await,
             Method::GET => describe(service, &request, &connection),
             _ => {
-                let mut answer = response(405, "text/plain; charset=utf-8", answer::full("POST a SOAP message, or GET ?wsdl.\n"));
+                let mut answer =
+                    response(405, "text/plain; charset=utf-8", answer::full("POST a SOAP message, or GET ?wsdl.\n"));
                 answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
                 answer
             }
         }
     }
 
-    async fn post(&self, service: Service, request: Request<Incoming>, connection: &Arc<ConnectionInfo>) -> Response<OutBody> {
+    async fn post(
+        &self,
+        service: Service,
+        request: Request<Incoming>,
+        connection: &Arc<ConnectionInfo>,
+    ) -> Response<OutBody> {
         let began = Instant::now();
         let correlation_id: Arc<str> = answer::message_token().into();
         let (parts, body) = request.into_parts();
-        let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        let content_type =
+            parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         let body = BodyStream::new(body, &self.limits.bounds);
         let spool = (service == Service::Repository).then(|| Arc::clone(self.actors.repository.documents()));
         let message = match receive(&content_type, body, &self.limits.bounds, spool).await {
             Ok(message) => message,
             Err(error) => {
-                return self.refuse(service, &correlation_id, connection, began, &Refused { version: Version::V12, relates_to: None, fault: error.fault() });
+                return self.refuse(
+                    service,
+                    &correlation_id,
+                    connection,
+                    began,
+                    &Refused { version: Version::V12, relates_to: None, fault: error.fault() },
+                );
             }
         };
         let multipart = message.multipart;
@@ -271,7 +296,8 @@ impl Pipeline {
             Decision::Permit => self.perform(&context, service, payload, &mut attachments).await,
             Decision::Deny(reason) => {
                 tracing::warn!(correlation_id = %context.correlation_id, transaction = transaction.number, caller = %context.caller, reason, "denied");
-                Err(Fault::sender("This caller may not do this here; the operator of this server knows why.").with_status(403))
+                Err(Fault::sender("This caller may not do this here; the operator of this server knows why.")
+                    .with_status(403))
             }
         };
         attachments.drain().await;
@@ -285,7 +311,9 @@ impl Pipeline {
             }
             (Err(error), _) => {
                 tracing::error!(correlation_id = %context.correlation_id, %error, "no answer without its audit record");
-                let fault = Fault::receiver("The audit trail takes no records; nothing is answered without one. Tell the operator.");
+                let fault = Fault::receiver(
+                    "The audit trail takes no records; nothing is answered without one. Tell the operator.",
+                );
                 let refused = Refused { version, relates_to: addressing.message_id, fault };
                 return self.refuse(service, &context.correlation_id, connection, began, &refused);
             }
@@ -312,18 +340,33 @@ impl Pipeline {
         let payload = match payload {
             Ok(payload) => payload,
             Err(error) => {
-                return Ok(Answer::failure(transaction, RegistryError::new(endpoint::frame_error(transaction), error.to_string())));
+                return Ok(Answer::failure(
+                    transaction,
+                    RegistryError::new(endpoint::frame_error(transaction), error.to_string()),
+                ));
             }
         };
-        let admission = if transaction == TransactionId::ProvideAndRegisterDocumentSet { &self.submissions } else { &self.in_flight };
+        let admission = if transaction == TransactionId::ProvideAndRegisterDocumentSet {
+            &self.submissions
+        } else {
+            &self.in_flight
+        };
         let Ok(_permit) = admission.try_acquire() else {
             let busy = match service {
                 Service::Repository => ErrorCode::XDSRepositoryBusy,
                 _ => ErrorCode::XDSRegistryBusy,
             };
-            return Ok(Answer::failure(transaction, RegistryError::new(busy, "too many requests are under way; send it again in a moment")));
+            return Ok(Answer::failure(
+                transaction,
+                RegistryError::new(busy, "too many requests are under way; send it again in a moment"),
+            ));
         };
-        let scope = endpoint::Scope { actors: &self.actors, context, service, documents_per_retrieve: self.limits.documents_per_retrieve };
+        let scope = endpoint::Scope {
+            actors: &self.actors,
+            context,
+            service,
+            documents_per_retrieve: self.limits.documents_per_retrieve,
+        };
         match payload {
             Payload::Query(query) => match transaction {
                 TransactionId::CrossGatewayQuery => Ok(endpoint::iti38::answer(&scope, &query).await),
@@ -462,7 +505,10 @@ impl Pipeline {
                     Ok(()) => bytes,
                     Err(damaged) => {
                         tracing::error!(%damaged, "a stored object cannot be read");
-                        let error = RegistryError::new(ErrorCode::XDSRegistryError, "a stored object is damaged; tell the operator");
+                        let error = RegistryError::new(
+                            ErrorCode::XDSRegistryError,
+                            "a stored object is damaged; tell the operator",
+                        );
                         answer::envelope(version, &addressing, None, |out| {
                             let failure = crate::model::response::QueryResponse::failure(vec![error]);
                             // A failure holds no objects that could be damaged.
@@ -479,7 +525,9 @@ impl Pipeline {
             return response(200, &simple_type, answer::full(encoded));
         }
         match Package::new(version, &answer::message_token(), encoded, Vec::new(), Vec::new()) {
-            Ok(package) => response(200, &package.content_type(transaction.response_action), package.into_body(on_failure)),
+            Ok(package) => {
+                response(200, &package.content_type(transaction.response_action), package.into_body(on_failure))
+            }
             Err(error) => internal(version, relates_to, &error.to_string()),
         }
     }
@@ -487,7 +535,11 @@ impl Pipeline {
 
 fn internal(version: Version, relates_to: Option<String>, cause: &str) -> Response<OutBody> {
     tracing::error!(cause, "an answer could not be written");
-    fault_response(&Refused { version, relates_to, fault: Fault::receiver("The answer could not be written; the log has the cause.") })
+    fault_response(&Refused {
+        version,
+        relates_to,
+        fault: Fault::receiver("The answer could not be written; the log has the cause."),
+    })
 }
 
 fn encode_retrieve(
@@ -555,6 +607,10 @@ fn describe(service: Service, request: &Request<Incoming>, connection: &Connecti
     let address = format!("{}://{host}/services/{}", connection.scheme, service.name());
     match request.uri().query().and_then(|query| wsdl::describe(service, query, &address)) {
         Some(text) => response(200, "text/xml; charset=utf-8", answer::full(Bytes::from(text))),
-        None => response(404, "text/plain; charset=utf-8", answer::full("GET ?wsdl describes this service; POST SOAP messages to it.\n")),
+        None => response(
+            404,
+            "text/plain; charset=utf-8",
+            answer::full("GET ?wsdl describes this service; POST SOAP messages to it.\n"),
+        ),
     }
 }

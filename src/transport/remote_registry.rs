@@ -29,9 +29,15 @@ impl RemoteRegistry {
         Self { client, services, xml }
     }
 
-    async fn call(&self, context: &RequestContext, objects: &[RegistryObject<'static>]) -> Result<RegistryResponse, PeerFailure> {
+    async fn call(
+        &self,
+        context: &RequestContext,
+        objects: &[RegistryObject<'static>],
+    ) -> Result<RegistryResponse, PeerFailure> {
         let transaction = Transaction::of(TransactionId::RegisterDocumentSet);
-        let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| ebrs::write_submit(out, objects));
+        let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| {
+            ebrs::write_submit(out, objects)
+        });
         let outbound = Outbound { root, parts: Vec::new(), sources: Vec::new(), token: answer::message_token() };
         let message = self.client.call(transaction, outbound).await?;
         read_answer(&message.root, self.xml, ebrs::read_registry_response)
@@ -88,7 +94,10 @@ impl RegistryPort for RemoteRegistry {
                 }
                 Err(failure) => {
                     tracing::warn!(correlation_id = %context.correlation_id, transaction = "ITI-42", %failure, "the registry did not answer");
-                    let error = RegistryError::new(ErrorCode::XDSRegistryNotAvailable, format!("the registry {failure}; nothing was registered as far as is known"));
+                    let error = RegistryError::new(
+                        ErrorCode::XDSRegistryNotAvailable,
+                        format!("the registry {failure}; nothing was registered as far as is known"),
+                    );
                     let failed = Exchange {
                         outcome: AuditOutcome::SeriousFailure,
                         outcome_description: Some(error.code.as_str().to_owned()),

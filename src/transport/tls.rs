@@ -38,16 +38,13 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{
-    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime,
-};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{
-    AlertDescription, CertificateError as PeerCertificateError, ClientConfig,
-    DigitallySignedStruct, DistinguishedName, InconsistentKeys, RootCertStore, ServerConfig,
-    SignatureScheme, SupportedProtocolVersion,
+    AlertDescription, CertificateError as PeerCertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName,
+    InconsistentKeys, RootCertStore, ServerConfig, SignatureScheme, SupportedProtocolVersion,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -149,9 +146,7 @@ pub enum TlsError {
         reason: String,
     },
     /// No revocation list in a file.
-    #[error(
-        "there is no revocation list in {file}; it must contain a BEGIN X509 CRL section, or one list as DER"
-    )]
+    #[error("there is no revocation list in {file}; it must contain a BEGIN X509 CRL section, or one list as DER")]
     NoCrl {
         /// Which file.
         file: String,
@@ -239,9 +234,7 @@ pub struct TlsPem {
 
 impl fmt::Debug for TlsPem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TlsPem")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("TlsPem").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -285,10 +278,7 @@ impl Named {
     }
 
     fn memory(owner: &str, what: &str, text: &str) -> Self {
-        Self {
-            name: format!("the {what} of {owner}"),
-            bytes: text.as_bytes().to_vec(),
-        }
+        Self { name: format!("the {what} of {owner}"), bytes: text.as_bytes().to_vec() }
     }
 }
 
@@ -301,19 +291,13 @@ impl TlsSource {
                 Named::file(&files.certificate, MAX_PEM_BYTES)?,
                 Named::file(&files.key, MAX_PEM_BYTES)?,
                 Named::file(&files.client_ca, MAX_PEM_BYTES)?,
-                files
-                    .crl
-                    .as_deref()
-                    .map(|path| Named::file(path, MAX_CRL_BYTES))
-                    .transpose()?,
+                files.crl.as_deref().map(|path| Named::file(path, MAX_CRL_BYTES)).transpose()?,
             ),
             Self::Memory(pem) => (
                 Named::memory(&pem.name, "certificate", &pem.certificate),
                 Named::memory(&pem.name, "key", &pem.key),
                 Named::memory(&pem.name, "authorities", &pem.client_ca),
-                pem.crl
-                    .as_deref()
-                    .map(|text| Named::memory(&pem.name, "revocation list", text)),
+                pem.crl.as_deref().map(|text| Named::memory(&pem.name, "revocation list", text)),
             ),
         };
         let chain = read_certificates(&certificate)?;
@@ -321,18 +305,15 @@ impl TlsSource {
         let roots = read_certificates(&authorities)?;
         let mut anchors = RootCertStore::empty();
         for (index, root) in roots.iter().enumerate() {
-            anchors
-                .add(root.clone())
-                .map_err(|error| TlsError::AuthorityRefused {
-                    file: authorities.name.clone(),
-                    number: index + 1,
-                    reason: error.to_string(),
-                })?;
+            anchors.add(root.clone()).map_err(|error| TlsError::AuthorityRefused {
+                file: authorities.name.clone(),
+                number: index + 1,
+                reason: error.to_string(),
+            })?;
         }
-        let lists = lists.as_ref().map_or_else(
-            || Ok(RevocationLists::default()),
-            |named| RevocationLists::read(named, &roots, now),
-        )?;
+        let lists = lists
+            .as_ref()
+            .map_or_else(|| Ok(RevocationLists::default()), |named| RevocationLists::read(named, &roots, now))?;
         Ok(TlsMaterial {
             chain,
             key: private_key,
@@ -350,9 +331,7 @@ fn read_certificates(named: &Named) -> Result<Vec<CertificateDer<'static>>, TlsE
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| damaged(named, &error))?;
     if certificates.is_empty() {
-        return Err(TlsError::NoCertificate {
-            file: named.name.clone(),
-        });
+        return Err(TlsError::NoCertificate { file: named.name.clone() });
     }
     Ok(certificates)
 }
@@ -360,13 +339,9 @@ fn read_certificates(named: &Named) -> Result<Vec<CertificateDer<'static>>, TlsE
 fn read_key(named: &Named) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_slice(&named.bytes).map_err(|error| match error {
         pem::Error::NoItemsFound if contains(&named.bytes, b"ENCRYPTED") => {
-            TlsError::KeyEncrypted {
-                file: named.name.clone(),
-            }
+            TlsError::KeyEncrypted { file: named.name.clone() }
         }
-        pem::Error::NoItemsFound => TlsError::NoKey {
-            file: named.name.clone(),
-        },
+        pem::Error::NoItemsFound => TlsError::NoKey { file: named.name.clone() },
         // The parser's words may quote the line, and the line may be part of the key.
         _ => TlsError::Damaged {
             file: named.name.clone(),
@@ -376,10 +351,7 @@ fn read_key(named: &Named) -> Result<PrivateKeyDer<'static>, TlsError> {
 }
 
 fn damaged(named: &Named, error: &pem::Error) -> TlsError {
-    TlsError::Damaged {
-        file: named.name.clone(),
-        reason: error.to_string(),
-    }
+    TlsError::Damaged { file: named.name.clone(), reason: error.to_string() }
 }
 
 fn contains(bytes: &[u8], needle: &[u8]) -> bool {
@@ -413,10 +385,7 @@ impl TlsMaterial {
     fn refused(&self, error: &rustls::Error) -> TlsError {
         match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                TlsError::KeyMismatch {
-                    certificate: self.certificate_name.clone(),
-                    key: self.key_name.clone(),
-                }
+                TlsError::KeyMismatch { certificate: self.certificate_name.clone(), key: self.key_name.clone() }
             }
             other => TlsError::CertificateRefused {
                 certificate: self.certificate_name.clone(),
@@ -445,11 +414,7 @@ struct RevocationLists {
 }
 
 impl RevocationLists {
-    fn read(
-        named: &Named,
-        roots: &[CertificateDer<'static>],
-        now: UnixTime,
-    ) -> Result<Self, TlsError> {
+    fn read(named: &Named, roots: &[CertificateDer<'static>], now: UnixTime) -> Result<Self, TlsError> {
         // Authorities publish DER behind their URLs; administrators tend to convert to PEM.
         let ders = if contains(&named.bytes, b"-----BEGIN") {
             CertificateRevocationListDer::pem_slice_iter(&named.bytes)
@@ -461,35 +426,20 @@ impl RevocationLists {
             vec![CertificateRevocationListDer::from(named.bytes.clone())]
         };
         if ders.is_empty() {
-            return Err(TlsError::NoCrl {
-                file: named.name.clone(),
-            });
+            return Err(TlsError::NoCrl { file: named.name.clone() });
         }
         let mut issuers = BTreeSet::new();
         let mut dated = Vec::with_capacity(ders.len());
         for (index, der) in ders.into_iter().enumerate() {
-            let refused = |reason: String| TlsError::CrlRefused {
-                file: named.name.clone(),
-                number: index + 1,
-                reason,
-            };
-            let facts = certificates::revocation_list_facts(&der)
+            let refused = |reason: String| TlsError::CrlRefused { file: named.name.clone(), number: index + 1, reason };
+            let facts = certificates::revocation_list_facts(&der).map_err(|error| refused(error.to_string()))?;
+            let signature = certificates::revocation_list_signature(&der, roots.iter().map(|root| root.as_ref()))
                 .map_err(|error| refused(error.to_string()))?;
-            let signature = certificates::revocation_list_signature(
-                &der,
-                roots.iter().map(|root| root.as_ref()),
-            )
-            .map_err(|error| refused(error.to_string()))?;
             if signature == ListSignature::Forged {
-                return Err(TlsError::CrlForged {
-                    file: named.name.clone(),
-                    issuer: facts.issuer,
-                });
+                return Err(TlsError::CrlForged { file: named.name.clone(), issuer: facts.issuer });
             }
             let Some(next_update) = facts.next_update else {
-                return Err(refused(
-                    "it does not say when the next one is due".to_owned(),
-                ));
+                return Err(refused("it does not say when the next one is due".to_owned()));
             };
             dated.push((facts.this_update, next_update, facts.issuer, index, der));
             issuers.insert(facts.issuer_der);
@@ -503,11 +453,7 @@ impl RevocationLists {
         for (_, next_update, issuer, index, der) in dated {
             let newest = newest_seen.insert(issuer.clone());
             if newest && i128::from(next_update.as_second()) <= i128::from(now.as_secs()) {
-                return Err(TlsError::CrlExpired {
-                    file: named.name.clone(),
-                    issuer,
-                    next_update,
-                });
+                return Err(TlsError::CrlExpired { file: named.name.clone(), issuer, next_update });
             }
             // Parsed by the engine one by one, only to be able to say which one it refuses.
             WebPkiServerVerifier::builder_with_provider(any_anchor(roots), provider.clone())
@@ -561,18 +507,12 @@ fn server_config_with(
             .with_crls(material.lists.lists.iter().cloned())
             .enforce_revocation_expiration()
     };
-    let whole_chain = builder()
-        .allow_unknown_revocation_status()
-        .build()
-        .map_err(verifier_error)?;
+    let whole_chain = builder().allow_unknown_revocation_status().build().map_err(verifier_error)?;
     let verifier: Arc<dyn ClientCertVerifier> = if material.lists.issuers.is_empty() {
         whole_chain
     } else {
         Arc::new(KnownRevocation {
-            listed: builder()
-                .only_check_end_entity_revocation()
-                .build()
-                .map_err(verifier_error)?,
+            listed: builder().only_check_end_entity_revocation().build().map_err(verifier_error)?,
             whole_chain,
             issuers: material.lists.issuers.clone(),
         })
@@ -605,14 +545,8 @@ fn client_config_with(
             .enforce_revocation_expiration()
     };
     let verifier = KnownRevocation {
-        listed: builder()
-            .only_check_end_entity_revocation()
-            .build()
-            .map_err(verifier_error)?,
-        whole_chain: builder()
-            .allow_unknown_revocation_status()
-            .build()
-            .map_err(verifier_error)?,
+        listed: builder().only_check_end_entity_revocation().build().map_err(verifier_error)?,
+        whole_chain: builder().allow_unknown_revocation_status().build().map_err(verifier_error)?,
         issuers: material.lists.issuers.clone(),
     };
     // `dangerous` is rustls' word for any verifier of one's own. Ours only ever asks rustls' own
@@ -629,15 +563,11 @@ fn client_config_with(
 }
 
 fn engine_error(error: rustls::Error) -> TlsError {
-    TlsError::Engine {
-        reason: error.to_string(),
-    }
+    TlsError::Engine { reason: error.to_string() }
 }
 
 fn verifier_error(error: VerifierBuilderError) -> TlsError {
-    TlsError::Engine {
-        reason: error.to_string(),
-    }
+    TlsError::Engine { reason: error.to_string() }
 }
 
 /// rustls' verifiers, joined so that "status unknown" is accepted from issuers without a list only.
@@ -757,11 +687,8 @@ impl ServerCertVerifier for KnownRevocation<WebPkiServerVerifier> {
 
 // --- reload ----------------------------------------------------------------------------------
 
-type Build<C> = fn(
-    &TlsMaterial,
-    &[&'static SupportedProtocolVersion],
-    Arc<dyn TimeProvider>,
-) -> Result<Arc<C>, TlsError>;
+type Build<C> =
+    fn(&TlsMaterial, &[&'static SupportedProtocolVersion], Arc<dyn TimeProvider>) -> Result<Arc<C>, TlsError>;
 
 struct Current<C> {
     source: TlsSource,
@@ -785,18 +712,10 @@ pub type ReloadableServer = Reloadable<ServerConfig>;
 pub type ReloadableClient = Reloadable<ClientConfig>;
 
 impl<C> Reloadable<C> {
-    fn start(
-        source: TlsSource,
-        clock: Arc<dyn TimeProvider>,
-        build: Build<C>,
-    ) -> Result<Self, TlsError> {
+    fn start(source: TlsSource, clock: Arc<dyn TimeProvider>, build: Build<C>) -> Result<Self, TlsError> {
         let config = build_from(&source, &clock, build)?;
         Ok(Self {
-            current: ArcSwap::from_pointee(Current {
-                source,
-                config,
-                generation: 0,
-            }),
+            current: ArcSwap::from_pointee(Current { source, config, generation: 0 }),
             reloading: Mutex::new(()),
             clock,
             build,
@@ -826,18 +745,11 @@ impl<C> Reloadable<C> {
 
     fn publish(&self, source: Option<TlsSource>) -> Result<(), TlsError> {
         // The lock guards no data, so a panic under it leaves nothing half done.
-        let _held = self
-            .reloading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _held = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.current.load_full();
         let source = source.unwrap_or_else(|| old.source.clone());
         let config = build_from(&source, &self.clock, self.build)?;
-        self.current.store(Arc::new(Current {
-            source,
-            config,
-            generation: old.generation + 1,
-        }));
+        self.current.store(Arc::new(Current { source, config, generation: old.generation + 1 }));
         Ok(())
     }
 }
@@ -852,14 +764,8 @@ impl<C> fmt::Debug for Reloadable<C> {
     }
 }
 
-fn build_from<C>(
-    source: &TlsSource,
-    clock: &Arc<dyn TimeProvider>,
-    build: Build<C>,
-) -> Result<Arc<C>, TlsError> {
-    let now = clock.current_time().ok_or_else(|| TlsError::Engine {
-        reason: "there is no time".to_owned(),
-    })?;
+fn build_from<C>(source: &TlsSource, clock: &Arc<dyn TimeProvider>, build: Build<C>) -> Result<Arc<C>, TlsError> {
+    let now = clock.current_time().ok_or_else(|| TlsError::Engine { reason: "there is no time".to_owned() })?;
     build(&source.load(now)?, VERSIONS, clock.clone())
 }
 
@@ -870,10 +776,7 @@ impl ReloadableServer {
     }
 
     /// The same with a clock of one's own: dates of certificates and lists are judged by it.
-    pub fn with_clock(
-        source: impl Into<TlsSource>,
-        clock: Arc<dyn TimeProvider>,
-    ) -> Result<Self, TlsError> {
+    pub fn with_clock(source: impl Into<TlsSource>, clock: Arc<dyn TimeProvider>) -> Result<Self, TlsError> {
         Self::start(source.into(), clock, server_config_with)
     }
 
@@ -891,10 +794,7 @@ impl ReloadableClient {
     }
 
     /// The same with a clock of one's own.
-    pub fn with_clock(
-        source: impl Into<TlsSource>,
-        clock: Arc<dyn TimeProvider>,
-    ) -> Result<Self, TlsError> {
+    pub fn with_clock(source: impl Into<TlsSource>, clock: Arc<dyn TimeProvider>) -> Result<Self, TlsError> {
         Self::start(source.into(), clock, client_config_with)
     }
 
@@ -931,10 +831,7 @@ pub struct PeerIdentity {
 impl PeerIdentity {
     /// SHA-256 of the certificate as 64 lower-case hexadecimal digits.
     pub fn fingerprint_hex(&self) -> String {
-        self.fingerprint_sha256
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        self.fingerprint_sha256.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Whether the certificate has not expired at `now`. The handshake has judged that already;
@@ -949,10 +846,8 @@ impl PeerIdentity {
 pub fn peer_identity(certs: &[CertificateDer<'_>]) -> Result<PeerIdentity, TlsError> {
     let leaf = certs.first().ok_or(TlsError::NoPeerCertificate)?;
     let facts = certificates::facts(leaf).map_err(TlsError::PeerCertificate)?;
-    let common_name = facts
-        .common_name
-        .or_else(|| facts.dns_names.first().cloned())
-        .unwrap_or_else(|| facts.subject.clone());
+    let common_name =
+        facts.common_name.or_else(|| facts.dns_names.first().cloned()).unwrap_or_else(|| facts.subject.clone());
     Ok(PeerIdentity {
         common_name,
         subject: facts.subject,
@@ -968,9 +863,7 @@ pub fn peer_identity(certs: &[CertificateDer<'_>]) -> Result<PeerIdentity, TlsEr
 /// Why a handshake failed, in words for the log and the node authentication audit event
 /// (ITI TF-2 §3.19): fixed text, nothing that the peer sent.
 pub fn handshake_cause(error: &io::Error) -> &'static str {
-    let inner = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(error) => tls_cause(error),
         None => match error.kind() {
@@ -993,9 +886,7 @@ fn tls_cause(error: &rustls::Error) -> &'static str {
         Error::PeerIncompatible(_) => "the peer offers no TLS version or cipher suite we accept",
         Error::InvalidMessage(_) => "the peer does not speak TLS",
         Error::AlertReceived(alert) => alert_cause(*alert),
-        Error::PeerMisbehaved(_) | Error::InappropriateHandshakeMessage { .. } => {
-            "the peer broke the TLS protocol"
-        }
+        Error::PeerMisbehaved(_) | Error::InappropriateHandshakeMessage { .. } => "the peer broke the TLS protocol",
         Error::NoApplicationProtocol => "the peer does not offer http/1.1",
         _ => "the TLS handshake failed",
     }
@@ -1005,9 +896,7 @@ fn certificate_cause(reason: &PeerCertificateError) -> &'static str {
     use PeerCertificateError as Reason;
     match reason {
         Reason::Expired | Reason::ExpiredContext { .. } => "the peer's certificate has expired",
-        Reason::NotValidYet | Reason::NotValidYetContext { .. } => {
-            "the peer's certificate is not valid yet"
-        }
+        Reason::NotValidYet | Reason::NotValidYetContext { .. } => "the peer's certificate is not valid yet",
         Reason::Revoked => "the peer's certificate is revoked",
         Reason::UnknownIssuer => "the peer's certificate comes from an authority we do not trust",
         Reason::UnknownRevocationStatus => {
@@ -1024,9 +913,7 @@ fn certificate_cause(reason: &PeerCertificateError) -> &'static str {
         }
         Reason::BadSignature => "a signature in the peer's certificate chain is wrong",
         Reason::BadEncoding => "the peer's certificate is not correctly encoded",
-        Reason::UnhandledCriticalExtension => {
-            "the peer's certificate has a critical extension we do not know"
-        }
+        Reason::UnhandledCriticalExtension => "the peer's certificate has a critical extension we do not know",
         _ => "the peer's certificate is not acceptable",
     }
 }
@@ -1073,9 +960,7 @@ mod tests {
     impl TimeProvider for Clock {
         fn current_time(&self) -> Option<UnixTime> {
             let seconds = self.0.load(Ordering::Relaxed);
-            Some(UnixTime::since_unix_epoch(std::time::Duration::from_secs(
-                seconds,
-            )))
+            Some(UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds)))
         }
     }
 
@@ -1103,8 +988,7 @@ mod tests {
     impl Folder {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let set =
-                write_development_set(dir.path(), &DevelopmentOptions::new(moment(NOW))).unwrap();
+            let set = write_development_set(dir.path(), &DevelopmentOptions::new(moment(NOW))).unwrap();
             Self { dir, set }
         }
 
@@ -1117,28 +1001,16 @@ mod tests {
             }
         }
 
-        fn server(
-            &self,
-            name: &str,
-            versions: &[&'static SupportedProtocolVersion],
-        ) -> TlsAcceptor {
+        fn server(&self, name: &str, versions: &[&'static SupportedProtocolVersion]) -> TlsAcceptor {
             let source = TlsSource::from(self.files(name));
             let material = source.load(unix(NOW + DAY)).unwrap();
-            server_config_with(&material, versions, clock())
-                .unwrap()
-                .into()
+            server_config_with(&material, versions, clock()).unwrap().into()
         }
 
-        fn client(
-            &self,
-            name: &str,
-            versions: &[&'static SupportedProtocolVersion],
-        ) -> TlsConnector {
+        fn client(&self, name: &str, versions: &[&'static SupportedProtocolVersion]) -> TlsConnector {
             let source = TlsSource::from(self.files(name));
             let material = source.load(unix(NOW + DAY)).unwrap();
-            client_config_with(&material, versions, clock())
-                .unwrap()
-                .into()
+            client_config_with(&material, versions, clock()).unwrap().into()
         }
     }
 
@@ -1157,10 +1029,7 @@ mod tests {
     ) -> (Result<Met, &'static str>, Result<Vec<u8>, &'static str>) {
         let (near, far) = duplex(64 * 1024);
         let server = async move {
-            let mut stream = acceptor
-                .accept(far)
-                .await
-                .map_err(|error| handshake_cause(&error))?;
+            let mut stream = acceptor.accept(far).await.map_err(|error| handshake_cause(&error))?;
             let (_, connection) = stream.get_ref();
             let peer = peer_identity(connection.peer_certificates().unwrap()).unwrap();
             let kind = connection.handshake_kind().unwrap();
@@ -1172,10 +1041,7 @@ mod tests {
         };
         let name = ServerName::try_from(host.to_owned()).unwrap();
         let client = async move {
-            let mut stream = connector
-                .connect(name, near)
-                .await
-                .map_err(|error| handshake_cause(&error))?;
+            let mut stream = connector.connect(name, near).await.map_err(|error| handshake_cause(&error))?;
             let said = stream.write_all(b"ask").await;
             let mut answer = Vec::new();
             match stream.read_to_end(&mut answer).await.and(said) {
@@ -1198,11 +1064,7 @@ mod tests {
                 assert_eq!(answer.unwrap(), b"answer");
                 assert_eq!(met.heard, b"ask");
                 assert_eq!(met.peer.common_name, "Causeway development client");
-                assert!(
-                    met.peer
-                        .subject
-                        .starts_with("CN=Causeway development client,OU=")
-                );
+                assert!(met.peer.subject.starts_with("CN=Causeway development client,OU="));
                 assert!(met.peer.is_development);
                 assert_eq!(met.peer.fingerprint_hex().len(), 64);
                 assert!(met.peer.is_current(moment(NOW + 730 * DAY)));
@@ -1235,15 +1097,9 @@ mod tests {
         for versions in BOTH {
             for (name, cause) in [
                 ("bad/expired", "the peer's certificate has expired"),
-                (
-                    "bad/unknown-issuer",
-                    "the peer's certificate comes from an authority we do not trust",
-                ),
+                ("bad/unknown-issuer", "the peer's certificate comes from an authority we do not trust"),
                 ("bad/revoked", "the peer's certificate is revoked"),
-                (
-                    "bad/server-only",
-                    "the peer's certificate is not meant for this role (extended key usage)",
-                ),
+                ("bad/server-only", "the peer's certificate is not meant for this role (extended key usage)"),
             ] {
                 let acceptor = folder.server("server", versions);
                 let client = folder.client(name, versions);
@@ -1278,19 +1134,10 @@ mod tests {
         for versions in BOTH {
             for (name, cause) in [
                 ("bad/expired", "the peer's certificate has expired"),
-                (
-                    "bad/unknown-issuer",
-                    "the peer's certificate comes from an authority we do not trust",
-                ),
+                ("bad/unknown-issuer", "the peer's certificate comes from an authority we do not trust"),
                 ("bad/revoked", "the peer's certificate is revoked"),
-                (
-                    "bad/wrong-name",
-                    "the server's certificate is not for the name it was called by",
-                ),
-                (
-                    "client",
-                    "the peer's certificate is not meant for this role (extended key usage)",
-                ),
+                ("bad/wrong-name", "the server's certificate is not for the name it was called by"),
+                ("client", "the peer's certificate is not meant for this role (extended key usage)"),
             ] {
                 let acceptor = folder.server(name, versions);
                 let client = folder.client("client", versions);
@@ -1301,10 +1148,7 @@ mod tests {
             let acceptor = folder.server("server", versions);
             let client = folder.client("client", versions);
             let (_, answer) = talk(acceptor, client, "other.example").await;
-            assert_eq!(
-                answer.err(),
-                Some("the server's certificate is not for the name it was called by")
-            );
+            assert_eq!(answer.err(), Some("the server's certificate is not for the name it was called by"));
         }
     }
 
@@ -1320,9 +1164,7 @@ mod tests {
             let authority = certificates::DevelopmentAuthority::new("North", moment(NOW)).unwrap();
             let addresses = [IpAddr::from([127, 0, 0, 1])];
             Self {
-                server: authority
-                    .issue_server(&["localhost"], &addresses, "Gateway")
-                    .unwrap(),
+                server: authority.issue_server(&["localhost"], &addresses, "Gateway").unwrap(),
                 client: authority.issue_client("Ward").unwrap(),
                 authority,
             }
@@ -1339,9 +1181,7 @@ mod tests {
         }
 
         fn list(&self, made: u64, due: u64) -> String {
-            self.authority
-                .revocation_list_pem(moment(made), moment(due))
-                .unwrap()
+            self.authority.revocation_list_pem(moment(made), moment(due)).unwrap()
         }
     }
 
@@ -1361,8 +1201,7 @@ mod tests {
             crl: Some(path("ca.crl")),
         };
         let server = ReloadableServer::with_clock(files, clock()).unwrap();
-        let client =
-            ReloadableClient::with_clock(memory.pem(&memory.client, None), clock()).unwrap();
+        let client = ReloadableClient::with_clock(memory.pem(&memory.client, None), clock()).unwrap();
         for _ in 0..2 {
             let (met, _) = talk(server.acceptor(), client.connector(), "localhost").await;
             assert!(met.is_ok());
@@ -1392,24 +1231,14 @@ mod tests {
         let memory = Memory::new();
         let time = clock();
         let list = memory.list(NOW, NOW + 2 * DAY);
-        let server =
-            ReloadableServer::with_clock(memory.pem(&memory.server, Some(list)), time.clone())
-                .unwrap();
+        let server = ReloadableServer::with_clock(memory.pem(&memory.server, Some(list)), time.clone()).unwrap();
         let client = |time| ReloadableClient::with_clock(memory.pem(&memory.client, None), time);
         let connector = client(time.clone()).unwrap().connector();
-        assert!(
-            talk(server.acceptor(), connector, "localhost")
-                .await
-                .0
-                .is_ok()
-        );
+        assert!(talk(server.acceptor(), connector, "localhost").await.0.is_ok());
         time.0.store(NOW + 3 * DAY, Ordering::Relaxed);
         let connector = client(time).unwrap().connector();
         let (met, _) = talk(server.acceptor(), connector, "localhost").await;
-        assert_eq!(
-            met.err(),
-            Some("the revocation list of the peer's authority has expired")
-        );
+        assert_eq!(met.err(), Some("the revocation list of the peer's authority has expired"));
         assert!(matches!(server.reload(), Err(TlsError::CrlExpired { .. })));
     }
 
@@ -1431,19 +1260,12 @@ mod tests {
     #[tokio::test]
     async fn a_list_for_authorities_only_leaves_nobody_unjudged() {
         let memory = Memory::new();
-        let partial = memory
-            .authority
-            .revocation_list_of_authorities_pem(moment(NOW), moment(NOW + 7 * DAY))
-            .unwrap();
+        let partial = memory.authority.revocation_list_of_authorities_pem(moment(NOW), moment(NOW + 7 * DAY)).unwrap();
         let both = format!("{partial}{}", memory.list(NOW, NOW + 7 * DAY));
-        let unjudged =
-            "no revocation list covers the peer's certificate, though its issuer has one";
+        let unjudged = "no revocation list covers the peer's certificate, though its issuer has one";
         for (list, cause) in [(partial, Some(unjudged)), (both, None)] {
-            let server =
-                ReloadableServer::with_clock(memory.pem(&memory.server, Some(list)), clock())
-                    .unwrap();
-            let client =
-                ReloadableClient::with_clock(memory.pem(&memory.client, None), clock()).unwrap();
+            let server = ReloadableServer::with_clock(memory.pem(&memory.server, Some(list)), clock()).unwrap();
+            let client = ReloadableClient::with_clock(memory.pem(&memory.client, None), clock()).unwrap();
             let (met, _) = talk(server.acceptor(), client.connector(), "localhost").await;
             assert_eq!(met.err(), cause);
         }
@@ -1454,8 +1276,7 @@ mod tests {
         let mut memory = Memory::new();
         // Many peers send their authority's own certificate along.
         let mut own = memory.pem(&memory.client, None);
-        own.certificate
-            .push_str(&memory.authority.certificate_pem().unwrap());
+        own.certificate.push_str(&memory.authority.certificate_pem().unwrap());
         let client = ReloadableClient::with_clock(own, clock()).unwrap();
         let server = |memory: &Memory| {
             let list = memory.list(NOW, NOW + 7 * DAY);
@@ -1510,65 +1331,29 @@ mod tests {
             path
         };
         let foreign = certificates::DevelopmentAuthority::new("Causeway", moment(NOW)).unwrap();
-        let forged = foreign
-            .revocation_list_pem(moment(NOW), moment(NOW + DAY))
-            .unwrap();
+        let forged = foreign.revocation_list_pem(moment(NOW), moment(NOW + DAY)).unwrap();
         let with = |change: &dyn Fn(&mut TlsFiles)| {
             let mut files = good.clone();
             change(&mut files);
-            ReloadableServer::with_clock(files, clock_at(NOW))
-                .unwrap_err()
-                .to_string()
+            ReloadableServer::with_clock(files, clock_at(NOW)).unwrap_err().to_string()
         };
         let nothing = scratch("nothing.txt", "nothing to see");
-        let locked = scratch(
-            "locked.key",
-            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
-        );
+        let locked =
+            scratch("locked.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
         let cut = scratch("cut.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n");
         let forged = scratch("forged.crl", &forged);
         let client_key = folder.set.client_key.clone();
         for (error, parts) in [
-            (
-                with(&|f| f.certificate = "/nowhere/x.pem".into()),
-                ["/nowhere/x.pem", "cannot read"],
-            ),
-            (
-                with(&|f| f.certificate = nothing.clone()),
-                ["nothing.txt", "no certificate"],
-            ),
-            (
-                with(&|f| f.certificate = cut.clone()),
-                ["cut.pem", "damaged"],
-            ),
-            (
-                with(&|f| f.key = nothing.clone()),
-                ["nothing.txt", "no private key"],
-            ),
-            (
-                with(&|f| f.key = locked.clone()),
-                ["locked.key", "encrypted"],
-            ),
-            (
-                with(&|f| f.key = client_key.clone()),
-                ["client.key", "does not belong"],
-            ),
-            (
-                with(&|f| f.client_ca = nothing.clone()),
-                ["nothing.txt", "no certificate"],
-            ),
-            (
-                with(&|f| f.crl = Some(nothing.clone())),
-                ["nothing.txt", "cannot be used"],
-            ),
-            (
-                with(&|f| f.crl = Some(good.certificate.clone())),
-                ["server.pem", "no revocation list"],
-            ),
-            (
-                with(&|f| f.crl = Some(forged.clone())),
-                ["forged.crl", "not signed by that authority"],
-            ),
+            (with(&|f| f.certificate = "/nowhere/x.pem".into()), ["/nowhere/x.pem", "cannot read"]),
+            (with(&|f| f.certificate = nothing.clone()), ["nothing.txt", "no certificate"]),
+            (with(&|f| f.certificate = cut.clone()), ["cut.pem", "damaged"]),
+            (with(&|f| f.key = nothing.clone()), ["nothing.txt", "no private key"]),
+            (with(&|f| f.key = locked.clone()), ["locked.key", "encrypted"]),
+            (with(&|f| f.key = client_key.clone()), ["client.key", "does not belong"]),
+            (with(&|f| f.client_ca = nothing.clone()), ["nothing.txt", "no certificate"]),
+            (with(&|f| f.crl = Some(nothing.clone())), ["nothing.txt", "cannot be used"]),
+            (with(&|f| f.crl = Some(good.certificate.clone())), ["server.pem", "no revocation list"]),
+            (with(&|f| f.crl = Some(forged.clone())), ["forged.crl", "not signed by that authority"]),
         ] {
             for part in parts {
                 assert!(error.contains(part), "{error}");
@@ -1584,10 +1369,7 @@ mod tests {
         let path = dir.path().join("x");
         std::fs::write(&path, [b'x'; 11]).unwrap();
         assert!(Named::file(&path, 11).is_ok());
-        assert!(matches!(
-            Named::file(&path, 10),
-            Err(TlsError::TooLarge { limit: 10, .. })
-        ));
+        assert!(matches!(Named::file(&path, 10), Err(TlsError::TooLarge { limit: 10, .. })));
     }
 
     #[test]
@@ -1603,10 +1385,7 @@ mod tests {
         assert!(client.alpn_protocols.is_empty() && !client.enable_early_data);
         for suite in server.crypto_provider().cipher_suites.iter() {
             let name = format!("{:?}", suite.suite());
-            assert!(
-                name.starts_with("TLS13_") || name.starts_with("TLS_ECDHE_"),
-                "{name}"
-            );
+            assert!(name.starts_with("TLS13_") || name.starts_with("TLS_ECDHE_"), "{name}");
         }
         assert!(peer_identity(&[]).is_err());
         let shown = format!("{material:?} {source:?}");

@@ -67,10 +67,7 @@ impl CodeSet {
     /// The first thing in it that is wrong.
     pub fn parse(xml: &str) -> Result<Self, CodeFileError> {
         if xml.len() > MAX_BYTES {
-            return Err(CodeFileError {
-                line: 1,
-                what: format!("the file has more than {MAX_BYTES} bytes"),
-            });
+            return Err(CodeFileError { line: 1, what: format!("the file has more than {MAX_BYTES} bytes") });
         }
         let mut reader = Reader::from_str(xml);
         let mut set = Self::default();
@@ -79,9 +76,7 @@ impl CodeSet {
         let mut seen_root = false;
         loop {
             let start = reader.buffer_position();
-            let event = reader
-                .read_event()
-                .map_err(|e| fault(xml, reader.error_position(), e.to_string()))?;
+            let event = reader.read_event().map_err(|e| fault(xml, reader.error_position(), e.to_string()))?;
             let (element, empty) = match event {
                 Event::Start(element) => (element, false),
                 Event::Empty(element) => (element, true),
@@ -127,9 +122,7 @@ impl CodeSet {
     }
 
     fn open(&mut self, element: &BytesStart<'_>) -> Result<String, String> {
-        let name = attribute(element, "name")?
-            .filter(|name| !name.is_empty())
-            .ok_or("CodeType needs a name")?;
+        let name = attribute(element, "name")?.filter(|name| !name.is_empty()).ok_or("CodeType needs a name")?;
         let key = match attribute(element, "classScheme")? {
             Some(uuid) if EntryUuid::parse(&uuid).is_ok() => uuid.to_ascii_lowercase(),
             Some(_) => return Err(format!("classScheme of {name} is urn:uuid: and a UUID")),
@@ -145,46 +138,29 @@ impl CodeSet {
     fn close(&mut self, list: Option<String>) -> Result<(), String> {
         match list {
             // A list without a row would refuse every value, which nobody means.
-            Some(key) if self.lists.get(&key).is_none_or(HashMap::is_empty) => Err(format!(
-                "CodeType {key} lists no code; leave it out to leave the attribute open"
-            )),
+            Some(key) if self.lists.get(&key).is_none_or(HashMap::is_empty) => {
+                Err(format!("CodeType {key} lists no code; leave it out to leave the attribute open"))
+            }
             _ => Ok(()),
         }
     }
 
     fn code(&mut self, list: &str, element: &BytesStart<'_>) -> Result<(), String> {
-        let code = attribute(element, "code")?
-            .filter(|code| !code.is_empty())
-            .ok_or("Code needs a code")?;
+        let code = attribute(element, "code")?.filter(|code| !code.is_empty()).ok_or("Code needs a code")?;
         let coding_scheme = attribute(element, "codingScheme")?.unwrap_or_default();
         if coding_scheme.is_empty() && list.starts_with("urn:uuid:") {
             return Err(format!("code {code} needs a codingScheme"));
         }
-        let entry = Entry {
-            coding_scheme,
-            display: attribute(element, "display")?,
-        };
+        let entry = Entry { coding_scheme, display: attribute(element, "display")? };
         // RFC 2045 and RFC 5646 compare mimeType and languageCode without regard to case.
-        let code = if list.starts_with("urn:uuid:") {
-            code
-        } else {
-            code.to_ascii_lowercase()
-        };
-        self.lists
-            .entry(list.to_owned())
-            .or_default()
-            .entry(code)
-            .or_default()
-            .push(entry);
+        let code = if list.starts_with("urn:uuid:") { code } else { code.to_ascii_lowercase() };
+        self.lists.entry(list.to_owned()).or_default().entry(code).or_default().push(entry);
         Ok(())
     }
 
     fn authority(&mut self, element: &BytesStart<'_>) -> Result<(), String> {
         let id = attribute(element, "id")?.unwrap_or_default();
-        let oid = id
-            .strip_prefix('&')
-            .and_then(|rest| rest.strip_suffix("&ISO"))
-            .unwrap_or(&id);
+        let oid = id.strip_prefix('&').and_then(|rest| rest.strip_suffix("&ISO")).unwrap_or(&id);
         let oid = Oid::parse(oid).map_err(|_| "AssigningAuthority's id is &OID&ISO".to_owned())?;
         if !self.authorities.contains(&oid) {
             self.authorities.push(oid);
@@ -201,9 +177,7 @@ impl CodeSet {
     /// are never compared (ITI TF-2 §3.42.4.1.3.3.3).
     pub fn allows(&self, class_scheme: &str, coding_scheme: &str, code: &str) -> bool {
         self.lists.get(class_scheme).is_none_or(|codes| {
-            codes
-                .get(code)
-                .is_some_and(|entries| entries.iter().any(|entry| entry.coding_scheme == coding_scheme))
+            codes.get(code).is_some_and(|entries| entries.iter().any(|entry| entry.coding_scheme == coding_scheme))
         })
     }
 
@@ -218,19 +192,13 @@ impl CodeSet {
     }
 
     fn allows_by_name(&self, name: &str, value: &str) -> bool {
-        self.lists
-            .get(name)
-            .is_none_or(|codes| codes.contains_key(&value.to_ascii_lowercase()))
+        self.lists.get(name).is_none_or(|codes| codes.contains_key(&value.to_ascii_lowercase()))
     }
 
     /// The display name that the file gives a code.
     pub fn display(&self, class_scheme: &str, coding_scheme: &str, code: &str) -> Option<&str> {
         let entries = self.lists.get(class_scheme)?.get(code)?;
-        entries
-            .iter()
-            .find(|entry| entry.coding_scheme == coding_scheme)?
-            .display
-            .as_deref()
+        entries.iter().find(|entry| entry.coding_scheme == coding_scheme)?.display.as_deref()
     }
 
     /// The assigning authorities that the file names; whether they are enforced is the
@@ -264,10 +232,7 @@ fn attribute(element: &BytesStart<'_>, name: &str) -> Result<Option<String>, Str
 fn fault(xml: &str, at: u64, what: impl Into<String>) -> CodeFileError {
     let at = usize::try_from(at).unwrap_or(usize::MAX).min(xml.len());
     let line = 1 + xml.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
-    CodeFileError {
-        line,
-        what: what.into(),
-    }
+    CodeFileError { line, what: what.into() }
 }
 
 #[cfg(test)]
@@ -298,10 +263,7 @@ mod tests {
         assert!(!allowed("2.999.60.2", "a&b"));
         assert!(!allowed("2.999.60.3", "REPORT"));
         assert!(!allowed("2.999.60.1", "report"));
-        assert_eq!(
-            codes.display(scheme::CLASS_CODE, "2.999.60.2", "REPORT"),
-            Some("Other report")
-        );
+        assert_eq!(codes.display(scheme::CLASS_CODE, "2.999.60.2", "REPORT"), Some("Other report"));
         assert_eq!(codes.assigning_authorities(), [Oid::parse("2.999.50.100").unwrap()]);
     }
 
@@ -322,12 +284,7 @@ mod tests {
     #[test]
     fn says_what_is_wrong_and_where() {
         let table: &[(&str, &str, usize, &str)] = &[
-            (
-                "display=\"Report\" codingScheme=\"2.999.60.1\"",
-                "display=\"Report\"",
-                5,
-                "needs a codingScheme",
-            ),
+            ("display=\"Report\" codingScheme=\"2.999.60.1\"", "display=\"Report\"", 5, "needs a codingScheme"),
             ("<Code code=\"T\"", "<Code", 9, "needs a code"),
             ("name=\"typeCode\"", "", 9, "needs a name"),
             ("urn:uuid:41a5887f", "41a5887f", 4, "urn:uuid:"),
@@ -336,12 +293,7 @@ mod tests {
             ("<Codes>", "<!DOCTYPE Codes><Codes>", 3, "DOCTYPE"),
             ("<Codes>", "<Kodes>", 3, "<Codes>"),
             ("</Codes>", "", 12, "ends before"),
-            (
-                "</CodeType>\n  <CodeType name=\"typeCode\">",
-                "</Codetype>\n  <CodeType name=\"typeCode\">",
-                8,
-                "",
-            ),
+            ("</CodeType>\n  <CodeType name=\"typeCode\">", "</Codetype>\n  <CodeType name=\"typeCode\">", 8, ""),
             ("code=\"T\"", "code=\"&nope;\"", 9, ""),
         ];
         for (from, to, line, what) in table {

@@ -244,11 +244,7 @@ fn dtm(text: &str) -> Verdict {
 }
 
 fn oid(text: &str) -> Verdict {
-    if is_oid(text) {
-        Ok(())
-    } else {
-        Err("an OID: dotted numbers without leading zeros, at most 64 characters")
-    }
+    if is_oid(text) { Ok(()) } else { Err("an OID: dotted numbers without leading zeros, at most 64 characters") }
 }
 
 fn unique_id(text: &str) -> Verdict {
@@ -271,19 +267,11 @@ fn id(text: &str) -> Verdict {
 }
 
 fn availability(text: &str) -> Verdict {
-    if text == v::ONLINE || text == v::OFFLINE {
-        Ok(())
-    } else {
-        Err("the URN of Online or Offline")
-    }
+    if text == v::ONLINE || text == v::OFFLINE { Ok(()) } else { Err("the URN of Online or Offline") }
 }
 
 fn set_status(text: &str) -> Verdict {
-    if text == "Original" || text == "Reference" {
-        Ok(())
-    } else {
-        Err("Original or Reference")
-    }
+    if text == "Original" || text == "Reference" { Ok(()) } else { Err("Original or Reference") }
 }
 
 /// XCN as [`hl7::xcn`] judges it.
@@ -308,10 +296,7 @@ fn source_patient(text: &str) -> Verdict {
     hl7::cx(text).or_else(|why| {
         let mut components = text.splitn(5, '^');
         let (id, second, third) = (components.next(), components.next(), components.next());
-        let authority = components
-            .next()
-            .and_then(|hd| hd.strip_prefix('&'))
-            .and_then(|hd| hd.strip_suffix("&ISO"));
+        let authority = components.next().and_then(|hd| hd.strip_prefix('&')).and_then(|hd| hd.strip_suffix("&ISO"));
         let (Some(id), Some(""), Some(""), Some(authority)) = (id, second, third, authority) else {
             return Err(why);
         };
@@ -319,11 +304,7 @@ fn source_patient(text: &str) -> Verdict {
         let any_root = authority.split_once('.').is_some_and(|(root, rest)| {
             !root.is_empty() && root.bytes().all(|b| b.is_ascii_digit()) && is_oid(&format!("2.{rest}"))
         });
-        if !id.is_empty() && !id.contains('&') && rest_is_empty && any_root {
-            Ok(())
-        } else {
-            Err(why)
-        }
+        if !id.is_empty() && !id.contains('&') && rest_is_empty && any_root { Ok(()) } else { Err(why) }
     })
 }
 
@@ -354,10 +335,7 @@ fn is_urn(text: &str) -> bool {
 
 /// Values of a slot that count: empty ones are no values (ITI TF-3 §4.2.3.1.6).
 fn values<'s>(slot: Option<&'s Slot<'_>>) -> impl Iterator<Item = &'s str> {
-    slot.into_iter()
-        .flat_map(|slot| &slot.values)
-        .map(|value| trim(value))
-        .filter(|value| !value.is_empty())
+    slot.into_iter().flat_map(|slot| &slot.values).map(|value| trim(value)).filter(|value| !value.is_empty())
 }
 
 fn too_long(text: &str, max: usize) -> bool {
@@ -376,16 +354,11 @@ pub(super) fn judge(object: &RegistryObject<'_>, profile: Profile, codes: Option
         let (name, section) = (attribute.name, attribute.section);
         match need {
             Required if count == 0 => {
-                findings.metadata(format_args!(
-                    "{}: {name} is required ({section}, {OPTIONALITY})",
-                    Named(object)
-                ));
+                findings.metadata(format_args!("{}: {name} is required ({section}, {OPTIONALITY})", Named(object)));
             }
             Prohibited if count > 0 => {
-                findings.metadata(format_args!(
-                    "{}: {name} is not allowed here ({section}, {OPTIONALITY})",
-                    Named(object)
-                ));
+                findings
+                    .metadata(format_args!("{}: {name} is not allowed here ({section}, {OPTIONALITY})", Named(object)));
             }
             _ => {}
         }
@@ -428,25 +401,14 @@ fn judge_attribute(
             }
             usize::from(common.lid.is_some())
         }
-        Place::Home => judge_values(
-            object,
-            attribute,
-            common.home.as_deref().filter(|home| !home.is_empty()),
-            findings,
-        ),
+        Place::Home => {
+            judge_values(object, attribute, common.home.as_deref().filter(|home| !home.is_empty()), findings)
+        }
         Place::ObjectType => {
-            let expected = if profile == Profile::RegisterOnDemand {
-                v::ON_DEMAND
-            } else {
-                v::STABLE
-            };
+            let expected = if profile == Profile::RegisterOnDemand { v::ON_DEMAND } else { v::STABLE };
             let given = common.object_type.as_deref().filter(|given| !given.is_empty());
             if given.is_some_and(|given| given != expected) {
-                let section = if profile == Profile::RegisterOnDemand {
-                    "§3.61.4.1.2"
-                } else {
-                    "§3.42.4.1.2"
-                };
+                let section = if profile == Profile::RegisterOnDemand { "§3.61.4.1.2" } else { "§3.42.4.1.2" };
                 findings.metadata(format_args!(
                     "{}: objectType of a DocumentEntry is {expected} in this transaction (ITI TF-2 {section})",
                     Named(object)
@@ -473,11 +435,7 @@ fn judge_attribute(
         }
         Place::Name => {
             // Several LocalizedStrings are one title in several languages; the first one counts.
-            let title = common
-                .names
-                .first()
-                .map(|name| name.value.as_ref())
-                .filter(|title| !title.is_empty());
+            let title = common.names.first().map(|name| name.value.as_ref()).filter(|title| !title.is_empty());
             judge_values(object, attribute, title, findings)
         }
         Place::Slot(name) => {
@@ -499,26 +457,13 @@ fn judge_attribute(
             .classified_by(scheme)
             .map(|code| judge_code(object, attribute, scheme, code, codes, findings))
             .count(),
-        Place::Author(scheme) => object
-            .classified_by(scheme)
-            .map(|author| judge_author(object, author, findings))
-            .count(),
-        Place::Node(node) => object
-            .classifications
-            .iter()
-            .filter(|c| c.node.as_deref() == Some(node))
-            .count(),
+        Place::Author(scheme) => {
+            object.classified_by(scheme).map(|author| judge_author(object, author, findings)).count()
+        }
+        Place::Node(node) => object.classifications.iter().filter(|c| c.node.as_deref() == Some(node)).count(),
         Place::Identifier(scheme) => {
-            let given = object
-                .identifiers
-                .iter()
-                .filter(|given| given.scheme.as_deref() == Some(scheme));
-            judge_values(
-                object,
-                attribute,
-                given.map(|given| given.value.as_deref().unwrap_or_default()),
-                findings,
-            )
+            let given = object.identifiers.iter().filter(|given| given.scheme.as_deref() == Some(scheme));
+            judge_values(object, attribute, given.map(|given| given.value.as_deref().unwrap_or_default()), findings)
         }
     }
 }
@@ -570,10 +515,7 @@ fn judge_code(
     let mut schemes = values(code.common.slot(slot::CODING_SCHEME));
     let (coding_scheme, second) = (schemes.next(), schemes.next());
     if trim(representation).is_empty() {
-        findings.metadata(format_args!(
-            "{}: {name} needs its code in nodeRepresentation ({section})",
-            Named(object)
-        ));
+        findings.metadata(format_args!("{}: {name} needs its code in nodeRepresentation ({section})", Named(object)));
     }
     if coding_scheme.is_none() || second.is_some() {
         findings.metadata(format_args!(
@@ -609,15 +551,10 @@ fn judge_author(object: &RegistryObject<'_>, author: &Classification<'_>, findin
         for value in values(author.common.slot(name)) {
             count += 1;
             if let Err(rule) = judge(value) {
-                findings.metadata(format_args!(
-                    "{}: {name} must be: {rule} ({section}, {DATA_TYPES})",
-                    Named(object)
-                ));
+                findings.metadata(format_args!("{}: {name} must be: {rule} ({section}, {DATA_TYPES})", Named(object)));
             } else if too_long(value, LONG_NAME) {
-                findings.metadata(format_args!(
-                    "{}: {name} has at most {LONG_NAME} characters ({section})",
-                    Named(object)
-                ));
+                findings
+                    .metadata(format_args!("{}: {name} has at most {LONG_NAME} characters ({section})", Named(object)));
             }
         }
         if *single && count > 1 {
@@ -627,15 +564,8 @@ fn judge_author(object: &RegistryObject<'_>, author: &Classification<'_>, findin
             ));
         }
     }
-    let identifies = [
-        slot::AUTHOR_PERSON,
-        slot::AUTHOR_INSTITUTION,
-        slot::AUTHOR_TELECOMMUNICATION,
-    ];
-    if identifies
-        .iter()
-        .all(|name| values(author.common.slot(name)).next().is_none())
-    {
+    let identifies = [slot::AUTHOR_PERSON, slot::AUTHOR_INSTITUTION, slot::AUTHOR_TELECOMMUNICATION];
+    if identifies.iter().all(|name| values(author.common.slot(name)).next().is_none()) {
         findings.metadata(format_args!(
             "{}: author needs authorPerson, authorInstitution or authorTelecommunication ({section})",
             Named(object)
@@ -658,15 +588,10 @@ fn judge_slots(object: &RegistryObject<'_>, profile: Profile, findings: &mut Fin
     let noun = object.noun();
     for slot in &object.common.slots {
         let name = slot.name.as_ref();
-        if ATTRIBUTES
-            .iter()
-            .any(|a| a.noun == noun && matches!(a.place, Place::Slot(known) if known == name))
-        {
+        if ATTRIBUTES.iter().any(|a| a.noun == noun && matches!(a.place, Place::Slot(known) if known == name)) {
             continue;
         }
-        let reserved = name
-            .get(..8)
-            .is_some_and(|start| start.eq_ignore_ascii_case("urn:ihe:"));
+        let reserved = name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("urn:ihe:"));
         if reserved || !is_urn(name) {
             findings.metadata(format_args!(
                 "{}: slot {} is not of the framework; extra metadata is named by a URN that does not start with urn:ihe: ({section})",
@@ -710,10 +635,8 @@ fn judge_links(object: &RegistryObject<'_>, findings: &mut Findings) {
                 Named(object)
             ));
         }
-        match (
-            classification.scheme.as_deref().unwrap_or_default(),
-            classification.node.as_deref().unwrap_or_default(),
-        ) {
+        match (classification.scheme.as_deref().unwrap_or_default(), classification.node.as_deref().unwrap_or_default())
+        {
             ("", "") => findings.metadata(format_args!(
                 "{}: a Classification needs a classificationScheme or a classificationNode (ITI TF-3 §4.2.3.1.2)",
                 Named(object)
@@ -741,12 +664,7 @@ fn judge_links(object: &RegistryObject<'_>, findings: &mut Findings) {
                 Named(object)
             ));
         }
-        misplaced(
-            object,
-            noun,
-            |place| matches!(place, Place::Identifier(s) if s == scheme),
-            findings,
-        );
+        misplaced(object, noun, |place| matches!(place, Place::Identifier(s) if s == scheme), findings);
     }
 }
 
@@ -805,12 +723,7 @@ mod tests {
             Place::LogicalId => object.common.lid = None,
             Place::Home => object.common.home = None,
             Place::ObjectType => object.common.object_type = None,
-            Place::MimeType => {
-                object.body = Body::ExtrinsicObject {
-                    mime_type: None,
-                    opaque: None,
-                }
-            }
+            Place::MimeType => object.body = Body::ExtrinsicObject { mime_type: None, opaque: None },
             Place::Name => object.common.names.clear(),
             Place::Slot(name) => object.common.slots.retain(|slot| slot.name != name),
             Place::Code(scheme) | Place::Author(scheme) => {
@@ -840,18 +753,11 @@ mod tests {
     #[test]
     fn columns_are_those_of_the_framework() {
         let names = |noun, profile, need| -> Vec<&str> {
-            ATTRIBUTES
-                .iter()
-                .filter(|row| row.noun == noun && row.need(profile) == need)
-                .map(|row| row.name)
-                .collect()
+            ATTRIBUTES.iter().filter(|row| row.noun == noun && row.need(profile) == need).map(|row| row.name).collect()
         };
         let common = "classCode confidentialityCode entryUUID formatCode healthcareFacilityTypeCode languageCode mimeType \
                       objectType patientId practiceSettingCode repositoryUniqueId sourcePatientId typeCode uniqueId";
-        let mut register: Vec<&str> = common
-            .split_whitespace()
-            .chain(["creationTime", "hash", "size"])
-            .collect();
+        let mut register: Vec<&str> = common.split_whitespace().chain(["creationTime", "hash", "size"]).collect();
         register.sort_unstable();
         let mut found = names(DocumentEntry, Profile::Register, Required);
         found.sort_unstable();
@@ -865,24 +771,11 @@ mod tests {
             names(DocumentEntry, Profile::RegisterOnDemand, Prohibited),
             ["creationTime", "hash", "limitedMetadata", "size"]
         );
-        assert_eq!(
-            names(DocumentEntry, Profile::Provide, Required),
-            ["entryUUID", "uniqueId"]
-        );
+        assert_eq!(names(DocumentEntry, Profile::Provide, Required), ["entryUUID", "uniqueId"]);
         for profile in [Profile::Register, Profile::RegisterOnDemand] {
-            let set = [
-                "contentTypeCode",
-                "entryUUID",
-                "patientId",
-                "sourceId",
-                "submissionTime",
-                "uniqueId",
-            ];
+            let set = ["contentTypeCode", "entryUUID", "patientId", "sourceId", "submissionTime", "uniqueId"];
             assert_eq!(names(SubmissionSet, profile, Required), set);
-            assert_eq!(
-                names(Folder, profile, Required),
-                ["codeList", "entryUUID", "patientId", "title", "uniqueId"]
-            );
+            assert_eq!(names(Folder, profile, Required), ["codeList", "entryUUID", "patientId", "title", "uniqueId"]);
             assert_eq!(names(SubmissionSet, profile, Prohibited), ["limitedMetadata"]);
             assert_eq!(names(Folder, profile, Prohibited), ["limitedMetadata"]);
         }
@@ -892,10 +785,7 @@ mod tests {
     #[test]
     fn each_required_attribute_is_missed() {
         for (at, object) in fixture::submission().iter().enumerate().take(3) {
-            for row in ATTRIBUTES
-                .iter()
-                .filter(|row| row.noun == object.noun() && row.place != Place::Id)
-            {
+            for row in ATTRIBUTES.iter().filter(|row| row.noun == object.noun() && row.place != Place::Id) {
                 for profile in [Profile::Register, Profile::Provide] {
                     let mut objects = fixture::submission();
                     without(&mut objects[at], row);
@@ -917,156 +807,44 @@ mod tests {
     fn each_rule_has_its_finding() {
         use fixture::{ENTRY, FOLDER, SET, SET_ENTRY, TRANSFORM};
         let table: &[(usize, Change, &str)] = &[
-            (
-                ENTRY,
-                |o| o.common.set_slot(slot::SERVICE_START_TIME, "2024031"),
-                "serviceStartTime must be",
-            ),
-            (
-                SET,
-                |o| o.identifiers[0].value = Some("PX-881".into()),
-                "SubmissionSet set: patientId must be",
-            ),
-            (
-                FOLDER,
-                |o| o.identifiers[0].value = Some("PX-881".into()),
-                "Folder fol: patientId must be",
-            ),
-            (
-                ENTRY,
-                |o| o.common.set_slot(slot::CREATION_TIME, "20050230"),
-                "creationTime must be",
-            ),
+            (ENTRY, |o| o.common.set_slot(slot::SERVICE_START_TIME, "2024031"), "serviceStartTime must be"),
+            (SET, |o| o.identifiers[0].value = Some("PX-881".into()), "SubmissionSet set: patientId must be"),
+            (FOLDER, |o| o.identifiers[0].value = Some("PX-881".into()), "Folder fol: patientId must be"),
+            (ENTRY, |o| o.common.set_slot(slot::CREATION_TIME, "20050230"), "creationTime must be"),
             (ENTRY, |o| o.common.set_slot(slot::HASH, "xyz"), "hash must be"),
             (ENTRY, |o| o.common.set_slot(slot::SIZE, "-1"), "size must be"),
+            (ENTRY, |o| o.common.set_slot(slot::LANGUAGE_CODE, "en_GB"), "languageCode must be"),
+            (ENTRY, |o| o.common.set_slot(slot::LEGAL_AUTHENTICATOR, "^^Nneka"), "legalAuthenticator must be"),
+            (ENTRY, |o| o.common.set_slot(slot::REFERENCE_ID_LIST, "ACC-77"), "referenceIdList must be"),
+            (ENTRY, |o| o.common.set_slot(slot::REPOSITORY_UNIQUE_ID, "urn:oid:2.999"), "repositoryUniqueId must be"),
+            (ENTRY, |o| o.common.set_slot(slot::SERVICE_STOP_TIME, "200501020304-0500"), "serviceStopTime must be"),
+            (ENTRY, |o| o.common.set_slot(slot::SOURCE_PATIENT_ID, "W-0042"), "sourcePatientId must be"),
+            (ENTRY, |o| o.common.set_slot(slot::SOURCE_PATIENT_INFO, "PV1-2|x"), "sourcePatientInfo must be"),
+            (ENTRY, |o| o.common.set_slot(slot::DOCUMENT_AVAILABILITY, "Online"), "documentAvailability must be"),
+            (ENTRY, |o| o.common.set_slot(slot::SERVICE_START_TIME, "202403110931"), "serviceStartTime is after"),
+            (ENTRY, |o| o.common.set_slot(slot::URI, "x".repeat(257)), "URI has at most 256"),
+            (ENTRY, |o| o.common.names = build::name("x".repeat(129)), "title has at most 128"),
+            (ENTRY, |o| o.common.home = Some("2.999".into()), "homeCommunityId must be"),
+            (ENTRY, |o| o.common.lid = Some(fixture::id(fixture::KNOWN)), "logicalID is absent or equal"),
+            (ENTRY, |o| o.common.object_type = Some(v::ON_DEMAND.into()), "objectType of a DocumentEntry"),
             (
                 ENTRY,
-                |o| o.common.set_slot(slot::LANGUAGE_CODE, "en_GB"),
-                "languageCode must be",
-            ),
-            (
-                ENTRY,
-                |o| o.common.set_slot(slot::LEGAL_AUTHENTICATOR, "^^Nneka"),
-                "legalAuthenticator must be",
-            ),
-            (
-                ENTRY,
-                |o| o.common.set_slot(slot::REFERENCE_ID_LIST, "ACC-77"),
-                "referenceIdList must be",
-            ),
-            (
-                ENTRY,
-                |o| o.common.set_slot(slot::REPOSITORY_UNIQUE_ID, "urn:oid:2.999"),
-                "repositoryUniqueId must be",
-            ),
-            (
-                ENTRY,
-                |o| o.common.set_slot(slot::SERVICE_STOP_TIME, "200501020304-0500"),
-                "serviceStopTime must be",
-            ),
-            (
-                ENTRY,
-                |o| o.common.set_slot(slot::SOURCE_PATIENT_ID, "W-0042"),
-                "sourcePatientId must be",
-            ),
-            (
-                ENTRY,
-                |o| o.common.set_slot(slot::SOURCE_PATIENT_INFO, "PV1-2|x"),
-                "sourcePatientInfo must be",
-            ),
-            (
-                ENTRY,
-                |o| o.common.set_slot(slot::DOCUMENT_AVAILABILITY, "Online"),
-                "documentAvailability must be",
-            ),
-            (
-                ENTRY,
-                |o| o.common.set_slot(slot::SERVICE_START_TIME, "202403110931"),
-                "serviceStartTime is after",
-            ),
-            (
-                ENTRY,
-                |o| o.common.set_slot(slot::URI, "x".repeat(257)),
-                "URI has at most 256",
-            ),
-            (
-                ENTRY,
-                |o| o.common.names = build::name("x".repeat(129)),
-                "title has at most 128",
-            ),
-            (
-                ENTRY,
-                |o| o.common.home = Some("2.999".into()),
-                "homeCommunityId must be",
-            ),
-            (
-                ENTRY,
-                |o| o.common.lid = Some(fixture::id(fixture::KNOWN)),
-                "logicalID is absent or equal",
-            ),
-            (
-                ENTRY,
-                |o| o.common.object_type = Some(v::ON_DEMAND.into()),
-                "objectType of a DocumentEntry",
-            ),
-            (
-                ENTRY,
-                |o| {
-                    o.body = Body::ExtrinsicObject {
-                        mime_type: Some("text".into()),
-                        opaque: None,
-                    }
-                },
+                |o| o.body = Body::ExtrinsicObject { mime_type: Some("text".into()), opaque: None },
                 "mimeType must be",
             ),
+            (ENTRY, |o| o.identifiers[0].value = Some("PX^^^NS&2.999.50.100&ISO".into()), "patientId must be"),
+            (ENTRY, |o| o.identifiers[1].value = Some("a b".into()), "uniqueId must be"),
+            (ENTRY, |o| o.identifiers.push(o.identifiers[1].clone()), "uniqueId is there 2 times"),
+            (ENTRY, |o| o.identifiers[1].registry_object = Some(fixture::id("set")), "registryObject"),
             (
                 ENTRY,
-                |o| o.identifiers[0].value = Some("PX^^^NS&2.999.50.100&ISO".into()),
-                "patientId must be",
-            ),
-            (
-                ENTRY,
-                |o| o.identifiers[1].value = Some("a b".into()),
-                "uniqueId must be",
-            ),
-            (
-                ENTRY,
-                |o| o.identifiers.push(o.identifiers[1].clone()),
-                "uniqueId is there 2 times",
-            ),
-            (
-                ENTRY,
-                |o| o.identifiers[1].registry_object = Some(fixture::id("set")),
-                "registryObject",
-            ),
-            (
-                ENTRY,
-                |o| {
-                    o.identifiers
-                        .push(build::external_identifier(identifier::SET_SOURCE_ID, "2.999.1"))
-                },
+                |o| o.identifiers.push(build::external_identifier(identifier::SET_SOURCE_ID, "2.999.1")),
                 "SubmissionSet.sourceId does not belong",
             ),
-            (
-                ENTRY,
-                |o| o.identifiers.push(ExternalIdentifier::default()),
-                "needs an identificationScheme",
-            ),
-            (
-                ENTRY,
-                |o| o.classifications.push(o.classifications[1].clone()),
-                "classCode is there 2 times",
-            ),
-            (
-                ENTRY,
-                |o| o.classifications[1].classified = Some(fixture::id("set")),
-                "classifiedObject",
-            ),
-            (
-                ENTRY,
-                |o| o.classifications[1].representation = Some("".into()),
-                "classCode needs its code",
-            ),
+            (ENTRY, |o| o.identifiers.push(ExternalIdentifier::default()), "needs an identificationScheme"),
+            (ENTRY, |o| o.classifications.push(o.classifications[1].clone()), "classCode is there 2 times"),
+            (ENTRY, |o| o.classifications[1].classified = Some(fixture::id("set")), "classifiedObject"),
+            (ENTRY, |o| o.classifications[1].representation = Some("".into()), "classCode needs its code"),
             (
                 ENTRY,
                 |o| o.classifications[1].common.slots.clear(),
@@ -1082,17 +860,10 @@ mod tests {
                 |o| o.classifications[1].representation = Some("x".repeat(257).into()),
                 "code and coding scheme of classCode",
             ),
+            (ENTRY, |o| o.classifications.push(Classification::default()), "needs a classificationScheme"),
             (
                 ENTRY,
-                |o| o.classifications.push(Classification::default()),
-                "needs a classificationScheme",
-            ),
-            (
-                ENTRY,
-                |o| {
-                    o.classifications
-                        .push(build::author(scheme::SET_AUTHOR, &[(slot::AUTHOR_PERSON, "^A")]))
-                },
+                |o| o.classifications.push(build::author(scheme::SET_AUTHOR, &[(slot::AUTHOR_PERSON, "^A")])),
                 "SubmissionSet.author does not belong",
             ),
             (
@@ -1135,11 +906,7 @@ mod tests {
                 },
                 "DocumentEntry.limitedMetadata does not belong",
             ),
-            (
-                ENTRY,
-                |o| o.classifications[0].common.set_slot(slot::AUTHOR_PERSON, "^^Nneka"),
-                "authorPerson must be",
-            ),
+            (ENTRY, |o| o.classifications[0].common.set_slot(slot::AUTHOR_PERSON, "^^Nneka"), "authorPerson must be"),
             (
                 ENTRY,
                 |o| o.classifications[0].common.slots[0].values.push("^Okafor".into()),
@@ -1147,38 +914,22 @@ mod tests {
             ),
             (
                 ENTRY,
-                |o| {
-                    o.classifications[0]
-                        .common
-                        .set_slot(slot::AUTHOR_INSTITUTION, "A^^^^^^^^^45")
-                },
+                |o| o.classifications[0].common.set_slot(slot::AUTHOR_INSTITUTION, "A^^^^^^^^^45"),
                 "authorInstitution must be",
             ),
             (
                 ENTRY,
-                |o| {
-                    o.classifications[0]
-                        .common
-                        .set_slot(slot::AUTHOR_ROLE, "A^^^NS&2.999&ISO")
-                },
+                |o| o.classifications[0].common.set_slot(slot::AUTHOR_ROLE, "A^^^NS&2.999&ISO"),
                 "authorRole must be",
             ),
             (
                 ENTRY,
-                |o| {
-                    o.classifications[0]
-                        .common
-                        .set_slot(slot::AUTHOR_SPECIALTY, "A^^^NS&2.999&ISO")
-                },
+                |o| o.classifications[0].common.set_slot(slot::AUTHOR_SPECIALTY, "A^^^NS&2.999&ISO"),
                 "authorSpecialty must be",
             ),
             (
                 ENTRY,
-                |o| {
-                    o.classifications[0]
-                        .common
-                        .set_slot(slot::AUTHOR_TELECOMMUNICATION, "a@example.org")
-                },
+                |o| o.classifications[0].common.set_slot(slot::AUTHOR_TELECOMMUNICATION, "a@example.org"),
                 "authorTelecommunication must be",
             ),
             (
@@ -1186,127 +937,42 @@ mod tests {
                 |o| o.classifications[0].common.set_slot(slot::AUTHOR_ROLE, "x".repeat(257)),
                 "authorRole has at most",
             ),
-            (
-                ENTRY,
-                |o| {
-                    o.classifications[0]
-                        .common
-                        .slots
-                        .retain(|s| s.name == slot::AUTHOR_ROLE)
-                },
-                "author needs",
-            ),
-            (
-                ENTRY,
-                |o| o.common.slots.push(o.common.slots[0].clone()),
-                "slot creationTime is there twice",
-            ),
-            (
-                ENTRY,
-                |o| o.common.slots[0].values.push("2024".into()),
-                "creationTime is there 2 times",
-            ),
-            (
-                ENTRY,
-                |o| {
-                    o.classifications[0]
-                        .common
-                        .slots
-                        .push(Slot::single(slot::AUTHOR_ROLE, "2"))
-                },
-                "is there twice",
-            ),
+            (ENTRY, |o| o.classifications[0].common.slots.retain(|s| s.name == slot::AUTHOR_ROLE), "author needs"),
+            (ENTRY, |o| o.common.slots.push(o.common.slots[0].clone()), "slot creationTime is there twice"),
+            (ENTRY, |o| o.common.slots[0].values.push("2024".into()), "creationTime is there 2 times"),
+            (ENTRY, |o| o.classifications[0].common.slots.push(Slot::single(slot::AUTHOR_ROLE, "2")), "is there twice"),
             (
                 ENTRY,
                 |o| o.common.slots.push(Slot::single("urn:ihe:mine", "x")),
                 "slot urn:ihe:mine is not of the framework",
             ),
-            (
-                ENTRY,
-                |o| o.common.slots.push(Slot::single("urn:IHE:mine", "x")),
-                "is not of the framework",
-            ),
-            (
-                ENTRY,
-                |o| o.common.slots.push(Slot::single("mine", "x")),
-                "slot mine is not of the framework",
-            ),
+            (ENTRY, |o| o.common.slots.push(Slot::single("urn:IHE:mine", "x")), "is not of the framework"),
+            (ENTRY, |o| o.common.slots.push(Slot::single("mine", "x")), "slot mine is not of the framework"),
             (
                 ENTRY,
                 |o| o.common.slots.push(Slot::single(slot::SUBMISSION_TIME, "2024")),
                 "slot submissionTime is not of the framework",
             ),
-            (
-                SET,
-                |o| o.common.set_slot(slot::SUBMISSION_TIME, "2024031109501"),
-                "submissionTime must be",
-            ),
-            (
-                SET,
-                |o| o.common.set_slot(slot::INTENDED_RECIPIENT, "||"),
-                "intendedRecipient must be",
-            ),
-            (
-                SET,
-                |o| o.identifiers[1].value = Some("2.999.05.1".into()),
-                "sourceId must be",
-            ),
+            (SET, |o| o.common.set_slot(slot::SUBMISSION_TIME, "2024031109501"), "submissionTime must be"),
+            (SET, |o| o.common.set_slot(slot::INTENDED_RECIPIENT, "||"), "intendedRecipient must be"),
+            (SET, |o| o.identifiers[1].value = Some("2.999.05.1".into()), "sourceId must be"),
             (SET, |o| o.identifiers[2].value = Some("1^2".into()), "uniqueId must be"),
-            (
-                SET,
-                |o| o.common.names = build::name("x".repeat(257)),
-                "title has at most 256",
-            ),
+            (SET, |o| o.common.names = build::name("x".repeat(257)), "title has at most 256"),
             (SET, |o| o.common.home = Some("2.999".into()), "homeCommunityId must be"),
-            (
-                SET,
-                |o| o.common.lid = Some(fixture::id("other")),
-                "logicalID is absent or equal",
-            ),
-            (
-                FOLDER,
-                |o| o.common.set_slot(slot::LAST_UPDATE_TIME, "now"),
-                "lastUpdateTime must be",
-            ),
-            (
-                FOLDER,
-                |o| o.identifiers[1].value = Some("folder".into()),
-                "uniqueId must be",
-            ),
+            (SET, |o| o.common.lid = Some(fixture::id("other")), "logicalID is absent or equal"),
+            (FOLDER, |o| o.common.set_slot(slot::LAST_UPDATE_TIME, "now"), "lastUpdateTime must be"),
+            (FOLDER, |o| o.identifiers[1].value = Some("folder".into()), "uniqueId must be"),
             (FOLDER, |o| o.common.names[0].value = "".into(), "title is required"),
-            (
-                FOLDER,
-                |o| o.common.home = Some("2.999".into()),
-                "homeCommunityId must be",
-            ),
-            (
-                FOLDER,
-                |o| o.common.lid = Some(fixture::id("other")),
-                "logicalID is absent or equal",
-            ),
-            (
-                SET_ENTRY,
-                |o| o.common.lid = Some(fixture::id("other")),
-                "logicalID is absent or equal",
-            ),
-            (
-                TRANSFORM,
-                |o| o.classifications.push(o.classifications[0].clone()),
-                "documentation is there 2 times",
-            ),
-            (
-                TRANSFORM,
-                |o| o.common.set_slot(slot::SUBMISSION_SET_STATUS, "Maybe"),
-                "SubmissionSetStatus must be",
-            ),
+            (FOLDER, |o| o.common.home = Some("2.999".into()), "homeCommunityId must be"),
+            (FOLDER, |o| o.common.lid = Some(fixture::id("other")), "logicalID is absent or equal"),
+            (SET_ENTRY, |o| o.common.lid = Some(fixture::id("other")), "logicalID is absent or equal"),
+            (TRANSFORM, |o| o.classifications.push(o.classifications[0].clone()), "documentation is there 2 times"),
+            (TRANSFORM, |o| o.common.set_slot(slot::SUBMISSION_SET_STATUS, "Maybe"), "SubmissionSetStatus must be"),
         ];
         for (n, (object, change, expected)) in table.iter().enumerate() {
             let found = findings(*object, *change, Profile::Register, None);
             assert_eq!(found.len(), 1, "row {n}, {expected}: {found:?}");
-            assert!(
-                found[0].contains(expected) && found[0].contains("(ITI TF-"),
-                "row {n}: {found:?}"
-            );
+            assert!(found[0].contains(expected) && found[0].contains("(ITI TF-"), "row {n}: {found:?}");
         }
     }
 
@@ -1317,12 +983,7 @@ mod tests {
                 let mut objects = fixture::submission();
                 objects[at].common.id = Some(fixture::id("urn:uuid:not-one"));
                 let found = submission::judge(objects, profile, None).unwrap_err();
-                assert!(
-                    found
-                        .iter()
-                        .any(|error| error.context.contains("entryUUID must be: urn:uuid:")),
-                    "{found:?}"
-                );
+                assert!(found.iter().any(|error| error.context.contains("entryUUID must be: urn:uuid:")), "{found:?}");
             }
         }
     }
@@ -1337,38 +998,17 @@ mod tests {
             |o| o.common.status = Some("anything".into()),
             |o| o.common.set_slot(slot::CREATION_TIME, "\n 20240311 \n"),
             |o| o.common.set_slot(slot::SERVICE_STOP_TIME, "202403"),
-            |o| {
-                o.common.slots.push(Slot {
-                    name: slot::URI.into(),
-                    slot_type: None,
-                    values: Vec::new(),
-                })
-            },
+            |o| o.common.slots.push(Slot { name: slot::URI.into(), slot_type: None, values: Vec::new() }),
             |o| o.common.set_slot(slot::SOURCE_PATIENT_ID, "W-0042^^^&3.4.5&ISO"),
+            |o| o.classifications[0].common.set_slot(slot::AUTHOR_PERSON, "1^A^B^^^^^^&urn:oid:2.999.8&ISO"),
+            |o| o.classifications[0].common.slots.push(Slot::single("authorSpeciality", "typo")),
             |o| {
-                o.classifications[0]
-                    .common
-                    .set_slot(slot::AUTHOR_PERSON, "1^A^B^^^^^^&urn:oid:2.999.8&ISO")
-            },
-            |o| {
-                o.classifications[0]
-                    .common
-                    .slots
-                    .push(Slot::single("authorSpeciality", "typo"))
-            },
-            |o| {
-                o.classifications.push(Classification {
-                    scheme: Some("urn:uuid:unknown".into()),
-                    ..Classification::default()
-                })
+                o.classifications
+                    .push(Classification { scheme: Some("urn:uuid:unknown".into()), ..Classification::default() })
             },
         ];
         for (n, change) in table.iter().enumerate() {
-            assert_eq!(
-                findings(fixture::ENTRY, *change, Profile::Register, None),
-                [] as [&str; 0],
-                "row {n}"
-            );
+            assert_eq!(findings(fixture::ENTRY, *change, Profile::Register, None), [] as [&str; 0], "row {n}");
         }
     }
 
@@ -1389,25 +1029,16 @@ mod tests {
             "{found:?}"
         );
         let found = judge(&file("REPORT", "text/xml", ""));
-        assert!(
-            found[0].contains("mimeType text/plain is not in") && found.len() == 1,
-            "{found:?}"
-        );
+        assert!(found[0].contains("mimeType text/plain is not in") && found.len() == 1, "{found:?}");
         let german = "<CodeType name='languageCode'><Code code='de'/></CodeType>";
         let found = judge(&file("REPORT", "text/plain", german));
-        assert!(
-            found[0].contains("languageCode en-GB is not in") && found.len() == 1,
-            "{found:?}"
-        );
+        assert!(found[0].contains("languageCode en-GB is not in") && found.len() == 1, "{found:?}");
         let others: String = ["contentTypeCode", "folderCodeList", "associationDocumentation"]
             .map(|name| format!("<CodeType name='{name}'><Code code='x' codingScheme='y'/></CodeType>"))
             .concat();
         assert_eq!(judge(&file("REPORT", "text/plain", &others)).len(), 3);
         let codes = file("OTHER", "text/xml", german);
-        assert!(
-            findings(fixture::ENTRY, |_| {}, Profile::Provide, Some(&codes)).is_empty(),
-            "a repository has no say"
-        );
+        assert!(findings(fixture::ENTRY, |_| {}, Profile::Provide, Some(&codes)).is_empty(), "a repository has no say");
     }
 
     #[test]
@@ -1415,9 +1046,7 @@ mod tests {
         let judge = |change: Change| findings(fixture::ENTRY, change, Profile::RegisterOnDemand, None);
         let good: Change = |o| {
             o.common.object_type = Some(v::ON_DEMAND.into());
-            o.common
-                .slots
-                .retain(|s| ![slot::HASH, slot::SIZE, slot::CREATION_TIME].contains(&s.name.as_ref()));
+            o.common.slots.retain(|s| ![slot::HASH, slot::SIZE, slot::CREATION_TIME].contains(&s.name.as_ref()));
         };
         assert_eq!(judge(good), [] as [&str; 0]);
         let found = judge(|_| {});
@@ -1447,11 +1076,7 @@ mod tests {
             None,
         );
         assert_eq!(found.len(), 5);
-        assert!(
-            found
-                .iter()
-                .all(|context| !context.contains("SECRET") && context.starts_with("DocumentEntry doc: "))
-        );
+        assert!(found.iter().all(|context| !context.contains("SECRET") && context.starts_with("DocumentEntry doc: ")));
     }
 
     #[test]
@@ -1459,15 +1084,7 @@ mod tests {
         for good in ["urn:example:x", "URN:oid:1.2.3", "urn:uuid:1"] {
             assert!(is_urn(good), "{good}");
         }
-        for bad in [
-            "",
-            "urn:",
-            "urn:x:y",
-            "urn:example:",
-            "urn:example:a b",
-            "http://x",
-            "urn:-ab:c",
-        ] {
+        for bad in ["", "urn:", "urn:x:y", "urn:example:", "urn:example:a b", "http://x", "urn:-ab:c"] {
             assert!(!is_urn(bad), "{bad}");
         }
     }

@@ -68,11 +68,7 @@ struct Findings {
 
 impl Findings {
     fn new(metadata_error: ErrorCode) -> Self {
-        Self {
-            metadata_error,
-            errors: Vec::new(),
-            unlisted: 0,
-        }
+        Self { metadata_error, errors: Vec::new(), unlisted: 0 }
     }
 
     /// A finding with the code of a metadata fault.
@@ -111,11 +107,7 @@ impl fmt::Display for Shown<'_> {
         for c in self.0.chars().filter(|c| !c.is_control()).take(MAX) {
             fmt::Write::write_char(f, c)?;
         }
-        if self.0.chars().nth(MAX).is_some() {
-            f.write_str("…")
-        } else {
-            Ok(())
-        }
+        if self.0.chars().nth(MAX).is_some() { f.write_str("…") } else { Ok(()) }
     }
 }
 
@@ -167,11 +159,7 @@ mod fixture {
     }
 
     fn code(object: &mut RegistryObject<'static>, scheme: &'static str, code: &str) {
-        let code = build::Code {
-            code: code.to_owned(),
-            scheme: "2.999.60.1".to_owned(),
-            display: "shown".to_owned(),
-        };
+        let code = build::Code { code: code.to_owned(), scheme: "2.999.60.1".to_owned(), display: "shown".to_owned() };
         let mut classification = build::code(scheme, &code);
         classification.classified = object.common.id.clone();
         object.classifications.push(classification);
@@ -230,9 +218,7 @@ mod fixture {
         identifier(&mut folder, identifier::FOLDER_PATIENT_ID, PATIENT);
         identifier(&mut folder, identifier::FOLDER_UNIQUE_ID, "2.999.72.1");
         let mut set = build::package(id("set"), v::SUBMISSION_SET_NODE);
-        set.common
-            .slots
-            .push(Slot::single(slot::SUBMISSION_TIME, "20240311095012"));
+        set.common.slots.push(Slot::single(slot::SUBMISSION_TIME, "20240311095012"));
         code(&mut set, scheme::CONTENT_TYPE_CODE, "ROUND");
         identifier(&mut set, identifier::SET_PATIENT_ID, PATIENT);
         identifier(&mut set, identifier::SET_SOURCE_ID, "2.999.50.9");

@@ -84,14 +84,7 @@ fn parse_value(text: &str) -> Result<Parsed<'_>, &'static str> {
         singles.push(single);
         rest = tail;
     }
-    if skip(rest).is_empty() {
-        Ok(Parsed {
-            in_parentheses,
-            singles,
-        })
-    } else {
-        Err("nothing follows the value")
-    }
+    if skip(rest).is_empty() { Ok(Parsed { in_parentheses, singles }) } else { Err("nothing follows the value") }
 }
 
 fn skip(text: &str) -> &str {
@@ -110,11 +103,8 @@ fn parse_single(text: &str) -> Result<(Single<'_>, &str), &'static str> {
                 from = at + 2;
                 continue;
             }
-            let value = if inside.contains('\'') {
-                Cow::Owned(inside.replace("''", "'"))
-            } else {
-                Cow::Borrowed(inside)
-            };
+            let value =
+                if inside.contains('\'') { Cow::Owned(inside.replace("''", "'")) } else { Cow::Borrowed(inside) };
             return Ok((Single::Text(value), tail));
         }
     }
@@ -134,18 +124,12 @@ struct Broken {
 impl From<&'static str> for Broken {
     /// Bad syntax and bad values have no finer code (ITI TF-3 Table 4.2.4.1-2).
     fn from(why: &'static str) -> Self {
-        Self {
-            code: ErrorCode::XDSRegistryError,
-            why,
-        }
+        Self { code: ErrorCode::XDSRegistryError, why }
     }
 }
 
 fn too_many(why: &'static str) -> Broken {
-    Broken {
-        code: ErrorCode::XDSStoredQueryParamNumber,
-        why,
-    }
+    Broken { code: ErrorCode::XDSStoredQueryParamNumber, why }
 }
 
 /// Reads a stored query, by the rows of its definition.
@@ -167,21 +151,15 @@ pub fn read(query: &AdhocQuery) -> Result<StoredQuery, Vec<RegistryError>> {
         }
     };
     let Some(definition) = QueryDefinition::by_id(trim(&query.id)) else {
-        let context = format!(
-            "no stored query has the id {} (ITI TF-2 §3.18.4.1.2.4)",
-            super::Shown(&query.id)
-        );
+        let context = format!("no stored query has the id {} (ITI TF-2 §3.18.4.1.2.4)", super::Shown(&query.id));
         errors.push(RegistryError::new(ErrorCode::XDSUnknownStoredQuery, context));
         return Err(errors);
     };
     let mut arguments: Vec<Argument> = Vec::new();
     let mut alternatives = Vec::new();
     for parameter in definition.parameters {
-        let slots: Vec<&Slot<'_>> = query
-            .slots
-            .iter()
-            .filter(|slot| slot.name == parameter.name && !slot.values.is_empty())
-            .collect();
+        let slots: Vec<&Slot<'_>> =
+            query.slots.iter().filter(|slot| slot.name == parameter.name && !slot.values.is_empty()).collect();
         if slots.is_empty() {
             if parameter.need == Need::Required {
                 errors.push(missing(definition, parameter.name));
@@ -194,10 +172,7 @@ pub fn read(query: &AdhocQuery) -> Result<StoredQuery, Vec<RegistryError>> {
         match read_parameter(parameter, &slots) {
             Ok(values) => arguments.push(Argument { parameter, values }),
             Err(Broken { code, why }) => {
-                let context = format!(
-                    "{}: {}: {why} (ITI TF-2 §3.18.4.1.2.3)",
-                    definition.name, parameter.name
-                );
+                let context = format!("{}: {}: {why} (ITI TF-2 §3.18.4.1.2.3)", definition.name, parameter.name);
                 errors.push(RegistryError::new(code, context));
             }
         }
@@ -206,18 +181,10 @@ pub fn read(query: &AdhocQuery) -> Result<StoredQuery, Vec<RegistryError>> {
     let (Some(return_type), true) = (return_type, errors.is_empty()) else {
         return Err(errors);
     };
-    let home = query
-        .home
-        .as_deref()
-        .and_then(|home| HomeCommunityId::parse(trim(home)).ok());
+    let home = query.home.as_deref().and_then(|home| HomeCommunityId::parse(trim(home)).ok());
     // DECISION(Metadata Update): a logicalID at level 1 is no error, though one test suite says so;
     // other consumers send it, and mean the latest version.
-    Ok(StoredQuery {
-        definition,
-        return_type,
-        home,
-        arguments,
-    })
+    Ok(StoredQuery { definition, return_type, home, arguments })
 }
 
 fn missing(definition: &QueryDefinition, name: &str) -> RegistryError {
@@ -227,11 +194,7 @@ fn missing(definition: &QueryDefinition, name: &str) -> RegistryError {
 
 /// Exactly one of the parameters marked so is given (ITI TF-2 §3.18.4.1.2.3.7).
 fn judge_alternatives(definition: &QueryDefinition, given: &[&str], errors: &mut Vec<RegistryError>) {
-    let mut all = definition
-        .parameters
-        .iter()
-        .filter(|parameter| parameter.need == Need::OneOf)
-        .peekable();
+    let mut all = definition.parameters.iter().filter(|parameter| parameter.need == Need::OneOf).peekable();
     if all.peek().is_none() {
         return;
     }
@@ -239,11 +202,8 @@ fn judge_alternatives(definition: &QueryDefinition, given: &[&str], errors: &mut
         let names: Vec<&str> = all.map(|parameter| parameter.name).collect();
         errors.push(missing(definition, &names.join(" or ")));
     } else if given.len() > 1 {
-        let context = format!(
-            "{}: {} exclude each other (ITI TF-2 §3.18.4.1.2.3.7)",
-            definition.name,
-            given.join(" and ")
-        );
+        let context =
+            format!("{}: {} exclude each other (ITI TF-2 §3.18.4.1.2.3.7)", definition.name, given.join(" and "));
         errors.push(RegistryError::new(ErrorCode::XDSStoredQueryParamNumber, context));
     }
 }
@@ -251,9 +211,7 @@ fn judge_alternatives(definition: &QueryDefinition, given: &[&str], errors: &mut
 /// Reads the values of one parameter: OR within a Slot, AND between Slots.
 fn read_parameter(parameter: &Parameter, slots: &[&Slot<'_>]) -> Result<Values, Broken> {
     if slots.len() > 1 && parameter.multiplicity != Multiplicity::AndOr {
-        return Err(too_many(
-            "the Slot is there more than once, which this parameter does not allow",
-        ));
+        return Err(too_many("the Slot is there more than once, which this parameter does not allow"));
     }
     let mut groups = Vec::with_capacity(slots.len());
     let mut count = 0;
@@ -340,10 +298,7 @@ fn each<'t, T>(
     groups: Vec<Vec<Single<'t>>>,
     read: impl Fn(Cow<'t, str>) -> Result<T, &'static str>,
 ) -> Result<Vec<Vec<T>>, &'static str> {
-    groups
-        .into_iter()
-        .map(|group| group.into_iter().map(|single| read(single.quoted()?)).collect())
-        .collect()
+    groups.into_iter().map(|group| group.into_iter().map(|single| read(single.quoted()?)).collect()).collect()
 }
 
 /// Whether a query's filters let an object through: codes, times, statuses, types, authors,
@@ -356,10 +311,7 @@ pub fn matches(query: &StoredQuery, object: &RegistryObject<'_>) -> bool {
     if noun == Noun::Other {
         return false;
     }
-    query
-        .arguments
-        .iter()
-        .all(|argument| passes(query, argument, noun, object))
+    query.arguments.iter().all(|argument| passes(query, argument, noun, object))
         && defaults(query, noun, object)
         && (query.metadata_level() > 1 || visible_at_level_one(noun, object))
 }
@@ -367,12 +319,7 @@ pub fn matches(query: &StoredQuery, object: &RegistryObject<'_>) -> bool {
 /// What holds for parameters that were not given.
 fn defaults(query: &StoredQuery, noun: Noun, object: &RegistryObject<'_>) -> bool {
     let unsaid = |kind: Kind| {
-        query
-            .definition
-            .parameters
-            .iter()
-            .any(|parameter| parameter.kind == kind)
-            && query.values(kind).is_none()
+        query.definition.parameters.iter().any(|parameter| parameter.kind == kind) && query.values(kind).is_none()
     };
     match noun {
         // ITI TF-2 §3.18.4.1.2.3.6.2: stable, for every query that has the parameter.
@@ -407,11 +354,7 @@ fn filtered(query: &StoredQuery, kind: Kind) -> Option<Noun> {
         }
         Kind::Identifier(_) => Some(Noun::SubmissionSet),
         Kind::AuthorPerson
-            if query
-                .definition
-                .parameters
-                .iter()
-                .any(|p| p.kind == Kind::Status(Noun::SubmissionSet)) =>
+            if query.definition.parameters.iter().any(|p| p.kind == Kind::Status(Noun::SubmissionSet)) =>
         {
             Some(Noun::SubmissionSet)
         }
@@ -430,31 +373,24 @@ fn passes(query: &StoredQuery, argument: &Argument, noun: Noun, object: &Registr
     }
     let common = &object.common;
     match (kind, &argument.values) {
-        (Kind::Code(scheme), Values::Codes(groups)) => groups.iter().all(|any| {
-            object
-                .codes(scheme)
-                .any(|(code, coding)| any.iter().any(|(c, s)| code == c && coding == s))
-        }),
+        (Kind::Code(scheme), Values::Codes(groups)) => groups
+            .iter()
+            .all(|any| object.codes(scheme).any(|(code, coding)| any.iter().any(|(c, s)| code == c && coding == s))),
         (Kind::From(name), Values::Time(bound)) => time(object, name, |at| at >= bound.earliest()),
         // The framework's formula excludes the upper bound (ITI TF-2 §3.18.4.1.2.3.7.1).
         (Kind::To(name), Values::Time(bound)) => time(object, name, |at| at < bound.earliest()),
-        (Kind::AuthorPerson, Values::Texts(groups)) => groups.iter().all(|any| {
-            object
-                .author_persons()
-                .any(|person| any.iter().any(|p| like(p, person)))
-        }),
-        (Kind::Like(name), Values::Texts(groups)) => groups.iter().all(|any| {
-            common
-                .slot_values(name)
-                .any(|value| any.iter().any(|p| like(p, trim(value))))
-        }),
+        (Kind::AuthorPerson, Values::Texts(groups)) => {
+            groups.iter().all(|any| object.author_persons().any(|person| any.iter().any(|p| like(p, person))))
+        }
+        (Kind::Like(name), Values::Texts(groups)) => {
+            groups.iter().all(|any| common.slot_values(name).any(|value| any.iter().any(|p| like(p, trim(value)))))
+        }
         (Kind::Identifier(scheme), Values::Texts(groups)) => is_one_of(groups, object.identifier(scheme)),
         (Kind::Status(_), Values::Texts(groups)) => is_one_of(groups, common.status.as_deref()),
         (Kind::EntryType, Values::Texts(groups)) => is_one_of(groups, common.object_type.as_deref()),
-        (Kind::Availability, Values::Texts(groups)) => is_one_of(
-            groups,
-            Some(common.slot_value(slot::DOCUMENT_AVAILABILITY).unwrap_or(v::ONLINE)),
-        ),
+        (Kind::Availability, Values::Texts(groups)) => {
+            is_one_of(groups, Some(common.slot_value(slot::DOCUMENT_AVAILABILITY).unwrap_or(v::ONLINE)))
+        }
         (Kind::AssociationType, Values::Texts(groups)) => match &object.body {
             Body::Association { kind, .. } => is_one_of(groups, Some(kind)),
             _ => false,
@@ -558,10 +494,8 @@ mod tests {
     }
 
     fn find(more: &[(&str, &[&str])]) -> AdhocQuery {
-        let mut slots: Vec<(&str, &[&str])> = vec![
-            ("$XDSDocumentEntryPatientId", &[PATIENT]),
-            ("$XDSDocumentEntryStatus", &[APPROVED]),
-        ];
+        let mut slots: Vec<(&str, &[&str])> =
+            vec![("$XDSDocumentEntryPatientId", &[PATIENT]), ("$XDSDocumentEntryStatus", &[APPROVED])];
         slots.extend_from_slice(more);
         query(QueryKind::FindDocuments, &slots)
     }
@@ -574,11 +508,7 @@ mod tests {
     }
 
     fn texts(value: &str) -> Result<Vec<String>, &'static str> {
-        parse_value(value)?
-            .singles
-            .into_iter()
-            .map(|single| Ok(single.quoted()?.into_owned()))
-            .collect()
+        parse_value(value)?.singles.into_iter().map(|single| Ok(single.quoted()?.into_owned())).collect()
     }
 
     #[test]
@@ -616,20 +546,14 @@ mod tests {
             assert!(texts(bad).is_err(), "{bad}");
         }
         assert_eq!(parse_value("20240301").unwrap().singles, [Single::Number("20240301")]);
-        assert_eq!(
-            parse_value("(1,2)").unwrap().singles,
-            [Single::Number("1"), Single::Number("2")]
-        );
+        assert_eq!(parse_value("(1,2)").unwrap().singles, [Single::Number("1"), Single::Number("2")]);
     }
 
     #[test]
     fn the_frameworks_example() {
         let read = read(&find(&[
             ("$XDSDocumentEntryCreationTimeFrom", &["20240301"]),
-            (
-                "$XDSDocumentEntryEventCodeList",
-                &["('E1^^2.999.60.9','E2^^2.999.60.9')"],
-            ),
+            ("$XDSDocumentEntryEventCodeList", &["('E1^^2.999.60.9','E2^^2.999.60.9')"]),
             ("$XDSDocumentEntryEventCodeList", &["('E7^^2.999.60.9')"]),
             ("$XDSDocumentEntryAuthorPerson", &["('%^O''Neil^%')"]),
         ]))
@@ -651,41 +575,17 @@ mod tests {
             find(&[("$MetadataLevel", &["'2'"])]),
             find(&[("$XDSDocumentEntryClassCode", &[])]),
             query(QueryKind::GetDocuments, &[("$XDSDocumentEntryEntryUUID", &[UUID])]),
-            query(
-                QueryKind::GetDocuments,
-                &[("$XDSDocumentEntryEntryUUID", &["('no-uuid')"])],
-            ),
-            query(
-                QueryKind::GetDocuments,
-                &[("$XDSDocumentEntryLogicalID", &[UUIDS]), ("$MetadataLevel", &["1"])],
-            ),
-            query(
-                QueryKind::GetFolderAndContents,
-                &[("$XDSFolderUniqueId", &["('2.999.1')"])],
-            ),
-            AdhocQuery {
-                id: format!(" {} ", QUERIES[0].id),
-                ..find(&[])
-            },
-            AdhocQuery {
-                home: Some("rubbish".to_owned()),
-                ..find(&[])
-            },
+            query(QueryKind::GetDocuments, &[("$XDSDocumentEntryEntryUUID", &["('no-uuid')"])]),
+            query(QueryKind::GetDocuments, &[("$XDSDocumentEntryLogicalID", &[UUIDS]), ("$MetadataLevel", &["1"])]),
+            query(QueryKind::GetFolderAndContents, &[("$XDSFolderUniqueId", &["('2.999.1')"])]),
+            AdhocQuery { id: format!(" {} ", QUERIES[0].id), ..find(&[]) },
+            AdhocQuery { home: Some("rubbish".to_owned()), ..find(&[]) },
         ] {
             assert_eq!(codes(&good), [] as [&str; 0]);
         }
-        let union = query(
-            QueryKind::GetDocuments,
-            &[("$XDSDocumentEntryUniqueId", &["('a')", "('b','c')"])],
-        );
-        assert_eq!(
-            read(&union).unwrap().texts(Kind::UniqueId).collect::<Vec<_>>(),
-            ["a", "b", "c"]
-        );
-        let home = AdhocQuery {
-            home: Some("urn:oid:2.999.1".to_owned()),
-            ..find(&[])
-        };
+        let union = query(QueryKind::GetDocuments, &[("$XDSDocumentEntryUniqueId", &["('a')", "('b','c')"])]);
+        assert_eq!(read(&union).unwrap().texts(Kind::UniqueId).collect::<Vec<_>>(), ["a", "b", "c"]);
+        let home = AdhocQuery { home: Some("urn:oid:2.999.1".to_owned()), ..find(&[]) };
         assert_eq!(read(&home).unwrap().home.unwrap().oid(), "2.999.1");
     }
 
@@ -698,92 +598,42 @@ mod tests {
         let two = |patient, status| {
             query(
                 QueryKind::FindDocuments,
-                &[
-                    ("$XDSDocumentEntryPatientId", &[patient]),
-                    ("$XDSDocumentEntryStatus", &[status]),
-                ],
+                &[("$XDSDocumentEntryPatientId", &[patient]), ("$XDSDocumentEntryStatus", &[status])],
             )
         };
-        let both_ids: &[(&str, &[&str])] = &[
-            ("$XDSDocumentEntryEntryUUID", &[UUIDS]),
-            ("$XDSDocumentEntryUniqueId", &["('1')"]),
-        ];
+        let both_ids: &[(&str, &[&str])] =
+            &[("$XDSDocumentEntryEntryUUID", &[UUIDS]), ("$XDSDocumentEntryUniqueId", &["('1')"])];
         let unknown = "urn:uuid:00000000-0000-0000-0000-000000000000";
-        let returning = |kind: &str| AdhocQuery {
-            return_type: Some(kind.to_owned()),
-            ..find(&[])
-        };
+        let returning = |kind: &str| AdhocQuery { return_type: Some(kind.to_owned()), ..find(&[]) };
         let table: &[(AdhocQuery, &[&str])] = &[
-            (
-                AdhocQuery {
-                    id: unknown.to_owned(),
-                    ..find(&[])
-                },
-                &["XDSUnknownStoredQuery"],
-            ),
-            (
-                AdhocQuery {
-                    return_type: None,
-                    ..find(&[])
-                },
-                &[ERROR],
-            ),
+            (AdhocQuery { id: unknown.to_owned(), ..find(&[]) }, &["XDSUnknownStoredQuery"]),
+            (AdhocQuery { return_type: None, ..find(&[]) }, &[ERROR]),
             (returning("RegistryObject"), &[ERROR]),
             (returning("LeafClassWithRepositoryItem"), &[ERROR]),
             (query(QueryKind::FindDocuments, &[]), &[MISSING, MISSING]),
-            (
-                one("$XDSDocumentEntryPatientId", "PX-881^^^&2.999.50.100&ISO"),
-                &[ERROR, MISSING],
-            ),
+            (one("$XDSDocumentEntryPatientId", "PX-881^^^&2.999.50.100&ISO"), &[ERROR, MISSING]),
             (two("'PX-881'", "('other')"), &[ERROR, MISSING]),
             (two("('A^^^&2.9&ISO','B^^^&2.9&ISO')", "(urn:oasis)"), &[NUMBER, ERROR]),
             (find(&[("$XDSDocumentEntryPatientId", &[PATIENT])]), &[NUMBER]),
             (
-                find(&[
-                    ("$XDSDocumentEntryClassCode", &["('a^^b')"]),
-                    ("$XDSDocumentEntryClassCode", &["('c^^d')"]),
-                ]),
+                find(&[("$XDSDocumentEntryClassCode", &["('a^^b')"]), ("$XDSDocumentEntryClassCode", &["('c^^d')"])]),
                 &[NUMBER],
             ),
-            (
-                find(&[("$XDSDocumentEntryCreationTimeFrom", &["2024", "2025"])]),
-                &[NUMBER],
-            ),
+            (find(&[("$XDSDocumentEntryCreationTimeFrom", &["2024", "2025"])]), &[NUMBER]),
             (find(&[("$XDSDocumentEntryClassCode", &["'a^^b'"])]), &[ERROR]),
             (find(&[("$XDSDocumentEntryClassCode", &["('a')"])]), &[ERROR]),
             (find(&[("$XDSDocumentEntryClassCode", &["('^^b')"])]), &[ERROR]),
             (find(&[("$XDSDocumentEntryClassCode", &["('a^^')"])]), &[ERROR]),
             (find(&[("$XDSDocumentEntryClassCode", &["()"])]), &[ERROR]),
             (find(&[("$XDSDocumentEntryAuthorPerson", &["(123)"])]), &[ERROR]),
-            (
-                find(&[(
-                    "$XDSDocumentEntryType",
-                    &["('urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d')"],
-                )]),
-                &[ERROR],
-            ),
-            (
-                find(&[("$XDSDocumentEntryDocumentAvailability", &["('Online')"])]),
-                &[ERROR],
-            ),
+            (find(&[("$XDSDocumentEntryType", &["('urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d')"])]), &[ERROR]),
+            (find(&[("$XDSDocumentEntryDocumentAvailability", &["('Online')"])]), &[ERROR]),
             (find(&[("$XDSDocumentEntryCreationTimeTo", &["20241301"])]), &[ERROR]),
             (find(&[("$MetadataLevel", &["3"])]), &[ERROR]),
             (query(QueryKind::GetDocuments, &[]), &[MISSING]),
             (query(QueryKind::GetDocuments, both_ids), &[NUMBER]),
-            (
-                query(
-                    QueryKind::GetFoldersForDocument,
-                    &[("$XDSDocumentEntryUniqueId", &["('1','2')"])],
-                ),
-                &[NUMBER],
-            ),
-            (
-                query(
-                    QueryKind::GetRelatedDocuments,
-                    &[("$XDSDocumentEntryUniqueId", &["'1'"])],
-                ),
-                &[MISSING],
-            ),
+            (query(QueryKind::GetFoldersForDocument, &[("$XDSDocumentEntryUniqueId", &["('1','2')"])]), &[NUMBER]),
+            (query(QueryKind::GetRelatedDocuments, &[("$XDSDocumentEntryUniqueId", &["'1'"])]), &[MISSING]),
         ];
         for (n, (query, expected)) in table.iter().enumerate() {
             assert_eq!(codes(query), *expected, "row {n}");
@@ -792,11 +642,8 @@ mod tests {
 
     #[test]
     fn contexts_name_no_patient() {
-        let errors = read(&query(
-            QueryKind::FindDocuments,
-            &[("$XDSDocumentEntryPatientId", &["'SECRET'"])],
-        ))
-        .unwrap_err();
+        let errors =
+            read(&query(QueryKind::FindDocuments, &[("$XDSDocumentEntryPatientId", &["'SECRET'"])])).unwrap_err();
         assert!(errors.iter().all(|error| !error.context.contains("SECRET")));
         assert!(errors[0].context.contains("$XDSDocumentEntryPatientId"));
     }
@@ -807,10 +654,7 @@ mod tests {
         entry.common.slots.extend([
             Slot::single(slot::CREATION_TIME, "20240311094500"),
             Slot::single(slot::SERVICE_START_TIME, "202403"),
-            Slot::single(
-                slot::REFERENCE_ID_LIST,
-                "ACC-77^^^&2.999.6&ISO^urn:ihe:iti:xds:2013:accession",
-            ),
+            Slot::single(slot::REFERENCE_ID_LIST, "ACC-77^^^&2.999.6&ISO^urn:ihe:iti:xds:2013:accession"),
         ]);
         for (scheme, value) in [
             (scheme::CLASS_CODE, "REPORT"),
@@ -818,17 +662,10 @@ mod tests {
             (scheme::EVENT_CODE, "E7"),
             (scheme::CONFIDENTIALITY_CODE, "N"),
         ] {
-            let code = build::Code {
-                code: value.to_owned(),
-                scheme: "2.999.60.1".to_owned(),
-                display: String::new(),
-            };
+            let code = build::Code { code: value.to_owned(), scheme: "2.999.60.1".to_owned(), display: String::new() };
             entry.classifications.push(build::code(scheme, &code));
         }
-        entry.classifications.push(build::author(
-            scheme::ENTRY_AUTHOR,
-            &[(slot::AUTHOR_PERSON, "7719^O'Neil^Per")],
-        ));
+        entry.classifications.push(build::author(scheme::ENTRY_AUTHOR, &[(slot::AUTHOR_PERSON, "7719^O'Neil^Per")]));
         entry
     }
 
@@ -859,34 +696,14 @@ mod tests {
             ("$XDSDocumentEntryServiceStopTimeTo", "2000", true),
             ("$XDSDocumentEntryAuthorPerson", "('nobody','%^O''Neil^%')", true),
             ("$XDSDocumentEntryAuthorPerson", "('O''Neil')", false),
-            (
-                "$XDSDocumentEntryType",
-                "('urn:uuid:7edca82f-054d-47f2-a032-9b2a5b5186c1')",
-                true,
-            ),
-            (
-                "$XDSDocumentEntryType",
-                "('urn:uuid:34268e47-fdf5-41a6-ba33-82133c465248')",
-                false,
-            ),
-            (
-                "$XDSDocumentEntryDocumentAvailability",
-                "('urn:ihe:iti:2010:DocumentAvailability:Online')",
-                true,
-            ),
-            (
-                "$XDSDocumentEntryDocumentAvailability",
-                "('urn:ihe:iti:2010:DocumentAvailability:Offline')",
-                false,
-            ),
+            ("$XDSDocumentEntryType", "('urn:uuid:7edca82f-054d-47f2-a032-9b2a5b5186c1')", true),
+            ("$XDSDocumentEntryType", "('urn:uuid:34268e47-fdf5-41a6-ba33-82133c465248')", false),
+            ("$XDSDocumentEntryDocumentAvailability", "('urn:ihe:iti:2010:DocumentAvailability:Online')", true),
+            ("$XDSDocumentEntryDocumentAvailability", "('urn:ihe:iti:2010:DocumentAvailability:Offline')", false),
             ("$XDSSubmissionSetSourceId", "('not a parameter here')", true),
         ];
         for (name, value, expected) in table {
-            assert_eq!(
-                passes(&find(&[(name, &[value])]), &entry()),
-                *expected,
-                "{name} {value}"
-            );
+            assert_eq!(passes(&find(&[(name, &[value])]), &entry()), *expected, "{name} {value}");
         }
         let mut deprecated = entry();
         deprecated.common.status = Some(v::DEPRECATED.into());
@@ -898,20 +715,11 @@ mod tests {
     fn slots_are_and_and_lists_are_or() {
         let any = |value: &'static [&'static str]| ("$XDSDocumentEntryEventCodeList", value);
         assert!(passes(
-            &find(&[
-                any(&["('E1^^2.999.60.1','E2^^2.999.60.1')"]),
-                any(&["('E7^^2.999.60.1')"])
-            ]),
+            &find(&[any(&["('E1^^2.999.60.1','E2^^2.999.60.1')"]), any(&["('E7^^2.999.60.1')"])]),
             &entry()
         ));
-        assert!(!passes(
-            &find(&[any(&["('E1^^2.999.60.1')"]), any(&["('E2^^2.999.60.1')"])]),
-            &entry()
-        ));
-        assert!(passes(
-            &find(&[any(&["('E2^^2.999.60.1')", "('E1^^2.999.60.1')"])]),
-            &entry()
-        ));
+        assert!(!passes(&find(&[any(&["('E1^^2.999.60.1')"]), any(&["('E2^^2.999.60.1')"])]), &entry()));
+        assert!(passes(&find(&[any(&["('E2^^2.999.60.1')", "('E1^^2.999.60.1')"])]), &entry()));
     }
 
     #[test]
@@ -919,38 +727,20 @@ mod tests {
         let mut on_demand = entry();
         on_demand.common.object_type = Some(v::ON_DEMAND.into());
         on_demand.common.slots.retain(|slot| slot.name != slot::CREATION_TIME);
-        let kind: (&str, &[&str]) = (
-            "$XDSDocumentEntryType",
-            &["('urn:uuid:34268e47-fdf5-41a6-ba33-82133c465248')"],
-        );
+        let kind: (&str, &[&str]) = ("$XDSDocumentEntryType", &["('urn:uuid:34268e47-fdf5-41a6-ba33-82133c465248')"]);
         assert!(!passes(&find(&[]), &on_demand), "stable by default");
         let late = ("$XDSDocumentEntryCreationTimeFrom", &["2030"] as &[&str]);
         assert!(passes(&find(&[kind, late]), &on_demand), "no creationTime to ask for");
         let by_id = query(QueryKind::GetDocuments, &[("$XDSDocumentEntryEntryUUID", &[UUIDS])]);
-        assert!(
-            passes(&by_id, &on_demand),
-            "a query without the parameter does not filter by type"
-        );
+        assert!(passes(&by_id, &on_demand), "a query without the parameter does not filter by type");
 
         let mut timeless = entry();
-        timeless
-            .common
-            .slots
-            .retain(|slot| slot.name != slot::SERVICE_START_TIME);
-        assert!(
-            passes(
-                &find(&[("$XDSDocumentEntryServiceStartTimeFrom", &["2030"])]),
-                &timeless
-            ),
-            "not used for it"
-        );
+        timeless.common.slots.retain(|slot| slot.name != slot::SERVICE_START_TIME);
+        assert!(passes(&find(&[("$XDSDocumentEntryServiceStartTimeFrom", &["2030"])]), &timeless), "not used for it");
 
         let mut undated = entry();
         undated.common.slots.retain(|slot| slot.name != slot::CREATION_TIME);
-        assert!(!passes(
-            &find(&[("$XDSDocumentEntryCreationTimeFrom", &["1900"])]),
-            &undated
-        ));
+        assert!(!passes(&find(&[("$XDSDocumentEntryCreationTimeFrom", &["1900"])]), &undated));
 
         let mut offline = entry();
         offline.common.set_slot(slot::DOCUMENT_AVAILABILITY, v::OFFLINE);
@@ -966,24 +756,16 @@ mod tests {
             query
         };
         let name = "$XDSDocumentEntryReferenceIdList";
-        assert!(passes(
-            &by(&[(name, &["('ACC-77^^^&2.999.6&ISO^urn:ihe:iti:xds:2013:accession')"])]),
-            &entry()
-        ));
+        assert!(passes(&by(&[(name, &["('ACC-77^^^&2.999.6&ISO^urn:ihe:iti:xds:2013:accession')"])]), &entry()));
         assert!(passes(&by(&[(name, &["('ACC-%')"])]), &entry()));
-        assert!(!passes(
-            &by(&[(name, &["('ACC-%')"]), (name, &["('ORD-%')"])]),
-            &entry()
-        ));
+        assert!(!passes(&by(&[(name, &["('ACC-%')"]), (name, &["('ORD-%')"])]), &entry()));
     }
 
     #[test]
     fn filters_of_submission_sets() {
         let mut set = package(v::SUBMISSION_SET_NODE, slot::SUBMISSION_TIME);
-        set.identifiers
-            .push(build::external_identifier(identifier::SET_SOURCE_ID, "2.999.50.9"));
-        set.classifications
-            .push(build::author(scheme::SET_AUTHOR, &[(slot::AUTHOR_PERSON, "^Osei")]));
+        set.identifiers.push(build::external_identifier(identifier::SET_SOURCE_ID, "2.999.50.9"));
+        set.classifications.push(build::author(scheme::SET_AUTHOR, &[(slot::AUTHOR_PERSON, "^Osei")]));
         let table: &[(&str, &str, bool)] = &[
             ("$XDSSubmissionSetSourceId", "('2.999.50.9')", true),
             ("$XDSSubmissionSetSourceId", "('2.999.50.8')", false),
@@ -999,11 +781,7 @@ mod tests {
                 ("$XDSSubmissionSetStatus", &[APPROVED]),
                 (name, &[value]),
             ];
-            assert_eq!(
-                passes(&query(QueryKind::FindSubmissionSets, slots), &set),
-                *expected,
-                "{name} {value}"
-            );
+            assert_eq!(passes(&query(QueryKind::FindSubmissionSets, slots), &set), *expected, "{name} {value}");
         }
     }
 
@@ -1011,11 +789,8 @@ mod tests {
     fn filters_of_folders() {
         let mut folder = package(v::FOLDER_NODE, slot::LAST_UPDATE_TIME);
         let folders = |name, value| {
-            let slots: &[(&str, &[&str])] = &[
-                ("$XDSFolderPatientId", &[PATIENT]),
-                ("$XDSFolderStatus", &[BOTH]),
-                (name, &[value]),
-            ];
+            let slots: &[(&str, &[&str])] =
+                &[("$XDSFolderPatientId", &[PATIENT]), ("$XDSFolderStatus", &[BOTH]), (name, &[value])];
             query(QueryKind::FindFolders, slots)
         };
         assert!(passes(&folders("$XDSFolderLastUpdateTimeFrom", "2024"), &folder));
@@ -1045,44 +820,21 @@ mod tests {
             slots.extend_from_slice(more);
             query(QueryKind::GetAssociations, &slots)
         };
-        assert!(
-            !passes(&of(&[("$MetadataLevel", &["2"])]), &link),
-            "Approved by default"
-        );
-        assert!(passes(
-            &of(&[("$MetadataLevel", &["2"]), ("$XDSAssociationStatus", &[BOTH])]),
-            &link
-        ));
-        assert!(
-            !passes(&of(&[("$XDSAssociationStatus", &[BOTH])]), &link),
-            "hidden at level 1"
-        );
+        assert!(!passes(&of(&[("$MetadataLevel", &["2"])]), &link), "Approved by default");
+        assert!(passes(&of(&[("$MetadataLevel", &["2"]), ("$XDSAssociationStatus", &[BOTH])]), &link));
+        assert!(!passes(&of(&[("$XDSAssociationStatus", &[BOTH])]), &link), "hidden at level 1");
         assert!(!passes(&find(&[]), &RegistryObject::new(Body::ObjectRef, end("r"))));
     }
 
     #[test]
     fn like_vectors() {
-        let good = [
-            ("", ""),
-            ("%", ""),
-            ("%%", "x"),
-            ("_", "ø"),
-            ("a%b%c", "a1b2b3c"),
-            ("%aab", "aaaab"),
-            ("_%_", "ab"),
-        ];
+        let good =
+            [("", ""), ("%", ""), ("%%", "x"), ("_", "ø"), ("a%b%c", "a1b2b3c"), ("%aab", "aaaab"), ("_%_", "ab")];
         for (pattern, text) in good {
             assert!(like(pattern, text), "{pattern} {text}");
         }
-        for (pattern, text) in [
-            ("", "a"),
-            ("a", ""),
-            ("_", ""),
-            ("%a", "ab"),
-            ("A", "a"),
-            ("_%_", "a"),
-            ("a%b", "ac"),
-        ] {
+        for (pattern, text) in [("", "a"), ("a", ""), ("_", ""), ("%a", "ab"), ("A", "a"), ("_%_", "a"), ("a%b", "ac")]
+        {
             assert!(!like(pattern, text), "{pattern} {text}");
         }
         let start = std::time::Instant::now();

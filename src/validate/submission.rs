@@ -34,14 +34,8 @@ pub enum RelationshipType {
 
 impl RelationshipType {
     /// All of them, in the standard's order.
-    pub const ALL: [Self; 6] = [
-        Self::Replace,
-        Self::Transform,
-        Self::Append,
-        Self::TransformReplace,
-        Self::Signs,
-        Self::IsSnapshotOf,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Replace, Self::Transform, Self::Append, Self::TransformReplace, Self::Signs, Self::IsSnapshotOf];
 
     /// The associationType.
     pub fn urn(self) -> &'static str {
@@ -136,9 +130,7 @@ pub struct Submission<'a> {
 impl Submission<'_> {
     /// The associations of that role.
     pub fn by_role(&self, role: AssociationRole) -> impl Iterator<Item = &SubmittedAssociation<'_>> {
-        self.associations
-            .iter()
-            .filter(move |association| association.role == role)
+        self.associations.iter().filter(move |association| association.role == role)
     }
 }
 
@@ -170,10 +162,7 @@ pub fn judge<'a>(
     }
     let roles: Vec<_> = roles.into_iter().flatten().collect();
     sort(objects, roles, patient).ok_or_else(|| {
-        vec![RegistryError::new(
-            profile.metadata_error(),
-            "exactly one SubmissionSet is required (ITI TF-3 §4.1.4)",
-        )]
+        vec![RegistryError::new(profile.metadata_error(), "exactly one SubmissionSet is required (ITI TF-3 §4.1.4)")]
     })
 }
 
@@ -226,21 +215,10 @@ fn sort(objects: Vec<RegistryObject<'_>>, roles: Vec<Role>, patient: Option<Pati
         .into_iter()
         .zip(roles)
         .map(|(object, role)| {
-            Some(SubmittedAssociation {
-                object,
-                role: role.role,
-                source: end(role.source)?,
-                target: end(role.target)?,
-            })
+            Some(SubmittedAssociation { object, role: role.role, source: end(role.source)?, target: end(role.target)? })
         })
         .collect::<Option<_>>()?;
-    Some(Submission {
-        set: set?,
-        entries,
-        folders,
-        associations,
-        patient,
-    })
+    Some(Submission { set: set?, entries, folders, associations, patient })
 }
 
 /// The message's objects with what several rules need to know of them.
@@ -258,19 +236,11 @@ impl<'o, 'a> Message<'o, 'a> {
                 by_id.entry(id).or_insert(at);
             }
         }
-        Self {
-            objects,
-            nouns: objects.iter().map(RegistryObject::noun).collect(),
-            by_id,
-        }
+        Self { objects, nouns: objects.iter().map(RegistryObject::noun).collect(), by_id }
     }
 
     fn of(&self, noun: Noun) -> impl Iterator<Item = &'o RegistryObject<'a>> {
-        self.objects
-            .iter()
-            .zip(&self.nouns)
-            .filter(move |(_, n)| **n == noun)
-            .map(|(object, _)| object)
+        self.objects.iter().zip(&self.nouns).filter(move |(_, n)| **n == noun).map(|(object, _)| object)
     }
 
     fn noun(&self, found: Found) -> Option<Noun> {
@@ -314,24 +284,18 @@ impl<'o, 'a> Message<'o, 'a> {
         // DECISION(ITI TF-3 §4.1.1.1, §4.1.4): any HasMember will do, so that a submission of nothing
         // but references to known DocumentEntries is accepted. A repository leaves it to the
         // registry: a document without its entry has an error code of its own, and comes first.
-        let content = self
-            .objects
-            .iter()
-            .zip(&self.nouns)
-            .any(|(object, noun)| match (noun, &object.body) {
-                (Noun::DocumentEntry | Noun::Folder, _) => true,
-                (_, Body::Association { kind, .. }) => kind == association::HAS_MEMBER,
-                _ => false,
-            });
+        let content = self.objects.iter().zip(&self.nouns).any(|(object, noun)| match (noun, &object.body) {
+            (Noun::DocumentEntry | Noun::Folder, _) => true,
+            (_, Body::Association { kind, .. }) => kind == association::HAS_MEMBER,
+            _ => false,
+        });
         if !content && profile != Profile::Provide {
             findings.metadata(format_args!(
                 "a submission holds a DocumentEntry, a Folder or a HasMember association (ITI TF-3 §4.1.4)"
             ));
         }
         if profile == Profile::RegisterOnDemand && self.of(Noun::DocumentEntry).next().is_none() {
-            findings.metadata(format_args!(
-                "an on-demand DocumentEntry is required (ITI TF-2 §3.61.4.1.2)"
-            ));
+            findings.metadata(format_args!("an on-demand DocumentEntry is required (ITI TF-2 §3.61.4.1.2)"));
         }
     }
 
@@ -429,12 +393,7 @@ impl<'o, 'a> Message<'o, 'a> {
             Some(kind) => self.relationship(object, kind, source, target, findings),
             None => self.has_member(object, source, target, findings),
         }?;
-        Some(Role {
-            at,
-            role,
-            source,
-            target,
-        })
+        Some(Role { at, role, source, target })
     }
 
     /// An object of this message, or one of the registry by UUID (ITI TF-2 §3.42.4.1.3.7).
@@ -611,11 +570,7 @@ impl<'o, 'a> Message<'o, 'a> {
             .filter(|r| matches!(r.role, AssociationRole::Relationship(Transform | TransformReplace)))
             .map(|r| r.source)
             .collect();
-        for role in roles
-            .iter()
-            .flatten()
-            .filter(|r| r.role == AssociationRole::Relationship(Append))
-        {
+        for role in roles.iter().flatten().filter(|r| r.role == AssociationRole::Relationship(Append)) {
             if transforms.contains(&role.target)
                 && let Some(object) = self.objects.get(role.at)
             {
@@ -662,11 +617,7 @@ impl<'o, 'a> Message<'o, 'a> {
 
 /// The one value of SubmissionSetStatus.
 fn set_status<'o>(object: &'o RegistryObject<'_>) -> Option<&'o str> {
-    let mut values = object
-        .common
-        .slot_values(slot::SUBMISSION_SET_STATUS)
-        .map(trim)
-        .filter(|value| !value.is_empty());
+    let mut values = object.common.slot_values(slot::SUBMISSION_SET_STATUS).map(trim).filter(|value| !value.is_empty());
     match (values.next(), values.next()) {
         (Some(status), None) => Some(status),
         _ => None,
@@ -699,12 +650,7 @@ mod tests {
     }
 
     fn member(objects: &mut Objects, source: &'static str, target: &'static str) {
-        objects.push(build::association(
-            id("r"),
-            association::HAS_MEMBER,
-            id(source),
-            id(target),
-        ));
+        objects.push(build::association(id("r"), association::HAS_MEMBER, id(source), id(target)));
     }
 
     fn relabel(object: &mut RegistryObject<'static>) {
@@ -749,11 +695,7 @@ mod tests {
         assert_eq!(submission.set.common.id, Some(id("set")));
         assert_eq!((submission.entries.len(), submission.folders.len()), (1, 1));
         assert_eq!(submission.patient, PatientId::parse(fixture::PATIENT).ok());
-        let roles: Vec<_> = submission
-            .associations
-            .iter()
-            .map(|a| (a.role, a.source, a.target))
-            .collect();
+        let roles: Vec<_> = submission.associations.iter().map(|a| (a.role, a.source, a.target)).collect();
         let known = End::Registry(EntryUuid::parse(KNOWN).unwrap());
         assert_eq!(
             roles,
@@ -777,9 +719,7 @@ mod tests {
             |o| {
                 o.retain(|object| object.noun() == Noun::SubmissionSet);
                 member(o, "set", KNOWN);
-                o[1].common
-                    .slots
-                    .push(Slot::single(slot::SUBMISSION_SET_STATUS, "Reference"));
+                o[1].common.slots.push(Slot::single(slot::SUBMISSION_SET_STATUS, "Reference"));
             },
             // A known DocumentEntry into a known Folder.
             |o| {
@@ -791,10 +731,7 @@ mod tests {
             |o| aim(&mut o[FOLDER_ENTRY], KNOWN, "doc"),
             |o| {
                 for at in [SET_FOLDER, SET_MEMBERSHIP] {
-                    o[at]
-                        .common
-                        .slots
-                        .push(Slot::single(slot::SUBMISSION_SET_STATUS, "Original"));
+                    o[at].common.slots.push(Slot::single(slot::SUBMISSION_SET_STATUS, "Original"));
                 }
             },
             |o| retype(&mut o[TRANSFORM], association::RPLC),
@@ -814,44 +751,16 @@ mod tests {
         const PATIENT: ErrorCode = ErrorCode::XDSPatientIdDoesNotMatch;
         const UNIQUE: ErrorCode = ErrorCode::XDSRegistryDuplicateUniqueIdInMessage;
         let table: &[(Change, ErrorCode, &str)] = &[
-            (
-                |o| drop(o.remove(SET)),
-                META,
-                "exactly one SubmissionSet is required, the message has 0",
-            ),
-            (
-                |o| o.push(renamed(&o[SET], "set2", "2.999.71.2")),
-                META,
-                "the message has 2",
-            ),
-            (
-                |o| o.retain(|object| object.noun() == Noun::SubmissionSet),
-                META,
-                "a submission holds",
-            ),
-            (
-                |o| o[FOLDER].classifications.retain(|c| c.node.is_none()),
-                META,
-                "and not as both",
-            ),
+            (|o| drop(o.remove(SET)), META, "exactly one SubmissionSet is required, the message has 0"),
+            (|o| o.push(renamed(&o[SET], "set2", "2.999.71.2")), META, "the message has 2"),
+            (|o| o.retain(|object| object.noun() == Noun::SubmissionSet), META, "a submission holds"),
+            (|o| o[FOLDER].classifications.retain(|c| c.node.is_none()), META, "and not as both"),
             (|o| relabel(&mut o[FOLDER]), META, "and not as both"),
             (|o| o[ENTRY].common.id = None, META, "entryUUID is required"),
-            (
-                |o| o[SET_FOLDER].common.id = Some(id("a1")),
-                META,
-                "Association a1: its id is used twice",
-            ),
-            (
-                |o| o[SET_FOLDER].common.id = Some(id("urn:uuid:x")),
-                META,
-                "entryUUID must be",
-            ),
+            (|o| o[SET_FOLDER].common.id = Some(id("a1")), META, "Association a1: its id is used twice"),
+            (|o| o[SET_FOLDER].common.id = Some(id("urn:uuid:x")), META, "entryUUID must be"),
             (|o| o[SET_FOLDER].common.id = Some(id("")), META, "entryUUID must be"),
-            (
-                |o| o[FOLDER].identifiers[1].value = Some("2.999.71.1".into()),
-                UNIQUE,
-                "uniqueId 2.999.71.1",
-            ),
+            (|o| o[FOLDER].identifiers[1].value = Some("2.999.71.1".into()), UNIQUE, "uniqueId 2.999.71.1"),
             (
                 |o| o[FOLDER].identifiers[0].value = Some("P2^^^&2.999.50.100&ISO".into()),
                 PATIENT,
@@ -878,38 +787,18 @@ mod tests {
                 "not to HasMember",
             ),
             (|o| aim(&mut o[TRANSFORM], "doc", "doc"), META, "are the same"),
-            (
-                |o| aim(&mut o[TRANSFORM], "doc", "nowhere"),
-                REFERENCE,
-                "targetObject nowhere",
-            ),
-            (
-                |o| aim(&mut o[TRANSFORM], "doc", "urn:uuid:x"),
-                REFERENCE,
-                "targetObject urn:uuid:x",
-            ),
-            (
-                |o| aim(&mut o[TRANSFORM], KNOWN, "doc"),
-                REFERENCE,
-                "sourceObject of a relationship",
-            ),
+            (|o| aim(&mut o[TRANSFORM], "doc", "nowhere"), REFERENCE, "targetObject nowhere"),
+            (|o| aim(&mut o[TRANSFORM], "doc", "urn:uuid:x"), REFERENCE, "targetObject urn:uuid:x"),
+            (|o| aim(&mut o[TRANSFORM], KNOWN, "doc"), REFERENCE, "sourceObject of a relationship"),
             (|o| aim(&mut o[TRANSFORM], "set", KNOWN), META, "not a SubmissionSet"),
             (|o| aim(&mut o[TRANSFORM], "doc", "fol"), META, "not a Folder"),
-            (
-                |o| o[SET_ENTRY].common.slots.clear(),
-                META,
-                "SubmissionSetStatus is Original",
-            ),
+            (|o| o[SET_ENTRY].common.slots.clear(), META, "SubmissionSetStatus is Original"),
             (
                 |o| o[SET_ENTRY].common.set_slot(slot::SUBMISSION_SET_STATUS, "Reference"),
                 META,
                 "SubmissionSetStatus is Original",
             ),
-            (
-                |o| o.push(build::original(id("r"), id("set"), id(KNOWN))),
-                META,
-                "SubmissionSetStatus is Reference",
-            ),
+            (|o| o.push(build::original(id("r"), id("set"), id(KNOWN))), META, "SubmissionSetStatus is Reference"),
             (|o| member(o, "set", KNOWN), META, "SubmissionSetStatus is Reference"),
             (
                 |o| o[SET_FOLDER].common.set_slot(slot::SUBMISSION_SET_STATUS, "Reference"),
@@ -917,47 +806,19 @@ mod tests {
                 "only a DocumentEntry is a member by Reference",
             ),
             (
-                |o| {
-                    o[SET_MEMBERSHIP]
-                        .common
-                        .set_slot(slot::SUBMISSION_SET_STATUS, "Reference")
-                },
+                |o| o[SET_MEMBERSHIP].common.set_slot(slot::SUBMISSION_SET_STATUS, "Reference"),
                 META,
                 "only a DocumentEntry is a member by Reference",
             ),
             (|o| member(o, "set", "a5"), META, "a SubmissionSet has as members"),
             (|o| member(o, "set", "a1"), META, "a SubmissionSet has as members"),
-            (
-                |o| member(o, "doc", "fol"),
-                META,
-                "HasMember does not lead from DocumentEntry to Folder",
-            ),
+            (|o| member(o, "doc", "fol"), META, "HasMember does not lead from DocumentEntry to Folder"),
             (|o| member(o, "fol", "set"), META, "from Folder to SubmissionSet"),
-            (
-                |o| member(o, KNOWN, "set"),
-                META,
-                "from registry object to SubmissionSet",
-            ),
-            (
-                |o| drop(o.remove(SET_FOLDER)),
-                META,
-                "Folder fol: it is the target of exactly one HasMember",
-            ),
-            (
-                |o| drop(o.remove(SET_ENTRY)),
-                META,
-                "DocumentEntry doc: it is the target of exactly one HasMember",
-            ),
-            (
-                |o| drop(o.remove(SET_MEMBERSHIP)),
-                META,
-                "Association a3: it is the target of exactly one HasMember",
-            ),
-            (
-                |o| o.push(build::original(id("again"), id("set"), id("doc"))),
-                META,
-                "the message has 2",
-            ),
+            (|o| member(o, KNOWN, "set"), META, "from registry object to SubmissionSet"),
+            (|o| drop(o.remove(SET_FOLDER)), META, "Folder fol: it is the target of exactly one HasMember"),
+            (|o| drop(o.remove(SET_ENTRY)), META, "DocumentEntry doc: it is the target of exactly one HasMember"),
+            (|o| drop(o.remove(SET_MEMBERSHIP)), META, "Association a3: it is the target of exactly one HasMember"),
+            (|o| o.push(build::original(id("again"), id("set"), id("doc"))), META, "the message has 2"),
         ];
         for (n, (change, code, expected)) in table.iter().enumerate() {
             let found = findings(*change, Profile::Register);
@@ -976,11 +837,7 @@ mod tests {
             aim(&mut objects[TRANSFORM], "doc", "doc2");
             let found = judge(objects, Profile::Register, None).err().unwrap_or_default();
             assert_eq!(found.is_empty(), kind.target_may_be_new(), "{kind:?}: {found:?}");
-            assert!(
-                found
-                    .iter()
-                    .all(|error| error.code == ErrorCode::UnresolvedReferenceException)
-            );
+            assert!(found.iter().all(|error| error.code == ErrorCode::UnresolvedReferenceException));
             assert_eq!(RelationshipType::from_urn(kind.urn()), Some(kind));
         }
         let mut objects = fixture::submission();
@@ -988,11 +845,7 @@ mod tests {
         objects.push(build::association(id("app"), association::APND, id("doc2"), id("doc")));
         let found = judge(objects, Profile::Register, None).unwrap_err();
         assert_eq!(found.len(), 1);
-        assert!(
-            found[0]
-                .context
-                .contains("Association app: nothing is appended to a transformation")
-        );
+        assert!(found[0].context.contains("Association app: nothing is appended to a transformation"));
     }
 
     #[test]
@@ -1014,28 +867,11 @@ mod tests {
     #[test]
     fn a_repository_speaks_with_its_own_codes() {
         let found = findings(|o| drop(o.remove(SET)), Profile::Provide);
-        assert!(
-            found
-                .iter()
-                .any(|error| error.code == ErrorCode::XDSRepositoryMetadataError)
-        );
-        assert!(
-            found
-                .iter()
-                .all(|error| error.code != ErrorCode::XDSRegistryMetadataError)
-        );
-        let found = findings(
-            |o| o[FOLDER].identifiers[1].value = Some("2.999.71.1".into()),
-            Profile::Provide,
-        );
+        assert!(found.iter().any(|error| error.code == ErrorCode::XDSRepositoryMetadataError));
+        assert!(found.iter().all(|error| error.code != ErrorCode::XDSRegistryMetadataError));
+        let found = findings(|o| o[FOLDER].identifiers[1].value = Some("2.999.71.1".into()), Profile::Provide);
         assert_eq!(found[0].code.as_str(), "XDSRepositoryDuplicateUniqueIdInMessage");
-        assert!(
-            findings(
-                |o| o.retain(|object| object.noun() == Noun::SubmissionSet),
-                Profile::Provide
-            )
-            .is_empty()
-        );
+        assert!(findings(|o| o.retain(|object| object.noun() == Noun::SubmissionSet), Profile::Provide).is_empty());
     }
 
     #[test]
@@ -1045,12 +881,8 @@ mod tests {
             o.remove(FOLDER);
             for object in o {
                 object.common.slots.retain(|s| s.name == slot::SUBMISSION_SET_STATUS);
-                object
-                    .classifications
-                    .retain(|c| c.node.as_deref() == Some(v::SUBMISSION_SET_NODE));
-                object
-                    .identifiers
-                    .retain(|i| i.scheme.as_deref() == Some(v::identifier::ENTRY_UNIQUE_ID));
+                object.classifications.retain(|c| c.node.as_deref() == Some(v::SUBMISSION_SET_NODE));
+                object.identifiers.retain(|i| i.scheme.as_deref() == Some(v::identifier::ENTRY_UNIQUE_ID));
             }
         };
         let mut objects = fixture::submission();
@@ -1063,9 +895,7 @@ mod tests {
     fn an_empty_message_is_no_submission() {
         for profile in [Profile::Register, Profile::RegisterOnDemand, Profile::Provide] {
             let found = judge(Vec::new(), profile, None).unwrap_err();
-            let asked = found
-                .iter()
-                .any(|error| error.context.contains("on-demand DocumentEntry is required"));
+            let asked = found.iter().any(|error| error.context.contains("on-demand DocumentEntry is required"));
             assert_eq!(asked, profile == Profile::RegisterOnDemand);
         }
     }

@@ -70,11 +70,7 @@ pub struct CodedValue {
 impl CodedValue {
     /// A coded value whose two texts are the same, as IHE writes them.
     #[must_use]
-    pub fn new(
-        code: impl Into<Text>,
-        code_system_name: impl Into<Text>,
-        text: impl Into<Text>,
-    ) -> Self {
+    pub fn new(code: impl Into<Text>, code_system_name: impl Into<Text>, text: impl Into<Text>) -> Self {
         let text = text.into();
         Self {
             code: code.into(),
@@ -180,9 +176,7 @@ impl AuditMessage {
     /// every byte.
     #[must_use]
     pub fn to_xml(&self) -> Vec<u8> {
-        let mut w = Writer {
-            out: Vec::with_capacity(self.size_hint()),
-        };
+        let mut w = Writer { out: Vec::with_capacity(self.size_hint()) };
         w.out.extend_from_slice(b"<AuditMessage>");
         self.write_event(&mut w);
         for participant in &self.participants {
@@ -190,21 +184,14 @@ impl AuditMessage {
         }
         w.start("AuditSourceIdentification");
         w.attribute("AuditSourceID", &self.source.id);
-        w.optional(
-            "AuditEnterpriseSiteID",
-            self.source.enterprise_site_id.as_deref(),
-        );
-        w.body(
-            "AuditSourceIdentification",
-            self.source.type_codes.is_empty(),
-            |w| {
-                for code in &self.source.type_codes {
-                    w.start("AuditSourceTypeCode");
-                    w.attribute("csd-code", code);
-                    w.out.extend_from_slice(b"/>");
-                }
-            },
-        );
+        w.optional("AuditEnterpriseSiteID", self.source.enterprise_site_id.as_deref());
+        w.body("AuditSourceIdentification", self.source.type_codes.is_empty(), |w| {
+            for code in &self.source.type_codes {
+                w.start("AuditSourceTypeCode");
+                w.attribute("csd-code", code);
+                w.out.extend_from_slice(b"/>");
+            }
+        });
         for object in &self.objects {
             write_object(&mut w, object);
         }
@@ -217,10 +204,7 @@ impl AuditMessage {
         w.start("EventIdentification");
         w.optional("EventActionCode", event.action_code.as_deref());
         w.display("EventDateTime", format_args!("{:.3}", event.date_time));
-        w.display(
-            "EventOutcomeIndicator",
-            format_args!("{}", event.outcome_indicator),
-        );
+        w.display("EventOutcomeIndicator", format_args!("{}", event.outcome_indicator));
         w.body("EventIdentification", false, |w| {
             w.coded("EventID", &event.id);
             for code in &event.type_codes {
@@ -248,36 +232,16 @@ impl AuditMessage {
 fn write_participant(w: &mut Writer, participant: &ActiveParticipant) {
     w.start("ActiveParticipant");
     w.attribute("UserID", &participant.user_id);
-    w.optional(
-        "AlternativeUserID",
-        participant.alternative_user_id.as_deref(),
-    );
+    w.optional("AlternativeUserID", participant.alternative_user_id.as_deref());
     w.optional("UserName", participant.user_name.as_deref());
-    w.attribute(
-        "UserIsRequestor",
-        if participant.is_requestor {
-            "true"
-        } else {
-            "false"
-        },
-    );
-    w.optional(
-        "NetworkAccessPointID",
-        participant.network_access_point_id.as_deref(),
-    );
-    w.number(
-        "NetworkAccessPointTypeCode",
-        participant.network_access_point_type_code,
-    );
-    w.body(
-        "ActiveParticipant",
-        participant.role_id_codes.is_empty(),
-        |w| {
-            for code in &participant.role_id_codes {
-                w.coded("RoleIDCode", code);
-            }
-        },
-    );
+    w.attribute("UserIsRequestor", if participant.is_requestor { "true" } else { "false" });
+    w.optional("NetworkAccessPointID", participant.network_access_point_id.as_deref());
+    w.number("NetworkAccessPointTypeCode", participant.network_access_point_type_code);
+    w.body("ActiveParticipant", participant.role_id_codes.is_empty(), |w| {
+        for code in &participant.role_id_codes {
+            w.coded("RoleIDCode", code);
+        }
+    });
 }
 
 fn write_object(w: &mut Writer, object: &ParticipantObjectIdentification) {
@@ -286,16 +250,11 @@ fn write_object(w: &mut Writer, object: &ParticipantObjectIdentification) {
     w.number("ParticipantObjectTypeCode", object.type_code);
     w.number("ParticipantObjectTypeCodeRole", object.type_code_role);
     w.number("ParticipantObjectDataLifeCycle", object.data_life_cycle);
-    w.optional(
-        "ParticipantObjectSensitivity",
-        object.sensitivity.as_deref(),
-    );
+    w.optional("ParticipantObjectSensitivity", object.sensitivity.as_deref());
     w.body("ParticipantObjectIdentification", false, |w| {
         w.coded("ParticipantObjectIDTypeCode", &object.id_type_code);
         match &object.content {
-            Some(ParticipantObjectContent::Name(name)) => {
-                w.text_element("ParticipantObjectName", name)
-            }
+            Some(ParticipantObjectContent::Name(name)) => w.text_element("ParticipantObjectName", name),
             Some(ParticipantObjectContent::Query(query)) => {
                 w.out.extend_from_slice(b"<ParticipantObjectQuery>");
                 w.base64(query);
@@ -388,9 +347,7 @@ impl Writer {
             return;
         };
         self.out.resize(start + length, b'=');
-        let written = BASE64
-            .encode_slice(value, &mut self.out[start..])
-            .unwrap_or(0);
+        let written = BASE64.encode_slice(value, &mut self.out[start..]).unwrap_or(0);
         self.out.truncate(start + written);
     }
 
@@ -459,9 +416,7 @@ impl AuditMessage {
         let mut content = String::new();
         let mut elements = 0_usize;
         loop {
-            let event = reader
-                .read_event()
-                .map_err(|_| AuditReadError::Malformed("token"))?;
+            let event = reader.read_event().map_err(|_| AuditReadError::Malformed("token"))?;
             match event {
                 Event::Start(start) => {
                     elements += 1;
@@ -539,10 +494,7 @@ impl Parts {
             [_, "EventIdentification"] => {
                 let at = Attributes::read(start)?;
                 let date = at.required("EventDateTime")?;
-                let date = date
-                    .trim()
-                    .parse()
-                    .map_err(|_| AuditReadError::BadValue("EventDateTime"))?;
+                let date = date.trim().parse().map_err(|_| AuditReadError::BadValue("EventDateTime"))?;
                 let outcome = at.required("EventOutcomeIndicator")?;
                 let outcome = match outcome.trim() {
                     "0" => 0,
@@ -551,11 +503,7 @@ impl Parts {
                     "12" => 12,
                     _ => return Err(AuditReadError::BadValue("EventOutcomeIndicator")),
                 };
-                self.event = Some((
-                    at.optional("EventActionCode").map(Cow::Owned),
-                    date,
-                    outcome,
-                ));
+                self.event = Some((at.optional("EventActionCode").map(Cow::Owned), date, outcome));
             }
             [_, "EventIdentification", "EventID"] => self.event_id = Some(coded(start)?),
             [_, "EventIdentification", "EventTypeCode"] => self.type_codes.push(coded(start)?),
@@ -576,9 +524,7 @@ impl Parts {
             }
             [_, "AuditSourceIdentification", "AuditSourceTypeCode"] => {
                 if let Some(source) = &mut self.source {
-                    source
-                        .type_codes
-                        .push(Cow::Owned(Attributes::read(start)?.required("csd-code")?));
+                    source.type_codes.push(Cow::Owned(Attributes::read(start)?.required("csd-code")?));
                 }
             }
             [_, "ParticipantObjectIdentification"] => self.objects.push(object(start)?),
@@ -611,21 +557,12 @@ impl Parts {
             [_, "EventIdentification", "EventOutcomeDescription"] => {
                 self.outcome_description = Some(content.to_owned());
             }
-            [
-                _,
-                "ParticipantObjectIdentification",
-                "ParticipantObjectName",
-            ] => {
+            [_, "ParticipantObjectIdentification", "ParticipantObjectName"] => {
                 if let Some(partial) = self.objects.last_mut() {
-                    partial.object.content =
-                        Some(ParticipantObjectContent::Name(content.to_owned()));
+                    partial.object.content = Some(ParticipantObjectContent::Name(content.to_owned()));
                 }
             }
-            [
-                _,
-                "ParticipantObjectIdentification",
-                "ParticipantObjectQuery",
-            ] => {
+            [_, "ParticipantObjectIdentification", "ParticipantObjectQuery"] => {
                 if let Some(partial) = self.objects.last_mut() {
                     let query = unbase64(content, "ParticipantObjectQuery")?;
                     partial.object.content = Some(ParticipantObjectContent::Query(query));
@@ -637,9 +574,8 @@ impl Parts {
     }
 
     fn finish(self) -> Result<AuditMessage, AuditReadError> {
-        let (action_code, date_time, outcome_indicator) = self
-            .event
-            .ok_or(AuditReadError::Missing("EventIdentification"))?;
+        let (action_code, date_time, outcome_indicator) =
+            self.event.ok_or(AuditReadError::Missing("EventIdentification"))?;
         if self.participants.is_empty() {
             return Err(AuditReadError::Missing("ActiveParticipant"));
         }
@@ -661,9 +597,7 @@ impl Parts {
                 purposes_of_use: self.purposes,
             },
             participants: self.participants,
-            source: self
-                .source
-                .ok_or(AuditReadError::Missing("AuditSourceIdentification"))?,
+            source: self.source.ok_or(AuditReadError::Missing("AuditSourceIdentification"))?,
             objects: objects.collect::<Result<_, _>>()?,
         })
     }
@@ -685,10 +619,7 @@ impl Attributes {
     }
 
     fn optional(&self, name: &str) -> Option<String> {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.clone())
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
     }
 
     fn required(&self, name: &'static str) -> Result<String, AuditReadError> {
@@ -745,22 +676,13 @@ fn object(start: &BytesStart<'_>) -> Result<PartialObject, AuditReadError> {
         content: None,
         details: Vec::new(),
     };
-    Ok(PartialObject {
-        object,
-        has_id_type_code: false,
-    })
+    Ok(PartialObject { object, has_id_type_code: false })
 }
 
 fn unbase64(text: &str, name: &'static str) -> Result<Bytes, AuditReadError> {
     // xs:base64Binary allows white space between the groups.
-    let compact: Vec<u8> = text
-        .bytes()
-        .filter(|byte| !byte.is_ascii_whitespace())
-        .collect();
-    BASE64
-        .decode(compact)
-        .map(Bytes::from)
-        .map_err(|_| AuditReadError::BadValue(name))
+    let compact: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    BASE64.decode(compact).map(Bytes::from).map_err(|_| AuditReadError::BadValue(name))
 }
 
 /// Severity of a syslog message (RFC 5424 §6.2.1); the facility is always 10, security and authorization.
@@ -821,10 +743,7 @@ fn header_field(text: &str, longest: usize) -> String {
     if text.is_empty() {
         return "-".to_owned();
     }
-    text.chars()
-        .take(longest)
-        .map(|char| if char.is_ascii_graphic() { char } else { '_' })
-        .collect()
+    text.chars().take(longest).map(|char| if char.is_ascii_graphic() { char } else { '_' }).collect()
 }
 
 /// The octet-counted frame of syslog over TLS: `LEN SP MSG`, nothing after it (RFC 5425 §4.3).
@@ -848,11 +767,7 @@ mod tests {
                 date_time: "2025-03-01T12:00:00.123Z".parse().unwrap(),
                 outcome_indicator: 0,
                 id: CodedValue::new("110112", "DCM", "Query"),
-                type_codes: vec![CodedValue::new(
-                    "ITI-18",
-                    "IHE Transactions",
-                    "Registry Stored Query",
-                )],
+                type_codes: vec![CodedValue::new("ITI-18", "IHE Transactions", "Registry Stored Query")],
                 outcome_description: Some("a <b> & \"c\"\r\n\td \u{0}\u{1b}\u{ffff}]]>".to_owned()),
                 purposes_of_use: vec![],
             },
@@ -876,14 +791,8 @@ mod tests {
                 type_code_role: Some(24),
                 data_life_cycle: None,
                 sensitivity: None,
-                id_type_code: CodedValue::new(
-                    "ITI-18",
-                    "IHE Transactions",
-                    "Registry Stored Query",
-                ),
-                content: Some(ParticipantObjectContent::Query(Bytes::from_static(
-                    b"<q/>\0",
-                ))),
+                id_type_code: CodedValue::new("ITI-18", "IHE Transactions", "Registry Stored Query"),
+                content: Some(ParticipantObjectContent::Query(Bytes::from_static(b"<q/>\0"))),
                 details: vec![],
             }],
         }
@@ -892,15 +801,9 @@ mod tests {
     #[test]
     fn escapes_everything_and_stays_on_one_line() {
         let xml = String::from_utf8(message().to_xml()).unwrap();
-        let description =
-            "a &lt;b&gt; &amp; &quot;c&quot;&#13;&#10;&#9;d \u{fffd}\u{fffd}\u{fffd}]]&gt;";
-        assert!(
-            xml.contains(&format!("<EventOutcomeDescription>{description}</Event")),
-            "{xml}"
-        );
-        assert!(xml.contains(
-            r#" UserID="adoc&lt;u123@https://sts.example.org&gt;" UserIsRequestor="true"/>"#
-        ));
+        let description = "a &lt;b&gt; &amp; &quot;c&quot;&#13;&#10;&#9;d \u{fffd}\u{fffd}\u{fffd}]]&gt;";
+        assert!(xml.contains(&format!("<EventOutcomeDescription>{description}</Event")), "{xml}");
+        assert!(xml.contains(r#" UserID="adoc&lt;u123@https://sts.example.org&gt;" UserIsRequestor="true"/>"#));
         assert!(xml.contains("<ParticipantObjectQuery>PHEvPgA=</ParticipantObjectQuery>"));
         assert!(!xml.contains(['\n', '\r', '\t']));
     }
@@ -924,12 +827,7 @@ mod tests {
             <AuditSourceIdentification AuditSourceID='s'/></AuditMessage>\n";
         let message = AuditMessage::from_xml(xml.as_bytes()).unwrap();
         assert_eq!(message.event.date_time.to_string(), "2025-03-01T12:00:00Z");
-        assert!(
-            message
-                .participants
-                .iter()
-                .all(|participant| participant.is_requestor)
-        );
+        assert!(message.participants.iter().all(|participant| participant.is_requestor));
         assert_eq!(message.event.id.display_name, None);
     }
 
@@ -937,86 +835,38 @@ mod tests {
     fn refuses_what_is_no_audit_message() {
         let whole = String::from_utf8(message().to_xml()).unwrap();
         let cases = [
-            (
-                String::new(),
-                AuditReadError::Missing("EventIdentification"),
-            ),
-            (
-                "<Other/>".to_owned(),
-                AuditReadError::Missing("AuditMessage"),
-            ),
-            (
-                format!("<!DOCTYPE a>{whole}"),
-                AuditReadError::Malformed("document type"),
-            ),
-            (
-                format!("{whole}{whole}"),
-                AuditReadError::Malformed("second root element"),
-            ),
-            (
-                whole.replace("]]&gt;", "&nbsp;"),
-                AuditReadError::Malformed("entity reference"),
-            ),
-            (
-                whole.replace("PHEvPgA=", "PHEvPgA"),
-                AuditReadError::BadValue("ParticipantObjectQuery"),
-            ),
-            (
-                whole.replace("Indicator=\"0\"", "Indicator=\"3\""),
-                AuditReadError::BadValue("EventOutcomeIndicator"),
-            ),
-            (
-                whole.replace("2025-03-01T", "2025-03-01"),
-                AuditReadError::BadValue("EventDateTime"),
-            ),
-            (
-                whole.replace(" UserID=", " UserI="),
-                AuditReadError::Missing("UserID"),
-            ),
-            (
-                "x".repeat(MAX_AUDIT_XML_BYTES + 1),
-                AuditReadError::TooLarge("bytes"),
-            ),
+            (String::new(), AuditReadError::Missing("EventIdentification")),
+            ("<Other/>".to_owned(), AuditReadError::Missing("AuditMessage")),
+            (format!("<!DOCTYPE a>{whole}"), AuditReadError::Malformed("document type")),
+            (format!("{whole}{whole}"), AuditReadError::Malformed("second root element")),
+            (whole.replace("]]&gt;", "&nbsp;"), AuditReadError::Malformed("entity reference")),
+            (whole.replace("PHEvPgA=", "PHEvPgA"), AuditReadError::BadValue("ParticipantObjectQuery")),
+            (whole.replace("Indicator=\"0\"", "Indicator=\"3\""), AuditReadError::BadValue("EventOutcomeIndicator")),
+            (whole.replace("2025-03-01T", "2025-03-01"), AuditReadError::BadValue("EventDateTime")),
+            (whole.replace(" UserID=", " UserI="), AuditReadError::Missing("UserID")),
+            ("x".repeat(MAX_AUDIT_XML_BYTES + 1), AuditReadError::TooLarge("bytes")),
         ];
         for (xml, expected) in cases {
             assert_eq!(AuditMessage::from_xml(xml.as_bytes()).err(), Some(expected));
         }
-        let deep = |levels| {
-            format!(
-                "{}{}",
-                "<AuditMessage>".repeat(levels),
-                "</AuditMessage>".repeat(levels)
-            )
-        };
+        let deep = |levels| format!("{}{}", "<AuditMessage>".repeat(levels), "</AuditMessage>".repeat(levels));
         let cases = [
-            (
-                MAX_AUDIT_DEPTH,
-                AuditReadError::Missing("EventIdentification"),
-            ),
+            (MAX_AUDIT_DEPTH, AuditReadError::Missing("EventIdentification")),
             (MAX_AUDIT_DEPTH + 1, AuditReadError::TooLarge("depth")),
         ];
         for (levels, expected) in cases {
-            assert_eq!(
-                AuditMessage::from_xml(deep(levels).as_bytes()).err(),
-                Some(expected)
-            );
+            assert_eq!(AuditMessage::from_xml(deep(levels).as_bytes()).err(), Some(expected));
         }
         let many = "<a/>".repeat(MAX_AUDIT_ELEMENTS);
         let many = format!("<AuditMessage>{many}</AuditMessage>");
-        assert_eq!(
-            AuditMessage::from_xml(many.as_bytes()).err(),
-            Some(AuditReadError::TooLarge("elements"))
-        );
+        assert_eq!(AuditMessage::from_xml(many.as_bytes()).err(), Some(AuditReadError::TooLarge("elements")));
     }
 
     #[test]
     fn every_cut_is_an_error_and_no_panic() {
         let whole = message().to_xml();
         for cut in 0..whole.len() {
-            assert!(
-                AuditMessage::from_xml(&whole[..cut]).is_err(),
-                "cut at {cut}"
-            );
+            assert!(AuditMessage::from_xml(&whole[..cut]).is_err(), "cut at {cut}");
         }
     }
 
@@ -1031,7 +881,8 @@ mod tests {
             byte_order_mark: false,
         };
         let text = String::from_utf8(syslog_message(&header, b"<AuditMessage/>")).unwrap();
-        let expected = "<85>1 2025-03-01T12:00:00.123Z ig.example.org Causeway_Br_ker 4711 IHE+RFC-3881 - <AuditMessage/>";
+        let expected =
+            "<85>1 2025-03-01T12:00:00.123Z ig.example.org Causeway_Br_ker 4711 IHE+RFC-3881 - <AuditMessage/>";
         assert_eq!(text, expected);
         header.severity = SyslogSeverity::Warning;
         header.byte_order_mark = true;
@@ -1039,20 +890,14 @@ mod tests {
         let long = "a".repeat(60);
         header.app_name = &long;
         let message = syslog_message(&header, b"<x/>");
-        let expected = format!(
-            "<84>1 2025-03-01T12:00:00.123Z - {} 4711 IHE+RFC-3881 - ",
-            "a".repeat(48)
-        );
+        let expected = format!("<84>1 2025-03-01T12:00:00.123Z - {} 4711 IHE+RFC-3881 - ", "a".repeat(48));
         let expected = [expected.as_bytes(), b"\xef\xbb\xbf<x/>"].concat();
         assert_eq!(message, expected);
     }
 
     #[test]
     fn frame_counts_octets_not_characters() {
-        assert_eq!(
-            syslog_frame("é".as_bytes()),
-            [b"2 ".as_slice(), "é".as_bytes()].concat()
-        );
+        assert_eq!(syslog_frame("é".as_bytes()), [b"2 ".as_slice(), "é".as_bytes()].concat());
         assert_eq!(syslog_frame(&vec![b'x'; 65_536]).len(), 6 + 65_536);
     }
 
@@ -1069,9 +914,7 @@ mod tests {
     }
 
     fn representable(text: &str) -> String {
-        let keep = |char: &char| {
-            !matches!(*char, '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}') || "\t\n\r".contains(*char)
-        };
+        let keep = |char: &char| !matches!(*char, '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}') || "\t\n\r".contains(*char);
         text.chars().filter(keep).collect()
     }
 

@@ -96,14 +96,19 @@ fn parts<'a>(node: Node<'_, 'a>) -> Result<Parts<'a>, EbrimError> {
             return Err(fail("it holds an element that the schema does not allow there"));
         };
         if place < last {
-            return Err(fail("its parts are not in the order of the schema: Slot, Name, Description, VersionInfo, Classification, ExternalIdentifier"));
+            return Err(fail(
+                "its parts are not in the order of the schema: Slot, Name, Description, VersionInfo, Classification, ExternalIdentifier",
+            ));
         }
         last = place;
         match place {
             0 => parts.common.slots.push(slot(child)),
             1 => parts.common.names = strings(child),
             2 => parts.common.descriptions = strings(child),
-            3 => parts.common.version = Some(VersionInfo { name: child.attr("versionName"), comment: child.attr("comment") }),
+            3 => {
+                parts.common.version =
+                    Some(VersionInfo { name: child.attr("versionName"), comment: child.attr("comment") })
+            }
             4 => parts.classifications.push(classification(child)?),
             5 => {
                 let inner = self::parts(child)?;
@@ -187,7 +192,8 @@ pub fn read_list<'a>(list: Node<'_, 'a>) -> Result<Vec<RegistryObject<'a>>, Ebri
     let places: HashMap<ObjectId<'a>, usize> =
         objects.iter().enumerate().rev().filter_map(|(at, object)| Some((object.common.id.clone()?, at))).collect();
     for classification in beside {
-        let owner = classification.classified.as_ref().and_then(|id| places.get(id)).and_then(|at| objects.get_mut(*at));
+        let owner =
+            classification.classified.as_ref().and_then(|id| places.get(id)).and_then(|at| objects.get_mut(*at));
         match owner {
             Some(owner) => owner.classifications.push(classification),
             None => {
@@ -269,7 +275,13 @@ fn write_strings(out: &mut Vec<u8>, element: &str, strings: &[LocalizedString<'_
 }
 
 /// Attributes that every registry object may have; `fallback` stands in for an absent id.
-fn write_common_attrs(out: &mut Vec<u8>, common: &Common<'_>, fallback: Option<EntryUuid>, home: Option<&str>, object_type: &str) {
+fn write_common_attrs(
+    out: &mut Vec<u8>,
+    common: &Common<'_>,
+    fallback: Option<EntryUuid>,
+    home: Option<&str>,
+    object_type: &str,
+) {
     match (&common.id, fallback) {
         (Some(own), _) => id(out, "id", own),
         (None, Some(uuid)) => id(out, "id", &ObjectId::Uuid(uuid)),

@@ -51,7 +51,14 @@ pub fn read_submit<'a>(node: Node<'_, 'a>) -> Result<SubmitObjectsRequest<'a>, B
 
 /// Writes `lcm:SubmitObjectsRequest`.
 pub fn write_submit(out: &mut Vec<u8>, objects: &[RegistryObject<'_>]) {
-    out.extend_from_slice(format!("<lcm:SubmitObjectsRequest xmlns:lcm=\"{}\"><rim:RegistryObjectList xmlns:rim=\"{}\">", ns::LCM, ns::RIM).as_bytes());
+    out.extend_from_slice(
+        format!(
+            "<lcm:SubmitObjectsRequest xmlns:lcm=\"{}\"><rim:RegistryObjectList xmlns:rim=\"{}\">",
+            ns::LCM,
+            ns::RIM
+        )
+        .as_bytes(),
+    );
     for object in objects {
         ebrim::write_object(out, object, None);
     }
@@ -66,14 +73,15 @@ pub fn read_query(node: Node<'_, '_>) -> Result<AdhocQuery, BodyError> {
     if !node.is(Ns::Query, "AdhocQueryRequest") {
         return Err(BodyError::Frame("query:AdhocQueryRequest is required here"));
     }
-    let query = node
-        .child(Ns::Rim, "AdhocQuery")
-        .ok_or(BodyError::Frame("query:AdhocQueryRequest needs a rim:AdhocQuery"))?;
+    let query =
+        node.child(Ns::Rim, "AdhocQuery").ok_or(BodyError::Frame("query:AdhocQueryRequest needs a rim:AdhocQuery"))?;
     let owned = |text: Cow<'_, str>| Cow::<'static, str>::Owned(text.into_owned());
     Ok(AdhocQuery {
         id: query.attr("id").unwrap_or_default().trim().to_owned(),
         home: query.attr("home").map(|home| home.trim().to_owned()).filter(|home| !home.is_empty()),
-        return_type: node.child(Ns::Query, "ResponseOption").map(|option| option.attr("returnType").unwrap_or_default().into_owned()),
+        return_type: node
+            .child(Ns::Query, "ResponseOption")
+            .map(|option| option.attr("returnType").unwrap_or_default().into_owned()),
         slots: ebrim::slots(query)
             .into_iter()
             .map(|slot| Slot {
@@ -134,14 +142,20 @@ fn read_errors(node: Node<'_, '_>) -> Vec<RegistryError> {
             context: child.attr("codeContext").unwrap_or_default().into_owned(),
             location: child.attr("location").map(Cow::into_owned).filter(|l| !l.trim().is_empty()),
             // Legacy peers write the bare word; anything else counts as an error.
-            severity: if child.attr("severity").is_some_and(|s| s.ends_with("Warning")) { Severity::Warning } else { Severity::Error },
+            severity: if child.attr("severity").is_some_and(|s| s.ends_with("Warning")) {
+                Severity::Warning
+            } else {
+                Severity::Error
+            },
         })
         .collect()
 }
 
 /// Writes `rs:RegistryResponse`.
 pub fn write_registry_response(out: &mut Vec<u8>, status: ResponseStatus, errors: &[RegistryError]) {
-    out.extend_from_slice(format!("<rs:RegistryResponse xmlns:rs=\"{}\" status=\"{}\">", ns::RS, status.urn()).as_bytes());
+    out.extend_from_slice(
+        format!("<rs:RegistryResponse xmlns:rs=\"{}\" status=\"{}\">", ns::RS, status.urn()).as_bytes(),
+    );
     write_errors(out, errors);
     out.extend_from_slice(b"</rs:RegistryResponse>");
 }
@@ -245,7 +259,10 @@ mod tests {
             id: "urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d".into(),
             home: Some("urn:oid:2.999.1".into()),
             return_type: Some("ObjectRef".into()),
-            slots: vec![Slot::list("$XDSDocumentEntryStatus", ["('a','b')", "('c')"]), Slot::single("$x", "'it''s & <'")],
+            slots: vec![
+                Slot::list("$XDSDocumentEntryStatus", ["('a','b')", "('c')"]),
+                Slot::single("$x", "'it''s & <'"),
+            ],
         };
         let mut out = Vec::new();
         write_query(&mut out, &query);

@@ -83,7 +83,14 @@ pub struct Fault {
 impl Fault {
     /// A plain fault.
     pub fn new(code: FaultCode, reason: impl Into<String>) -> Self {
-        Self { code, subcodes: Vec::new(), reason: reason.into(), problem: None, not_understood: Vec::new(), status: None }
+        Self {
+            code,
+            subcodes: Vec::new(),
+            reason: reason.into(),
+            problem: None,
+            not_understood: Vec::new(),
+            status: None,
+        }
     }
 
     /// The sender's fault.
@@ -201,7 +208,10 @@ fn endpoint(header: Node<'_, '_>, name: &'static str, qname: &'static str) -> Re
             format!("{qname} has no wsa:Address."),
         )
     })?;
-    let absolute = address == ANONYMOUS || address == NO_REPLY || address.starts_with("http://") || address.starts_with("https://");
+    let absolute = address == ANONYMOUS
+        || address == NO_REPLY
+        || address.starts_with("http://")
+        || address.starts_with("https://");
     if !absolute {
         return Err(Fault::addressing(
             &["wsa:InvalidAddressingHeader", "wsa:InvalidAddress"],
@@ -343,7 +353,9 @@ impl Addressing {
 
 /// Starts an envelope with its headers, up to the opened Body.
 pub fn write_start(out: &mut Vec<u8>, version: Version, addressing: &Addressing, security: Option<&str>) {
-    out.extend_from_slice(format!("<env:Envelope xmlns:env=\"{}\" xmlns:wsa=\"{}\"><env:Header>", version.ns(), ns::WSA).as_bytes());
+    out.extend_from_slice(
+        format!("<env:Envelope xmlns:env=\"{}\" xmlns:wsa=\"{}\"><env:Header>", version.ns(), ns::WSA).as_bytes(),
+    );
     if let Some(action) = &addressing.action {
         let flag = if version == Version::V12 { "true" } else { "1" };
         out.extend_from_slice(format!("<wsa:Action env:mustUnderstand=\"{flag}\">").as_bytes());
@@ -383,7 +395,13 @@ pub fn write_fault(version: Version, fault: &Fault, relates_to: Option<&str>) ->
     let mut out = Vec::with_capacity(1024);
     let wsa_fault = fault.subcodes.first().is_some_and(|code| code.starts_with("wsa:"));
     out.extend_from_slice(
-        format!("<env:Envelope xmlns:env=\"{}\" xmlns:wsa=\"{}\" xmlns:wsse=\"{}\"><env:Header><wsa:Action>", version.ns(), ns::WSA, ns::WSSE).as_bytes(),
+        format!(
+            "<env:Envelope xmlns:env=\"{}\" xmlns:wsa=\"{}\" xmlns:wsse=\"{}\"><env:Header><wsa:Action>",
+            version.ns(),
+            ns::WSA,
+            ns::WSSE
+        )
+        .as_bytes(),
     );
     out.extend_from_slice(if wsa_fault { FAULT_ACTION } else { SOAP_FAULT_ACTION }.as_bytes());
     out.extend_from_slice(b"</wsa:Action>");

@@ -26,7 +26,9 @@ fn binary<'a>(node: Node<'_, 'a>) -> Result<Binary<'a>, BodyError> {
             let href = include.attr("href").ok_or(BodyError::Frame("xop:Include needs an href"))?;
             // Only parts of this very message: anything else would make us fetch for a stranger.
             if !href.starts_with("cid:") {
-                return Err(BodyError::Frame("xop:Include refers to something other than a part of this message: only cid: is allowed"));
+                return Err(BodyError::Frame(
+                    "xop:Include refers to something other than a part of this message: only cid: is allowed",
+                ));
             }
             if !node.text_ref().trim().is_empty() {
                 return Err(BodyError::Frame("xop:Include stands beside text"));
@@ -63,7 +65,11 @@ pub fn read_provide<'a>(node: Node<'_, 'a>) -> Result<ProvideRequest<'a>, BodyEr
 }
 
 /// Writes the request around metadata; each document is an `xop:Include` of its Content-ID.
-pub fn write_provide(out: &mut Vec<u8>, objects: &[crate::model::rim::RegistryObject<'_>], documents: &[(String, String)]) {
+pub fn write_provide(
+    out: &mut Vec<u8>,
+    objects: &[crate::model::rim::RegistryObject<'_>],
+    documents: &[(String, String)],
+) {
     out.extend_from_slice(format!("<xds:ProvideAndRegisterDocumentSetRequest xmlns:xds=\"{}\">", ns::XDSB).as_bytes());
     ebrs::write_submit(out, objects);
     for (id, content_id) in documents {
@@ -100,12 +106,14 @@ fn trimmed(node: Node<'_, '_>, name: &str) -> Option<String> {
 /// The children of a sequence must come in the schema's order; `order` lists them.
 fn in_order(node: Node<'_, '_>, order: &[&str]) -> bool {
     let mut last = 0;
-    node.children().filter(|c| c.ns() == Ns::Xdsb).all(|child| match order.iter().position(|name| *name == child.local()) {
-        Some(place) if place >= last => {
-            last = place;
-            true
+    node.children().filter(|c| c.ns() == Ns::Xdsb).all(|child| {
+        match order.iter().position(|name| *name == child.local()) {
+            Some(place) if place >= last => {
+                last = place;
+                true
+            }
+            _ => false,
         }
-        _ => false,
     })
 }
 
@@ -117,12 +125,16 @@ pub fn read_retrieve(node: Node<'_, '_>) -> Result<Vec<RawDocumentRequest>, Body
     let mut requests = Vec::new();
     for child in node.children().filter(|child| child.is(Ns::Xdsb, "DocumentRequest")) {
         if !in_order(child, &["HomeCommunityId", "RepositoryUniqueId", "DocumentUniqueId"]) {
-            return Err(BodyError::Frame("xds:DocumentRequest: HomeCommunityId, RepositoryUniqueId, DocumentUniqueId come in this order"));
+            return Err(BodyError::Frame(
+                "xds:DocumentRequest: HomeCommunityId, RepositoryUniqueId, DocumentUniqueId come in this order",
+            ));
         }
         requests.push(RawDocumentRequest {
             home: trimmed(child, "HomeCommunityId"),
-            repository: trimmed(child, "RepositoryUniqueId").ok_or(BodyError::Frame("xds:DocumentRequest needs a RepositoryUniqueId"))?,
-            unique_id: trimmed(child, "DocumentUniqueId").ok_or(BodyError::Frame("xds:DocumentRequest needs a DocumentUniqueId"))?,
+            repository: trimmed(child, "RepositoryUniqueId")
+                .ok_or(BodyError::Frame("xds:DocumentRequest needs a RepositoryUniqueId"))?,
+            unique_id: trimmed(child, "DocumentUniqueId")
+                .ok_or(BodyError::Frame("xds:DocumentRequest needs a DocumentUniqueId"))?,
         });
     }
     if requests.is_empty() {
@@ -222,7 +234,9 @@ pub struct DocumentResponse<'a> {
 ///
 /// # Errors
 /// When the frame is not as the schema wants it.
-pub fn read_retrieve_response<'a>(node: Node<'_, 'a>) -> Result<(RegistryResponse, Vec<DocumentResponse<'a>>), BodyError> {
+pub fn read_retrieve_response<'a>(
+    node: Node<'_, 'a>,
+) -> Result<(RegistryResponse, Vec<DocumentResponse<'a>>), BodyError> {
     if !node.is(Ns::Xdsb, "RetrieveDocumentSetResponse") {
         return Err(BodyError::Frame("xds:RetrieveDocumentSetResponse is required here"));
     }
@@ -232,7 +246,8 @@ pub fn read_retrieve_response<'a>(node: Node<'_, 'a>) -> Result<(RegistryRespons
     let response = ebrs::read_registry_response(response)?;
     let mut documents = Vec::new();
     for child in node.children().filter(|child| child.is(Ns::Xdsb, "DocumentResponse")) {
-        let content = child.child(Ns::Xdsb, "Document").ok_or(BodyError::Frame("xds:DocumentResponse needs a Document"))?;
+        let content =
+            child.child(Ns::Xdsb, "Document").ok_or(BodyError::Frame("xds:DocumentResponse needs a Document"))?;
         documents.push(DocumentResponse {
             home: trimmed(child, "HomeCommunityId").and_then(|t| HomeCommunityId::parse(&t).ok()),
             repository: trimmed(child, "RepositoryUniqueId").and_then(|t| RepositoryUniqueId::parse(&t).ok()),

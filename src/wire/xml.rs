@@ -198,7 +198,9 @@ fn attribute_value<'a>(raw: &'a str) -> Result<Cow<'a, str>, &'static str> {
         let tail = &rest[at..];
         if tail.starts_with('&') {
             let end = tail.find(';').ok_or("an & that begins no reference")?;
-            out.push(reference(&tail[1..end]).ok_or("an entity that is not one of the five, or a forbidden character")?);
+            out.push(
+                reference(&tail[1..end]).ok_or("an entity that is not one of the five, or a forbidden character")?,
+            );
             rest = &tail[end + 1..];
         } else {
             out.push(' ');
@@ -210,11 +212,7 @@ fn attribute_value<'a>(raw: &'a str) -> Result<Cow<'a, str>, &'static str> {
 }
 
 fn text_value(raw: &str) -> Cow<'_, str> {
-    if raw.contains('\r') {
-        Cow::Owned(raw.replace("\r\n", "\n").replace('\r', "\n"))
-    } else {
-        Cow::Borrowed(raw)
-    }
+    if raw.contains('\r') { Cow::Owned(raw.replace("\r\n", "\n").replace('\r', "\n")) } else { Cow::Borrowed(raw) }
 }
 
 fn is_name(name: &str) -> bool {
@@ -302,7 +300,10 @@ impl<'a> Builder<'a> {
             let declared = if key == "xmlns" { Some("") } else { key.strip_prefix("xmlns:") };
             if let Some(prefix) = declared {
                 if self.scope.len() >= self.limits.namespaces {
-                    return Self::error(at, format!("more than {} namespace declarations in scope", self.limits.namespaces));
+                    return Self::error(
+                        at,
+                        format!("more than {} namespace declarations in scope", self.limits.namespaces),
+                    );
                 }
                 if prefix == "xmlns" || prefix == "xml" || (!prefix.is_empty() && value.is_empty()) {
                     return Self::error(at, "a namespace declaration that is not allowed");
@@ -417,9 +418,10 @@ impl<'a> Document<'a> {
         let mut reader = Reader::from_str(source);
         loop {
             let at = reader.buffer_position() as usize;
-            let event = reader
-                .read_event()
-                .map_err(|e| XmlError { what: format!("not well-formed: {}", describe(&e)).into(), at: reader.error_position() as usize })?;
+            let event = reader.read_event().map_err(|e| XmlError {
+                what: format!("not well-formed: {}", describe(&e)).into(),
+                at: reader.error_position() as usize,
+            })?;
             match event {
                 Event::Start(tag) => builder.start(&tag, source, at)?,
                 Event::Empty(tag) => {
@@ -440,7 +442,9 @@ impl<'a> Document<'a> {
                 }
                 Event::GeneralRef(name) => match reference(&name) {
                     Some(c) => builder.text(Cow::Owned(c.to_string()), at)?,
-                    None => return Builder::error(at, "an entity that is not one of the five, or a forbidden character"),
+                    None => {
+                        return Builder::error(at, "an entity that is not one of the five, or a forbidden character");
+                    }
                 },
                 Event::Comment(_) => {}
                 Event::Decl(_) if at == 0 => {}
@@ -564,6 +568,14 @@ impl<'d, 'a> Node<'d, 'a> {
             .iter()
             .find(|a| a.local == local && a.ns == ns)
             .map(|a| a.value.clone())
+    }
+
+    /// All attributes in order: namespace URI, local name, value. Declarations are none.
+    pub fn attributes(&self) -> impl Iterator<Item = (&'d str, &'a str, &'d str)> + use<'d, 'a> {
+        let (document, (from, to)) = (self.document, self.element().attributes);
+        document.attributes[from as usize..to as usize]
+            .iter()
+            .map(move |attribute| (document.uri(attribute.ns), attribute.local, attribute.value.as_ref()))
     }
 
     /// The element as it stands in the message, with the declarations it inherits added to its

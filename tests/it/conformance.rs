@@ -87,7 +87,11 @@ fn load() -> Option<Suite> {
 }
 
 fn action(transaction: &str) -> &'static str {
-    causeway::transaction::TRANSACTIONS.iter().find(|row| row.number == transaction).expect("a transaction of ours").action
+    causeway::transaction::TRANSACTIONS
+        .iter()
+        .find(|row| row.number == transaction)
+        .expect("a transaction of ours")
+        .action
 }
 
 fn service(row: &Row) -> &'static str {
@@ -138,7 +142,9 @@ impl Suite {
         }
         // Tests of Initiating Gateways name no needs; what they ask for is their fixtures'.
         if row.needs.is_empty() && row.file.contains("tk-15809") {
-            for (at, needed) in self.rows.iter().enumerate().filter(|(_, r)| r.file.starts_with("fixtures/iti-41/tk-15807")) {
+            for (at, needed) in
+                self.rows.iter().enumerate().filter(|(_, r)| r.file.starts_with("fixtures/iti-41/tk-15807"))
+            {
                 self.closure(needed, files, patients, conditions);
                 files.push(at);
             }
@@ -180,7 +186,8 @@ impl Suite {
             "body" => {
                 let text = String::from_utf8_lossy(&bytes).into_owned();
                 let text = text.trim_start_matches('\u{feff}').trim_start();
-                let text = if text.starts_with("<?xml") { text.split_once("?>").map_or(text, |(_, rest)| rest) } else { text };
+                let text =
+                    if text.starts_with("<?xml") { text.split_once("?>").map_or(text, |(_, rest)| rest) } else { text };
                 let body = envelope(action(&row.transaction), |out| out.extend_from_slice(text.as_bytes()));
                 ("application/soap+xml; charset=UTF-8".to_owned(), body)
             }
@@ -313,7 +320,9 @@ fn is_valid(row: &Row, text: &str) -> Result<(), String> {
         }
         ("request", _) => {
             let provide = xdsb::read_provide(payload).map_err(text)?;
-            if provide.documents.len() < provide.submit.objects.iter().filter(|o| o.noun() == Noun::DocumentEntry).count() {
+            if provide.documents.len()
+                < provide.submit.objects.iter().filter(|o| o.noun() == Noun::DocumentEntry).count()
+            {
                 return Err("XDSMissingDocument".into());
             }
             judge(provide.submit.objects, Profile::Register, None).map(|_| ()).map_err(|errors| format!("{errors:?}"))
@@ -373,7 +382,8 @@ async fn run(suite: &Suite, row: &Row) -> Result<(), String> {
     })
     .await;
     if let Some(unique_id) = element(&text, "DocumentUniqueId").filter(|_| sample && home.is_some()) {
-        let (content_type, body) = package(&submission_of("2.999.4711", unique_id, PATIENT, "text/plain"), &[("entry", b"sample")]);
+        let (content_type, body) =
+            package(&submission_of("2.999.4711", unique_id, PATIENT, "text/plain"), &[("entry", b"sample")]);
         let errors = broker.post("repository", &content_type, body).await.registry().errors;
         assert!(errors.is_empty(), "{errors:?}");
     }
@@ -392,7 +402,10 @@ async fn run(suite: &Suite, row: &Row) -> Result<(), String> {
     let expected = row.expected.as_str();
     let agrees = word == expected || (expected == "invalid" && word != "success");
     if !agrees {
-        return Err(format!("{word} instead of {expected}: {errors:?} {}", reply.text().chars().take(if word == "fault" { 900 } else { 0 }).collect::<String>()));
+        return Err(format!(
+            "{word} instead of {expected}: {errors:?} {}",
+            reply.text().chars().take(if word == "fault" { 900 } else { 0 }).collect::<String>()
+        ));
     }
     if let Some(code) = &row.error_code
         && !errors.iter().any(|error| error.starts_with(&format!("{code}:")))
@@ -414,7 +427,8 @@ async fn public_messages_get_their_outcome() {
         return;
     };
     let ledger = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance-ledger.toml");
-    let ledger: Ledger = toml::from_str(&std::fs::read_to_string(ledger).expect("the ledger")).expect("a readable ledger");
+    let ledger: Ledger =
+        toml::from_str(&std::fs::read_to_string(ledger).expect("the ledger")).expect("a readable ledger");
     let gaps: BTreeMap<&str, &str> = ledger.gap.iter().map(|gap| (gap.file.as_str(), gap.reason.as_str())).collect();
     let later: HashMap<&str, &str> =
         ledger.later.iter().map(|entry| (entry.transaction.as_str(), entry.reason.as_str())).collect();
@@ -426,8 +440,11 @@ async fn public_messages_get_their_outcome() {
     }
     let ours = suite.rows.iter().filter(|row| OURS.contains(&row.transaction.as_str()));
     let suite = &suite;
-    let verdicts: Vec<_> =
-        futures_util::stream::iter(ours).map(|row| async move { (row, run(suite, row).await) }).buffered(8).collect().await;
+    let verdicts: Vec<_> = futures_util::stream::iter(ours)
+        .map(|row| async move { (row, run(suite, row).await) })
+        .buffered(8)
+        .collect()
+        .await;
     let (mut held, mut known, mut unjudged, mut wrong) = (0, 0, 0, Vec::new());
     for (row, verdict) in verdicts {
         let file = row.file.trim_start_matches("messages/");

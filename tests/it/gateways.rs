@@ -30,7 +30,9 @@ fn repository(n: usize) -> String {
 
 /// A community with one document of the patient.
 async fn community(n: usize, more: String) -> TestBroker {
-    let broker = TestBroker::start(Options { home: Some(home(n)), repository: Some(repository(n)), more, ..Options::default() }).await;
+    let broker =
+        TestBroker::start(Options { home: Some(home(n)), repository: Some(repository(n)), more, ..Options::default() })
+            .await;
     broker.provide(&format!("2.999.902.{n}"), PATIENT, format!("document of community {n}").as_bytes()).await;
     broker
 }
@@ -79,7 +81,8 @@ async fn a_hospital_asks_once_and_retrieves_from_everywhere() {
         }
     }
     // Both sides of each cross-gateway transaction are audited.
-    for (broker, codes) in [(&near, ["ITI-18", "ITI-38", "ITI-39", "ITI-43"].as_slice()), (&far, &["ITI-38", "ITI-39"])] {
+    for (broker, codes) in [(&near, ["ITI-18", "ITI-38", "ITI-39", "ITI-43"].as_slice()), (&far, &["ITI-38", "ITI-39"])]
+    {
         let records = audit_records(&broker.broker);
         for code in codes {
             assert!(records.iter().any(|record| record.contains(&format!("csd-code=\"{code}\""))), "{code}");
@@ -116,7 +119,8 @@ async fn a_hub_answers_for_its_members_and_never_for_neighbours() {
     let response = hub.query_at("responding-gateway", CROSS_QUERY, &find(PATIENT)).await;
     let homes: Vec<_> = unpacked(&response).iter().map(|o| o.common.home.clone().unwrap().into_owned()).collect();
     assert_eq!(homes, [home(1), home(2)], "a request of another gateway goes to members at most");
-    let payload = retrieve(&[(Some(&home(2)), &repository(2), "2.999.902.2"), (Some(&home(3)), &repository(3), "2.999.902.3")]);
+    let payload =
+        retrieve(&[(Some(&home(2)), &repository(2), "2.999.902.2"), (Some(&home(3)), &repository(3), "2.999.902.3")]);
     let (content_type, body) = mtom_request(CROSS_RETRIEVE, &payload);
     let reply = hub.post("responding-gateway", &content_type, body).await;
     let (response, documents) = reply.retrieve();
@@ -177,7 +181,8 @@ async fn misbehaving(fault: Fault) -> String {
                         tokio::time::sleep(Duration::from_secs(1)).await;
                     }
                     Fault::Dribble => {
-                        let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/soap+xml\r\nContent-Length: 100000\r\n\r\n";
+                        let head =
+                            b"HTTP/1.1 200 OK\r\nContent-Type: application/soap+xml\r\nContent-Length: 100000\r\n\r\n";
                         let _ = stream.write_all(head).await;
                         for _ in 0..120 {
                             if stream.write_all(b"<").await.is_err() || stream.flush().await.is_err() {

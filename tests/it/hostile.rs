@@ -24,8 +24,18 @@ async fn what_is_no_message_is_a_fault() {
         ("old SOAP", whole.replace("http://www.w3.org/2003/05/soap-envelope", "urn:old"), 500, "VersionMismatch"),
         ("no action", whole.replace("wsa:Action", "wsa:Faction"), 400, "MessageAddressingHeaderRequired"),
         ("unknown action", whole.replace(QUERY, "urn:nothing"), 400, "ActionNotSupported"),
-        ("action of another service", whole.replace(QUERY, "urn:ihe:iti:2007:CrossGatewayQuery"), 400, "ActionNotSupported"),
-        ("action of another body", whole.replace(QUERY, "urn:ihe:iti:2007:RegisterDocumentSet-b"), 400, "ActionNotSupported"),
+        (
+            "action of another service",
+            whole.replace(QUERY, "urn:ihe:iti:2007:CrossGatewayQuery"),
+            400,
+            "ActionNotSupported",
+        ),
+        (
+            "action of another body",
+            whole.replace(QUERY, "urn:ihe:iti:2007:RegisterDocumentSet-b"),
+            400,
+            "ActionNotSupported",
+        ),
         (
             "a header that must be understood",
             whole.replace("<env:Header>", "<env:Header><u:H xmlns:u=\"urn:u\" env:mustUnderstand=\"1\"/>"),
@@ -34,7 +44,10 @@ async fn what_is_no_message_is_a_fault() {
         ),
         (
             "a reply to elsewhere",
-            whole.replace("<env:Header>", "<env:Header><wsa:ReplyTo><wsa:Address>http://169.254.169.254/</wsa:Address></wsa:ReplyTo>"),
+            whole.replace(
+                "<env:Header>",
+                "<env:Header><wsa:ReplyTo><wsa:Address>http://169.254.169.254/</wsa:Address></wsa:ReplyTo>",
+            ),
             400,
             "OnlyAnonymousAddressSupported",
         ),

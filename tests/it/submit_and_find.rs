@@ -116,7 +116,8 @@ async fn all_findings_are_told_at_once_and_nothing_is_kept() {
     objects[1].classifications.retain(|c| c.scheme.as_deref() != Some(causeway::model::vocabulary::scheme::TYPE_CODE));
     let response = broker.provide_objects(&objects, &[("entry", b"never kept")]).await.registry();
     assert_eq!(response.status, ResponseStatus::Failure);
-    let all: String = response.errors.iter().map(|error| format!("{}: {}\n", error.code.as_str(), error.context)).collect();
+    let all: String =
+        response.errors.iter().map(|error| format!("{}: {}\n", error.code.as_str(), error.context)).collect();
     for attribute in ["creationTime", "languageCode", "typeCode"] {
         assert!(all.contains(attribute), "{attribute} is not named in\n{all}");
     }
@@ -127,10 +128,7 @@ async fn all_findings_are_told_at_once_and_nothing_is_kept() {
 
 fn count_files(path: &std::path::Path) -> usize {
     let Ok(entries) = std::fs::read_dir(path) else { return 0 };
-    entries
-        .flatten()
-        .map(|entry| if entry.path().is_dir() { count_files(&entry.path()) } else { 1 })
-        .sum()
+    entries.flatten().map(|entry| if entry.path().is_dir() { count_files(&entry.path()) } else { 1 }).sum()
 }
 
 #[tokio::test]
@@ -153,16 +151,14 @@ async fn documents_and_entries_must_pair() {
 async fn unknown_documents_and_repositories_are_named() {
     let broker = TestBroker::start(Options::default()).await;
     broker.provide("2.999.6.1", PATIENT, b"there").await;
-    let payload = retrieve(&[(None, REPOSITORY, "2.999.6.1"), (None, REPOSITORY, "2.999.6.9"), (None, "2.999.9", "2.999.6.1")]);
+    let payload =
+        retrieve(&[(None, REPOSITORY, "2.999.6.1"), (None, REPOSITORY, "2.999.6.9"), (None, "2.999.9", "2.999.6.1")]);
     let (content_type, body) = mtom_request(RETRIEVE, &payload);
     let (response, documents) = broker.post("repository", &content_type, body).await.retrieve();
     assert_eq!(response.status, ResponseStatus::PartialSuccess);
     assert_eq!(documents.len(), 1);
     let told: Vec<_> = response.errors.iter().map(|e| (e.code.as_str(), e.location.as_deref())).collect();
-    assert_eq!(
-        told,
-        [("XDSDocumentUniqueIdError", Some("2.999.6.9")), ("XDSUnknownRepositoryId", Some("2.999.6.1"))]
-    );
+    assert_eq!(told, [("XDSDocumentUniqueIdError", Some("2.999.6.9")), ("XDSUnknownRepositoryId", Some("2.999.6.1"))]);
 }
 
 #[tokio::test]

@@ -195,11 +195,14 @@ pub fn envelope(action: &str, payload: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 pub fn package(objects: &[RegistryObject<'_>], documents: &[(&str, &[u8])]) -> (String, Vec<u8>) {
     let ids: Vec<(String, String)> =
         documents.iter().enumerate().map(|(n, (id, _))| ((*id).to_owned(), format!("{n}@test"))).collect();
-    let root = envelope("urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b", |out| xdsb::write_provide(out, objects, &ids));
+    let root =
+        envelope("urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b", |out| xdsb::write_provide(out, objects, &ids));
     let mut body = b"--b\r\nContent-Type: application/xop+xml; charset=UTF-8; type=\"application/soap+xml\"\r\nContent-ID: <root@test>\r\n\r\n".to_vec();
     body.extend_from_slice(&root);
     for ((_, content), (_, id)) in documents.iter().zip(&ids) {
-        body.extend_from_slice(format!("\r\n--b\r\nContent-ID: <{id}>\r\nContent-Transfer-Encoding: binary\r\n\r\n").as_bytes());
+        body.extend_from_slice(
+            format!("\r\n--b\r\nContent-ID: <{id}>\r\nContent-Transfer-Encoding: binary\r\n\r\n").as_bytes(),
+        );
         body.extend_from_slice(content);
     }
     body.extend_from_slice(b"\r\n--b--\r\n");
@@ -230,7 +233,9 @@ impl Reply {
     /// The parts' contents in order.
     pub fn parts(&self) -> Vec<Vec<u8>> {
         use causeway::wire::mtom::{Event, Limits, MultipartReader, Packaging};
-        let Ok(Packaging::Multipart(params)) = Packaging::parse(&self.content_type) else { panic!("{}", self.content_type) };
+        let Ok(Packaging::Multipart(params)) = Packaging::parse(&self.content_type) else {
+            panic!("{}", self.content_type)
+        };
         let mut reader = MultipartReader::new(params.boundary.as_bytes(), Limits::default());
         reader.feed(self.body.clone());
         let mut parts: Vec<Vec<u8>> = Vec::new();
@@ -271,7 +276,13 @@ impl Reply {
                 xdsb::read_retrieve_response(node).unwrap_or_else(|e| panic!("{e}: {}", self.text()));
             let documents = documents
                 .into_iter()
-                .map(|d| (d.unique_id.map(|id| id.to_string()).unwrap_or_default(), d.home.map(|h| h.to_string()), d.mime_type))
+                .map(|d| {
+                    (
+                        d.unique_id.map(|id| id.to_string()).unwrap_or_default(),
+                        d.home.map(|h| h.to_string()),
+                        d.mime_type,
+                    )
+                })
                 .collect();
             (response, documents)
         })

@@ -16,7 +16,8 @@ async fn bytes_received(broker: &TestBroker, files: TlsFiles) -> Vec<u8> {
     let mut received = Vec::new();
     let Ok(mut stream) = tls.connector().connect(name, stream).await else { return received };
     // Under TLS 1.3 the client learns of its refusal only when it reads.
-    let _ = stream.write_all(b"GET /services/registry?wsdl HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    let _ =
+        stream.write_all(b"GET /services/registry?wsdl HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
     let _ = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut received)).await;
     received
 }

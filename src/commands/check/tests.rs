@@ -62,10 +62,7 @@ async fn a_fresh_folder_is_all_right() {
     let checks = place.checks().await;
     assert!(checks.iter().all(|check| check.status == Status::Ok), "{checks:#?}");
     let shown = table(&checks, Colour::Off);
-    assert!(
-        shown.contains("days left") && shown.ends_with("0 warnings, 0 failures\n"),
-        "{shown}"
-    );
+    assert!(shown.contains("days left") && shown.ends_with("0 warnings, 0 failures\n"), "{shown}");
     assert!(!place.path("data").exists(), "checking leaves nothing behind");
 }
 
@@ -113,11 +110,8 @@ async fn what_deserves_a_look_is_a_warning() {
     });
     fs::set_permissions(place.path("certs/server.key"), fs::Permissions::from_mode(0o644)).unwrap();
     let checks = place.checks().await;
-    let mut warned: Vec<_> = checks
-        .iter()
-        .filter(|check| check.status == Status::Warn)
-        .map(|check| check.check.as_str())
-        .collect();
+    let mut warned: Vec<_> =
+        checks.iter().filter(|check| check.status == Status::Warn).map(|check| check.check.as_str()).collect();
     warned.sort_unstable();
     assert_eq!(warned, ["admin", "listener[0].tls", "patients"], "{checks:#?}");
 }
@@ -133,10 +127,7 @@ async fn production_refuses_development_certificates() {
     let checks = place.checks().await;
     let failures = place.failures().await;
     one(&failures, "listener[0].tls", "development authority");
-    assert!(
-        checks.iter().any(|check| check.what.contains("no revocation list")),
-        "{checks:#?}"
-    );
+    assert!(checks.iter().any(|check| check.what.contains("no revocation list")), "{checks:#?}");
 }
 
 #[test]
@@ -147,10 +138,7 @@ fn configuration_findings_keep_their_lines() {
     assert!(shown.contains("FAIL  community.name, line 2"), "{shown}");
     let json = serde_json::to_value(&checks).unwrap();
     let row = json.as_array().unwrap().iter().find(|row| row["line"] == 2).unwrap();
-    assert_eq!(
-        (row["status"].as_str(), row["check"].as_str()),
-        (Some("fail"), Some("community.name"))
-    );
+    assert_eq!((row["status"].as_str(), row["check"].as_str()), (Some("fail"), Some("community.name")));
     assert!(row["fix"].is_string());
 }
 
@@ -210,34 +198,10 @@ async fn a_peer_is_reached_or_the_failing_step_is_named() {
     let (ours, theirs) = (Place::new(), Place::new());
     let long = Duration::from_secs(20);
     let cases = [
-        (
-            &ours,
-            Behaviour::Answer("HTTP/1.1 200 OK\r\n\r\n"),
-            "localhost",
-            long,
-            "answers HTTP 200 over TLS 1.3",
-        ),
-        (
-            &ours,
-            Behaviour::Answer("HTTP/1.1 200 OK\r\n\r\n"),
-            "127.0.0.1",
-            long,
-            "answers HTTP 200 over TLS 1.3",
-        ),
-        (
-            &ours,
-            Behaviour::Answer("SSH-2.0-something"),
-            "localhost",
-            long,
-            "first answer: it is not HTTP",
-        ),
-        (
-            &ours,
-            Behaviour::Hang,
-            "localhost",
-            Duration::from_millis(200),
-            "TLS handshake: no answer",
-        ),
+        (&ours, Behaviour::Answer("HTTP/1.1 200 OK\r\n\r\n"), "localhost", long, "answers HTTP 200 over TLS 1.3"),
+        (&ours, Behaviour::Answer("HTTP/1.1 200 OK\r\n\r\n"), "127.0.0.1", long, "answers HTTP 200 over TLS 1.3"),
+        (&ours, Behaviour::Answer("SSH-2.0-something"), "localhost", long, "first answer: it is not HTTP"),
+        (&ours, Behaviour::Hang, "localhost", Duration::from_millis(200), "TLS handshake: no answer"),
         (&ours, Behaviour::Close, "localhost", long, "TLS handshake"),
         (&theirs, Behaviour::Answer(""), "localhost", long, "TLS handshake"),
     ];
@@ -251,18 +215,11 @@ async fn a_peer_is_reached_or_the_failing_step_is_named() {
     // Trusted by us, not trusting us.
     fs::copy(theirs.path("certs/ca.pem"), ours.path("certs/theirs.pem")).unwrap();
     let address = peer(&theirs, Behaviour::Answer("")).await;
-    let files = TlsFiles {
-        client_ca: ours.path("certs/theirs.pem"),
-        crl: None,
-        ..ours.config().client
-    };
+    let files = TlsFiles { client_ca: ours.path("certs/theirs.pem"), crl: None, ..ours.config().client };
     let url = format!("https://localhost:{}/gateway", address.port()).parse().unwrap();
     let checks = reach("peer", &url, &files, long, &ours.config(), Timestamp::now()).await;
     assert!(checks[0].what.contains("first answer"), "{checks:#?}");
-    assert!(
-        checks[0].fix.as_deref().unwrap().contains("our certificate"),
-        "{checks:#?}"
-    );
+    assert!(checks[0].fix.as_deref().unwrap().contains("our certificate"), "{checks:#?}");
     // Nobody there.
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let checks = asked(&ours, &format!("https://{free}/gateway"), long).await;

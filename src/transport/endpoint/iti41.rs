@@ -23,7 +23,10 @@ fn failure(errors: Vec<RegistryError>) -> Answer {
 fn store_failure(error: &StoreError) -> Answer {
     tracing::error!(%error, "staging a document");
     let error = match error {
-        StoreError::Full(_) => RegistryError::new(ErrorCode::XDSRepositoryOutOfResources, "the repository has no space left; nothing was stored"),
+        StoreError::Full(_) => RegistryError::new(
+            ErrorCode::XDSRepositoryOutOfResources,
+            "the repository has no space left; nothing was stored",
+        ),
         _ => RegistryError::new(ErrorCode::XDSRepositoryError, "a document could not be kept; nothing was stored"),
     };
     failure(vec![error])
@@ -50,7 +53,9 @@ pub async fn answer(scope: &Scope<'_>, provide: Provide, attachments: &mut Attac
             },
             Binary::Inline(text) if !errors_before_parts => match stage_inline(scope, &text).await {
                 Ok(staged) => provided.push(Provided { entry_id: document.id, staged }),
-                Err(answer) => return answer.map_err(|what| Fault::sender(format!("xds:Document {}: {what}.", document.id))),
+                Err(answer) => {
+                    return answer.map_err(|what| Fault::sender(format!("xds:Document {}: {what}.", document.id)));
+                }
             },
             Binary::Inline(_) => {}
         }
@@ -73,7 +78,8 @@ pub async fn answer(scope: &Scope<'_>, provide: Provide, attachments: &mut Attac
             continue;
         }
         match stage_part(scope, attachments, owners.len()).await? {
-            Ok(staged) => provided.extend(owners.into_iter().zip(staged).map(|((entry_id, _), staged)| Provided { entry_id, staged })),
+            Ok(staged) => provided
+                .extend(owners.into_iter().zip(staged).map(|((entry_id, _), staged)| Provided { entry_id, staged })),
             Err(error) => return Ok(store_failure(&error)),
         }
     }

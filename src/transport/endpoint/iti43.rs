@@ -30,7 +30,10 @@ pub fn admitted(
     if requests.len() > limit {
         let error = RegistryError::new(
             ErrorCode::XDSTooManyResults,
-            format!("{} documents are asked for, {limit} at most are given at once: ask in several requests", requests.len()),
+            format!(
+                "{} documents are asked for, {limit} at most are given at once: ask in several requests",
+                requests.len()
+            ),
         );
         return Err(Answer::failure(scope.context.transaction.id, error));
     }

@@ -146,7 +146,9 @@ pub fn frame_error(transaction: TransactionId) -> ErrorCode {
 /// When its frame, or an object in it, is not as the schema wants it.
 pub fn read(transaction: TransactionId, payload: Node<'_, '_>) -> Result<Payload, BodyError> {
     match transaction {
-        TransactionId::RegistryStoredQuery | TransactionId::CrossGatewayQuery => Ok(Payload::Query(ebrs::read_query(payload)?)),
+        TransactionId::RegistryStoredQuery | TransactionId::CrossGatewayQuery => {
+            Ok(Payload::Query(ebrs::read_query(payload)?))
+        }
         TransactionId::RegisterDocumentSet => {
             Ok(Payload::Submit(ebrs::read_submit(payload)?.objects.into_iter().map(owned).collect()))
         }
@@ -241,8 +243,10 @@ pub fn query_facts(query: &AdhocQuery, request: Bytes) -> AuditFacts {
 /// The facts of a submission.
 pub fn submission_facts(objects: &[RegistryObject<'_>]) -> AuditFacts {
     let set = objects.iter().find(|object| object.noun() == Noun::SubmissionSet);
-    let id = set.and_then(|set| set.unique_id().map(str::to_owned).or_else(|| set.common.id.as_ref().map(ToString::to_string)));
-    let mut patients: Vec<String> = objects.iter().filter_map(|object| object.patient_id().map(str::to_owned)).collect();
+    let id = set
+        .and_then(|set| set.unique_id().map(str::to_owned).or_else(|| set.common.id.as_ref().map(ToString::to_string)));
+    let mut patients: Vec<String> =
+        objects.iter().filter_map(|object| object.patient_id().map(str::to_owned)).collect();
     patients.sort();
     patients.dedup();
     AuditFacts::Submission { set: id.map(|id| AuditedSubmissionSet { id, home_community_id: None }), patients }
@@ -286,7 +290,9 @@ impl AuditFacts {
             (ResponseStatus::Success, _) => vec![self.event(exchange)],
             (ResponseStatus::Failure, _) => vec![self.event(failed(exchange))],
             (ResponseStatus::PartialSuccess, Self::Retrieve(documents)) => {
-                let given = |document: &AuditedDocument| retrieved.iter().any(|r| r.request.unique_id.as_str() == document.unique_id);
+                let given = |document: &AuditedDocument| {
+                    retrieved.iter().any(|r| r.request.unique_id.as_str() == document.unique_id)
+                };
                 let (there, missing): (Vec<_>, Vec<_>) = documents.iter().cloned().partition(given);
                 vec![AuditEvent::retrieve(exchange.clone(), there), AuditEvent::retrieve(failed(exchange), missing)]
             }

@@ -28,9 +28,7 @@ impl ContentId {
         let href = href.trim();
         match href.split_at_checked(4) {
             Some((scheme, id)) if scheme.eq_ignore_ascii_case("cid:") => Self::new(id),
-            _ => Err(MtomError::ForeignReference {
-                found: printable(href),
-            }),
+            _ => Err(MtomError::ForeignReference { found: printable(href) }),
         }
     }
 
@@ -40,10 +38,7 @@ impl ContentId {
         } else if id.chars().any(|c| c.is_control() || c.is_whitespace()) {
             "contains white space or a control character"
         } else {
-            return Ok(Self {
-                raw: id.to_owned(),
-                decoded: percent_decoded(id),
-            });
+            return Ok(Self { raw: id.to_owned(), decoded: percent_decoded(id) });
         };
         Err(MtomError::InvalidContentId { reason })
     }
@@ -74,10 +69,7 @@ impl ContentId {
     }
 
     /// Position of the first reference that fits this part's id best, if any does.
-    pub fn best_match<'a>(
-        &self,
-        references: impl IntoIterator<Item = &'a ContentId>,
-    ) -> Option<usize> {
+    pub fn best_match<'a>(&self, references: impl IntoIterator<Item = &'a ContentId>) -> Option<usize> {
         references
             .into_iter()
             .enumerate()
@@ -101,9 +93,8 @@ fn percent_decoded(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
-        let digits = after
-            .split_first_chunk::<2>()
-            .and_then(|(&[high, low], tail)| Some((hex(high)? << 4 | hex(low)?, tail)));
+        let digits =
+            after.split_first_chunk::<2>().and_then(|(&[high, low], tail)| Some((hex(high)? << 4 | hex(low)?, tail)));
         match digits {
             Some((value, tail)) if byte == b'%' => {
                 out.push(value);
@@ -115,16 +106,12 @@ fn percent_decoded(text: &str) -> Option<String> {
             }
         }
     }
-    String::from_utf8(out)
-        .ok()
-        .filter(|decoded| decoded != text)
+    String::from_utf8(out).ok().filter(|decoded| decoded != text)
 }
 
 /// The value of a hexadecimal digit.
 pub(super) fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]
@@ -142,20 +129,12 @@ mod tests {
     #[test]
     fn every_pairing_of_header_and_reference() {
         let cases: &[(&str, &str, Option<u8>)] = &[
-            (
-                "<1.7f3a@broker.example>",
-                "cid:1.7f3a@broker.example",
-                Some(1),
-            ),
+            ("<1.7f3a@broker.example>", "cid:1.7f3a@broker.example", Some(1)),
             ("  <a@b>\t", "CID:a@b", Some(1)),
             ("a@b", "cid:a@b", Some(1)),
             ("<a@b", "cid:a@b", Some(1)),
             // .NET escapes the reference only
-            (
-                "<http://tempuri.org/1/635>",
-                "cid:http%3A%2F%2Ftempuri.org%2F1%2F635",
-                Some(2),
-            ),
+            ("<http://tempuri.org/1/635>", "cid:http%3A%2F%2Ftempuri.org%2F1%2F635", Some(2)),
             ("<a@b>", "cid:a%40b", Some(2)),
             ("a@b", "cid:a%40b", Some(2)),
             // CXF 3.5.3 and later escapes the header too
@@ -165,21 +144,9 @@ mod tests {
             // a % that belongs to the id, escaped as the RFC has it
             ("<50%25@b>", "cid:50%2525@b", Some(2)),
             // Axis2: colons inside
-            (
-                "<0.urn:uuid:5A@apache.org>",
-                "cid:0.urn:uuid:5A@apache.org",
-                Some(1),
-            ),
-            (
-                "<0.urn:uuid:5A@apache.org>",
-                "cid:0.urn%3Auuid%3A5A@apache.org",
-                Some(2),
-            ),
-            (
-                "<rootpart*7@example.jaxws.sun.com>",
-                "cid:rootpart*7@example.jaxws.sun.com",
-                Some(1),
-            ),
+            ("<0.urn:uuid:5A@apache.org>", "cid:0.urn:uuid:5A@apache.org", Some(1)),
+            ("<0.urn:uuid:5A@apache.org>", "cid:0.urn%3Auuid%3A5A@apache.org", Some(2)),
+            ("<rootpart*7@example.jaxws.sun.com>", "cid:rootpart*7@example.jaxws.sun.com", Some(1)),
             ("<a+b@c>", "cid:a+b@c", Some(1)),
             ("<a b@c>", "cid:a+b@c", None),
             ("<a+b@c>", "cid:a%2Bb@c", Some(2)),
@@ -208,32 +175,13 @@ mod tests {
 
     #[test]
     fn only_cid_references_are_followed() {
-        for foreign in [
-            "http://169.254.169.254/",
-            "file:///etc/hosts",
-            "attachment",
-            "",
-            "cid",
-            "cíd:",
-            "mid:a@b",
-            "\u{1}\u{7f}",
-        ] {
-            assert!(
-                matches!(
-                    ContentId::from_href(foreign),
-                    Err(MtomError::ForeignReference { .. })
-                ),
-                "{foreign}"
-            );
+        for foreign in
+            ["http://169.254.169.254/", "file:///etc/hosts", "attachment", "", "cid", "cíd:", "mid:a@b", "\u{1}\u{7f}"]
+        {
+            assert!(matches!(ContentId::from_href(foreign), Err(MtomError::ForeignReference { .. })), "{foreign}");
         }
         for empty in ["cid:", "cid:a b", "cid:a\nb"] {
-            assert!(
-                matches!(
-                    ContentId::from_href(empty),
-                    Err(MtomError::InvalidContentId { .. })
-                ),
-                "{empty}"
-            );
+            assert!(matches!(ContentId::from_href(empty), Err(MtomError::InvalidContentId { .. })), "{empty}");
         }
         for empty in ["", "<>", " ", "<a\0b>", "< >"] {
             assert!(ContentId::from_header(empty).is_err(), "{empty}");

@@ -65,9 +65,7 @@ impl Packaging {
                 action: action(&media),
             }),
             "multipart/related" => MultipartParams::new(&media).map(Self::Multipart),
-            other => Err(MtomError::UnsupportedMediaType {
-                found: printable(other),
-            }),
+            other => Err(MtomError::UnsupportedMediaType { found: printable(other) }),
         }
     }
 
@@ -83,18 +81,11 @@ impl Packaging {
 impl MultipartParams {
     fn new(media: &MediaType) -> Result<Self, MtomError> {
         // RFC 2046 has no trailing space in a boundary, gateways that refold headers do
-        let boundary = media
-            .param("boundary")
-            .ok_or(MtomError::MissingBoundary)?
-            .trim_end_matches(' ');
+        let boundary = media.param("boundary").ok_or(MtomError::MissingBoundary)?.trim_end_matches(' ');
         check_boundary(boundary.as_bytes(), MAX_BOUNDARY)?;
 
         // a media type inside a parameter: unreadable ones are as good as absent, nothing hangs on them
-        let nested = |name| {
-            media
-                .param(name)
-                .and_then(|text| MediaType::parse(text).ok())
-        };
+        let nested = |name| media.param(name).and_then(|text| MediaType::parse(text).ok());
         let (start_info, root_type) = (nested("start-info"), nested("type"));
         Ok(Self {
             boundary: boundary.to_owned(),
@@ -131,11 +122,7 @@ impl MultipartParams {
 
 /// The action of a media type, unless it is empty.
 fn action(media: &MediaType) -> Option<String> {
-    media
-        .param("action")
-        .map(str::trim)
-        .filter(|action| !action.is_empty())
-        .map(str::to_owned)
+    media.param("action").map(str::trim).filter(|action| !action.is_empty()).map(str::to_owned)
 }
 
 /// Holds a boundary against RFC 2046 §5.1.1, with every printable ASCII character let through.
@@ -168,18 +155,12 @@ impl MediaType {
     /// break is not: a folded HTTP header is a way to smuggle requests (RFC 9112 §5.2).
     pub fn parse(text: &str) -> Result<Self, MtomError> {
         if let Some(at) = text.find(|c: char| c.is_control() && c != '\t') {
-            return Err(MtomError::MalformedMediaType {
-                at,
-                reason: "control character or line break",
-            });
+            return Err(MtomError::MalformedMediaType { at, reason: "control character or line break" });
         }
         let (essence, mut rest) = text.split_once(';').unwrap_or((text, ""));
         let essence = essence.trim().to_ascii_lowercase();
         if !matches!(essence.split_once('/'), Some((a, b)) if is_token(a) && is_token(b)) {
-            return Err(MtomError::MalformedMediaType {
-                at: 0,
-                reason: "no type/subtype in front",
-            });
+            return Err(MtomError::MalformedMediaType { at: 0, reason: "no type/subtype in front" });
         }
         let mut params = Vec::new();
         loop {
@@ -195,12 +176,8 @@ impl MediaType {
             };
             let value = value.trim_start_matches([' ', '\t']);
             let (value, after) = match value.strip_prefix('"') {
-                Some(quoted) => {
-                    unquoted(quoted).map_err(|reason| MtomError::MalformedMediaType {
-                        at: text.len() - value.len(),
-                        reason,
-                    })?
-                }
+                Some(quoted) => unquoted(quoted)
+                    .map_err(|reason| MtomError::MalformedMediaType { at: text.len() - value.len(), reason })?,
                 None => {
                     let (value, after) = value.split_at(value.find(';').unwrap_or(value.len()));
                     (value.trim().to_owned(), after)
@@ -218,19 +195,12 @@ impl MediaType {
 
     /// The first parameter of that name, which has to be in lower case.
     pub fn param(&self, name: &str) -> Option<&str> {
-        self.params
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.params.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The `charset` parameter.
     pub fn charset(&self) -> Charset {
-        let Some(charset) = self
-            .param("charset")
-            .map(str::trim)
-            .filter(|c| !c.is_empty())
-        else {
+        let Some(charset) = self.param("charset").map(str::trim).filter(|c| !c.is_empty()) else {
             return Charset::Unstated;
         };
         match charset.to_ascii_lowercase().as_str() {
@@ -263,8 +233,5 @@ fn unquoted(quoted: &str) -> Result<(String, &str), &'static str> {
 
 /// A token of RFC 2045 §5.1.
 pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&b))
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&b))
 }

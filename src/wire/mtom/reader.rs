@@ -159,13 +159,7 @@ impl MultipartReader {
             Event::Data(bytes) => bytes.len(),
             _ => 0,
         });
-        self.input
-            .iter()
-            .map(Bytes::len)
-            .chain(events)
-            .sum::<usize>()
-            + self.line.len()
-            + self.headers.field.len()
+        self.input.iter().map(Bytes::len).chain(events).sum::<usize>() + self.line.len() + self.headers.field.len()
     }
 
     fn end(&mut self, lenient: bool) -> Result<(), MtomError> {
@@ -192,9 +186,7 @@ impl MultipartReader {
             State::Delimiter { .. } if lenient => return self.close(),
             State::Preamble => match self.delimiter_line() {
                 Some(DelimiterLine::Close) => {
-                    return Err(MtomError::NoParts {
-                        offset: self.offset,
-                    });
+                    return Err(MtomError::NoParts { offset: self.offset });
                 }
                 Some(DelimiterLine::Open { .. }) => "in a delimiter",
                 None => "before the first delimiter",
@@ -203,11 +195,7 @@ impl MultipartReader {
             State::Body { .. } => "in the content",
             State::Delimiter { .. } => "in a delimiter",
         };
-        Err(MtomError::Truncated {
-            part: self.part,
-            offset: self.offset,
-            place,
-        })
+        Err(MtomError::Truncated { part: self.part, offset: self.offset, place })
     }
 
     fn fail(&mut self, error: MtomError) -> MtomError {
@@ -264,9 +252,7 @@ impl MultipartReader {
 
     /// What the line is, if it is a delimiter.
     fn delimiter_line(&self) -> Option<DelimiterLine> {
-        let after = self
-            .line
-            .strip_prefix(self.delimiter.get(self.line_break..)?)?;
+        let after = self.line.strip_prefix(self.delimiter.get(self.line_break..)?)?;
         if after.starts_with(b"--") {
             return Some(DelimiterLine::Close);
         }
@@ -289,9 +275,7 @@ impl MultipartReader {
         }
         match self.delimiter_line().filter(|_| read.is_some()) {
             Some(DelimiterLine::Close) => {
-                return Err(MtomError::NoParts {
-                    offset: self.offset,
-                });
+                return Err(MtomError::NoParts { offset: self.offset });
             }
             Some(DelimiterLine::Open { bare_lf }) => {
                 if bare_lf {
@@ -306,10 +290,7 @@ impl MultipartReader {
             None => {
                 self.preamble += self.line.len();
                 if read.is_none() || self.preamble > allowed {
-                    return Err(MtomError::NoDelimiter {
-                        offset: self.offset,
-                        limit: allowed,
-                    });
+                    return Err(MtomError::NoDelimiter { offset: self.offset, limit: allowed });
                 }
                 self.line.clear();
             }
@@ -319,10 +300,7 @@ impl MultipartReader {
 
     fn begin_part(&mut self) -> Result<(), MtomError> {
         if self.part >= self.limits.parts {
-            return Err(MtomError::TooManyParts {
-                limit: self.limits.parts,
-                offset: self.offset,
-            });
+            return Err(MtomError::TooManyParts { limit: self.limits.parts, offset: self.offset });
         }
         self.part += 1;
         self.headers = Headers::default();
@@ -370,26 +348,14 @@ impl MultipartReader {
     fn headers_too_long(&self, left: usize) -> MtomError {
         let (part, offset) = (self.part, self.offset);
         if left <= self.limits.header_line_bytes {
-            MtomError::PartHeadersTooLarge {
-                part,
-                limit: self.limits.part_headers_bytes,
-                offset,
-            }
+            MtomError::PartHeadersTooLarge { part, limit: self.limits.part_headers_bytes, offset }
         } else {
-            MtomError::PartHeaderLineTooLong {
-                part,
-                limit: self.limits.header_line_bytes,
-                offset,
-            }
+            MtomError::PartHeaderLineTooLong { part, limit: self.limits.header_line_bytes, offset }
         }
     }
 
     fn malformed(&self, reason: &'static str) -> MtomError {
-        MtomError::MalformedPartHeader {
-            part: self.part,
-            offset: self.offset,
-            reason,
-        }
+        MtomError::MalformedPartHeader { part: self.part, offset: self.offset, reason }
     }
 
     /// Reads the header collected in `headers.field`, if there is one.
@@ -418,8 +384,7 @@ impl MultipartReader {
 
         let part = self.part;
         let twice = if name.eq_ignore_ascii_case("content-id") {
-            let id = ContentId::from_header(value)
-                .map_err(|_| self.malformed("is a Content-ID that names nothing"))?;
+            let id = ContentId::from_header(value).map_err(|_| self.malformed("is a Content-ID that names nothing"))?;
             if !self.ids.insert(self.hasher.hash_one(&id)) && self.headers.content_id.is_none() {
                 return Err(MtomError::DuplicateContentId { part });
             }
@@ -428,37 +393,20 @@ impl MultipartReader {
             let media = MediaType::parse(value).ok();
             // some document formats are called multipart/… and are whole files without parts of
             // their own; only what states a boundary has those
-            if media.is_some_and(|media| {
-                media.essence().starts_with("multipart/") && media.param("boundary").is_some()
-            }) {
+            if media.is_some_and(|media| media.essence().starts_with("multipart/") && media.param("boundary").is_some())
+            {
                 return Err(MtomError::NestedMultipart { part });
             }
             let value = value.replace(|c: char| c.is_control() && c != '\t', "\u{fffd}");
-            self.headers
-                .content_type
-                .replace(value)
-                .map(|_| "Content-Type")
+            self.headers.content_type.replace(value).map(|_| "Content-Type")
         } else if name.eq_ignore_ascii_case("content-transfer-encoding") {
-            let encoding = TransferEncoding::parse(value).ok_or_else(|| {
-                MtomError::UnknownTransferEncoding {
-                    part,
-                    found: printable(value),
-                }
-            })?;
-            self.headers
-                .transfer_encoding
-                .replace(encoding)
-                .map(|_| "Content-Transfer-Encoding")
+            let encoding = TransferEncoding::parse(value)
+                .ok_or_else(|| MtomError::UnknownTransferEncoding { part, found: printable(value) })?;
+            self.headers.transfer_encoding.replace(encoding).map(|_| "Content-Transfer-Encoding")
         } else {
             None
         };
-        twice.map_or(Ok(()), |name| {
-            Err(MtomError::DuplicatePartHeader {
-                part,
-                name,
-                offset: self.offset,
-            })
-        })
+        twice.map_or(Ok(()), |name| Err(MtomError::DuplicatePartHeader { part, name, offset: self.offset }))
     }
 
     fn headers_done(&mut self) -> Result<(), MtomError> {
@@ -473,10 +421,7 @@ impl MultipartReader {
             transfer_encoding,
         }));
         // a part without content may have its delimiter right behind the empty line
-        self.state = State::Body {
-            matched: self.line_break,
-            opening: true,
-        };
+        self.state = State::Body { matched: self.line_break, opening: true };
         Ok(())
     }
 
@@ -512,15 +457,8 @@ impl MultipartReader {
                     .first()
                     .and_then(|&first| memrchr(first, chunk.get(tail..)?))
                     .map(|at| tail + at)
-                    .filter(|&at| {
-                        chunk
-                            .get(at..)
-                            .is_some_and(|end| self.delimiter.starts_with(end))
-                    });
-                self.state = State::Body {
-                    matched: cut.map_or(0, |at| bytes - at),
-                    opening: false,
-                };
+                    .filter(|&at| chunk.get(at..).is_some_and(|end| self.delimiter.starts_with(end)));
+                self.state = State::Body { matched: cut.map_or(0, |at| bytes - at), opening: false };
                 cut.unwrap_or(bytes)
             }
         };
@@ -534,10 +472,7 @@ impl MultipartReader {
     /// The first `matched` bytes of the delimiter turned out to be content, all of them or, at the
     /// opening of a part, those behind the line break.
     fn not_a_delimiter(&mut self, matched: usize, opening: bool) -> Result<(), MtomError> {
-        self.state = State::Body {
-            matched: 0,
-            opening: false,
-        };
+        self.state = State::Body { matched: 0, opening: false };
         let from = if opening { self.line_break } else { 0 };
         let content = self.delimiter.slice(from.min(matched)..matched);
         self.content(content)
@@ -585,15 +520,12 @@ impl MultipartReader {
     /// Decodes bytes taken from the input and hands them out.
     fn content(&mut self, bytes: Bytes) -> Result<(), MtomError> {
         let from = self.offset.saturating_sub(bytes.len() as u64);
-        let decoded =
-            self.decoder
-                .decode(bytes)
-                .map_err(|(at, reason)| MtomError::TransferDecoding {
-                    part: self.part,
-                    encoding: self.decoder.name(),
-                    offset: from + at as u64,
-                    reason,
-                })?;
+        let decoded = self.decoder.decode(bytes).map_err(|(at, reason)| MtomError::TransferDecoding {
+            part: self.part,
+            encoding: self.decoder.name(),
+            offset: from + at as u64,
+            reason,
+        })?;
         if !decoded.is_empty() {
             self.events.push_back(Event::Data(decoded));
         }
@@ -602,14 +534,12 @@ impl MultipartReader {
 
     fn end_part(&mut self) -> Result<(), MtomError> {
         self.line.clear();
-        self.decoder
-            .finish()
-            .map_err(|reason| MtomError::TransferDecoding {
-                part: self.part,
-                encoding: self.decoder.name(),
-                offset: self.offset,
-                reason,
-            })?;
+        self.decoder.finish().map_err(|reason| MtomError::TransferDecoding {
+            part: self.part,
+            encoding: self.decoder.name(),
+            offset: self.offset,
+            reason,
+        })?;
         self.events.push_back(Event::PartEnd);
         Ok(())
     }

@@ -31,10 +31,7 @@ impl TransferEncoding {
         ];
         // RFC 2045 knows no parameters here, some senders do
         let value = value.split(';').next()?.trim().trim_matches('"');
-        NAMES
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(value))
-            .map(|&(_, encoding)| encoding)
+        NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(value)).map(|&(_, encoding)| encoding)
     }
 }
 
@@ -53,9 +50,7 @@ pub(super) enum Decoder {
 impl Decoder {
     pub(super) fn new(encoding: TransferEncoding) -> Self {
         match encoding {
-            TransferEncoding::SevenBit | TransferEncoding::EightBit | TransferEncoding::Binary => {
-                Self::Identity
-            }
+            TransferEncoding::SevenBit | TransferEncoding::EightBit | TransferEncoding::Binary => Self::Identity,
             TransferEncoding::Base64 => Self::Base64(Base64::default()),
             TransferEncoding::QuotedPrintable => Self::QuotedPrintable(QuotedPrintable::default()),
         }
@@ -154,11 +149,7 @@ impl Base64 {
     }
 
     fn finish(&self) -> Result<(), &'static str> {
-        if self.sextets == 0 && self.padding == 0 {
-            Ok(())
-        } else {
-            Err("it ends in the middle of a group of four")
-        }
+        if self.sextets == 0 && self.padding == 0 { Ok(()) } else { Err("it ends in the middle of a group of four") }
     }
 }
 

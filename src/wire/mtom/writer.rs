@@ -33,29 +33,18 @@ impl MultipartWriter {
             });
         }
         check_content_id(&root_content_id)?;
-        Ok(Self {
-            boundary,
-            root_content_id,
-            envelope_type: SOAP12,
-        })
+        Ok(Self { boundary, root_content_id, envelope_type: SOAP12 })
     }
 
     /// The same for an envelope in SOAP 1.1, to answer a peer that began with it.
     pub fn with_soap11(self) -> Self {
-        Self {
-            envelope_type: SOAP11,
-            ..self
-        }
+        Self { envelope_type: SOAP11, ..self }
     }
 
     /// The HTTP Content-Type. The action is a courtesy to stacks that look for it there, and is
     /// left out where it could not be written without tricks.
     pub fn content_type(&self, action: Option<&str>) -> String {
-        let Self {
-            boundary,
-            root_content_id,
-            envelope_type,
-        } = self;
+        let Self { boundary, root_content_id, envelope_type } = self;
         let action = action_param(action);
         format!(
             "multipart/related; boundary=\"{boundary}\"; type=\"application/xop+xml\"; \
@@ -65,11 +54,7 @@ impl MultipartWriter {
 
     /// The first delimiter and the headers of the root part; the envelope follows.
     pub fn root_part(&self) -> Bytes {
-        let Self {
-            boundary,
-            root_content_id,
-            envelope_type,
-        } = self;
+        let Self { boundary, root_content_id, envelope_type } = self;
         Bytes::from(format!(
             "--{boundary}\r\n\
              Content-Type: application/xop+xml; charset=UTF-8; type=\"{envelope_type}\"\r\n\
@@ -108,18 +93,13 @@ impl MultipartWriter {
         documents: impl IntoIterator<Item = (&'a str, &'a str, u64)>,
     ) -> Result<u64, MtomError> {
         let add = |sum: u64, bytes: u64| {
-            sum.checked_add(bytes).ok_or(MtomError::Unwritable {
-                what: "Content-Length",
-                reason: "the message has more than 2^64 bytes",
-            })
+            sum.checked_add(bytes)
+                .ok_or(MtomError::Unwritable { what: "Content-Length", reason: "the message has more than 2^64 bytes" })
         };
         let frame = self.root_part().len() + self.close().len();
         let mut sum = add(frame as u64, envelope)?;
         for (content_id, content_type, bytes) in documents {
-            sum = add(
-                sum,
-                self.document_part(content_id, content_type)?.len() as u64,
-            )?;
+            sum = add(sum, self.document_part(content_id, content_type)?.len() as u64)?;
             sum = add(sum, bytes)?;
         }
         Ok(sum)
@@ -129,11 +109,7 @@ impl MultipartWriter {
 /// The HTTP Content-Type of an envelope that travels alone (SOAP 1.2 Part 2 §7.1.4). SOAP 1.1 has its
 /// action in the header `SOAPAction`.
 pub fn simple_content_type(soap11: bool, action: Option<&str>) -> String {
-    if soap11 {
-        format!("{SOAP11}; charset=utf-8")
-    } else {
-        format!("{SOAP12}; charset=UTF-8{}", action_param(action))
-    }
+    if soap11 { format!("{SOAP11}; charset=utf-8") } else { format!("{SOAP12}; charset=UTF-8{}", action_param(action)) }
 }
 
 /// `; action="…"`, or nothing for what is no URI in printable ASCII.
@@ -146,12 +122,8 @@ fn action_param(action: Option<&str>) -> String {
 }
 
 fn check_content_id(id: &str) -> Result<(), MtomError> {
-    let plain = |text: &str| {
-        !text.is_empty()
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'))
-    };
+    let plain =
+        |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
     match id.split_once('@') {
         Some((local, domain)) if plain(local) && plain(domain) && id.len() <= 255 => Ok(()),
         _ => Err(MtomError::Unwritable {
@@ -165,10 +137,7 @@ fn check_content_id(id: &str) -> Result<(), MtomError> {
 fn document_type(content_type: &str) -> &str {
     const OPAQUE: &str = "application/octet-stream";
     let content_type = content_type.trim();
-    let writable = content_type.len() <= 255
-        && content_type
-            .bytes()
-            .all(|b| b == b' ' || b.is_ascii_graphic());
+    let writable = content_type.len() <= 255 && content_type.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
     match MediaType::parse(content_type) {
         Ok(media) if writable && !media.essence().starts_with("multipart/") => content_type,
         _ => OPAQUE,

@@ -26,10 +26,8 @@ fn read_chunks<'a>(
     limits: Limits,
     chunks: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Vec<Part>, MtomError> {
-    let held = limits.part_headers_bytes.max(limits.preamble_bytes) * 2
-        + limits.delimiter_padding_bytes
-        + boundary.len()
-        + 16;
+    let held =
+        limits.part_headers_bytes.max(limits.preamble_bytes) * 2 + limits.delimiter_padding_bytes + boundary.len() + 16;
     let mut reader = MultipartReader::new(boundary.as_bytes(), limits);
     let (mut parts, mut open, mut ended) = (Vec::<Part>::new(), false, false);
     for chunk in chunks {
@@ -65,11 +63,7 @@ fn read_chunks<'a>(
                 }
             }
         }
-        assert!(
-            reader.buffered() <= held,
-            "{} bytes kept",
-            reader.buffered()
-        );
+        assert!(reader.buffered() <= held, "{} bytes kept", reader.buffered());
     }
     reader.finish()?;
     assert!(ended);

@@ -91,12 +91,7 @@ fn content_types_of_multipart_messages() {
     for row in rows {
         let params = multipart(row.text);
         assert_eq!(params.boundary, row.boundary, "{}", row.text);
-        assert_eq!(
-            params.start.as_ref().map(ContentId::as_str),
-            row.start,
-            "{}",
-            row.text
-        );
+        assert_eq!(params.start.as_ref().map(ContentId::as_str), row.start, "{}", row.text);
         assert_eq!(params.start_info.as_deref(), row.start_info, "{}", row.text);
         assert_eq!(params.root_type.as_deref(), row.root_type, "{}", row.text);
         assert_eq!(params.action.as_deref(), row.action, "{}", row.text);
@@ -115,40 +110,16 @@ fn content_types_of_simple_messages() {
             Charset::Utf8,
             Some("urn:ihe:iti:2007:RegistryStoredQuery"),
         ),
-        (
-            r#"Application/SOAP+XML;Charset="utf-8";"#,
-            false,
-            Charset::Utf8,
-            None,
-        ),
-        (
-            "application/soap+xml;action=urn:a;charset=utf8",
-            false,
-            Charset::Utf8,
-            Some("urn:a"),
-        ),
-        (
-            r#"application/soap+xml; action="urn:\a""#,
-            false,
-            Charset::Unstated,
-            Some("urn:a"),
-        ),
+        (r#"Application/SOAP+XML;Charset="utf-8";"#, false, Charset::Utf8, None),
+        ("application/soap+xml;action=urn:a;charset=utf8", false, Charset::Utf8, Some("urn:a")),
+        (r#"application/soap+xml; action="urn:\a""#, false, Charset::Unstated, Some("urn:a")),
         ("text/xml; charset=utf-8", true, Charset::Utf8, None),
         ("text/xml; charset=us-ascii", true, Charset::Utf8, None),
         ("text/xml; charset=UTF-16", true, Charset::Utf16, None),
-        (
-            "text/xml; charset=Windows-1252",
-            true,
-            Charset::Other("windows-1252".into()),
-            None,
-        ),
+        ("text/xml; charset=Windows-1252", true, Charset::Other("windows-1252".into()), None),
     ];
     for (text, soap11, charset, action) in rows {
-        let expected = Packaging::Simple {
-            soap11,
-            charset,
-            action: action.map(str::to_owned),
-        };
+        let expected = Packaging::Simple { soap11, charset, action: action.map(str::to_owned) };
         assert_eq!(Packaging::parse(text), Ok(expected.clone()), "{text}");
         assert_eq!(expected.action(), action);
     }
@@ -369,9 +340,7 @@ fn sample_messages() {
         assert_eq!(root, Some(sample.root));
         for (href, expected) in sample.hrefs {
             let reference = [ContentId::from_href(href).expect(href)];
-            let part = ids
-                .iter()
-                .position(|id| id.best_match(&reference).is_some());
+            let part = ids.iter().position(|id| id.best_match(&reference).is_some());
             assert_eq!(part.map(|at| at + 1), *expected, "{href}");
         }
     }

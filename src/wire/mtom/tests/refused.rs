@@ -9,52 +9,24 @@ type Make = fn(usize) -> Vec<u8>;
 fn content_types_that_are_refused() {
     let long = format!("multipart/related; boundary={}", "b".repeat(71));
     let rows: [(&str, Judge); 17] = [
-        ("text/html; charset=utf-8", |e| {
-            matches!(e, MtomError::UnsupportedMediaType { .. })
-        }),
-        ("application/json", |e| {
-            matches!(e, MtomError::UnsupportedMediaType { .. })
-        }),
-        ("multipart/form-data; boundary=b", |e| {
-            matches!(e, MtomError::UnsupportedMediaType { .. })
-        }),
-        ("application/xop+xml", |e| {
-            matches!(e, MtomError::UnsupportedMediaType { .. })
-        }),
+        ("text/html; charset=utf-8", |e| matches!(e, MtomError::UnsupportedMediaType { .. })),
+        ("application/json", |e| matches!(e, MtomError::UnsupportedMediaType { .. })),
+        ("multipart/form-data; boundary=b", |e| matches!(e, MtomError::UnsupportedMediaType { .. })),
+        ("application/xop+xml", |e| matches!(e, MtomError::UnsupportedMediaType { .. })),
         ("", |e| matches!(e, MtomError::MalformedMediaType { .. })),
-        ("soap", |e| {
-            matches!(e, MtomError::MalformedMediaType { .. })
-        }),
+        ("soap", |e| matches!(e, MtomError::MalformedMediaType { .. })),
         ("/;", |e| matches!(e, MtomError::MalformedMediaType { .. })),
-        ("a b/c", |e| {
-            matches!(e, MtomError::MalformedMediaType { .. })
-        }),
-        ("multipart/related; boundary=\"b", |e| {
-            matches!(e, MtomError::MalformedMediaType { .. })
-        }),
-        ("multipart/related; boundary=\"b\"c", |e| {
-            matches!(e, MtomError::MalformedMediaType { .. })
-        }),
+        ("a b/c", |e| matches!(e, MtomError::MalformedMediaType { .. })),
+        ("multipart/related; boundary=\"b", |e| matches!(e, MtomError::MalformedMediaType { .. })),
+        ("multipart/related; boundary=\"b\"c", |e| matches!(e, MtomError::MalformedMediaType { .. })),
         // folding, in an HTTP header
-        ("multipart/related;\r\n boundary=b", |e| {
-            matches!(e, MtomError::MalformedMediaType { at: 18, .. })
-        }),
+        ("multipart/related;\r\n boundary=b", |e| matches!(e, MtomError::MalformedMediaType { at: 18, .. })),
         ("multipart/related", |e| *e == MtomError::MissingBoundary),
-        ("multipart/related; type=\"text/xml\"", |e| {
-            *e == MtomError::MissingBoundary
-        }),
-        ("multipart/related; boundary=", |e| {
-            matches!(e, MtomError::InvalidBoundary { .. })
-        }),
-        ("multipart/related; boundary=\u{e9}", |e| {
-            matches!(e, MtomError::InvalidBoundary { .. })
-        }),
-        (&long, |e| {
-            matches!(e, MtomError::InvalidBoundary { limit: 70, .. })
-        }),
-        ("multipart/related; boundary=b; start=\"<a b>\"", |e| {
-            matches!(e, MtomError::InvalidContentId { .. })
-        }),
+        ("multipart/related; type=\"text/xml\"", |e| *e == MtomError::MissingBoundary),
+        ("multipart/related; boundary=", |e| matches!(e, MtomError::InvalidBoundary { .. })),
+        ("multipart/related; boundary=\u{e9}", |e| matches!(e, MtomError::InvalidBoundary { .. })),
+        (&long, |e| matches!(e, MtomError::InvalidBoundary { limit: 70, .. })),
+        ("multipart/related; boundary=b; start=\"<a b>\"", |e| matches!(e, MtomError::InvalidContentId { .. })),
     ];
     for (text, expected) in rows {
         let error = Packaging::parse(text).expect_err(text);
@@ -67,34 +39,22 @@ fn content_types_that_are_refused() {
 fn bodies_that_are_refused() {
     let rows: &[(&str, &[u8], Judge)] = &[
         ("empty", b"", |e| matches!(e, MtomError::Truncated { part: 0, .. })),
-        ("another boundary", b"--C\r\n\r\nx\r\n--C--\r\n", |e| {
-            matches!(e, MtomError::Truncated { part: 0, .. })
-        }),
+        ("another boundary", b"--C\r\n\r\nx\r\n--C--\r\n", |e| matches!(e, MtomError::Truncated { part: 0, .. })),
         ("closed at once", b"--B--\r\n", |e| matches!(e, MtomError::NoParts { .. })),
         ("closed at once, no line break", b"--B--", |e| matches!(e, MtomError::NoParts { .. })),
         ("cut in the first delimiter", b"--B", |e| matches!(e, MtomError::Truncated { part: 0, .. })),
         ("cut in the headers", b"--B\r\nA: b\r\n", |e| {
             matches!(e, MtomError::Truncated { part: 1, place: "in the part headers", .. })
         }),
-        ("cut in the content", b"--B\r\n\r\nx\r\n-", |e| {
-            matches!(e, MtomError::Truncated { part: 1, offset: 11, .. })
-        }),
+        ("cut in the content", b"--B\r\n\r\nx\r\n-", |e| matches!(e, MtomError::Truncated { part: 1, offset: 11, .. })),
         ("cut in a delimiter", b"--B\r\n\r\nx\r\n--B", |e| matches!(e, MtomError::Truncated { .. })),
         ("cut in the last delimiter", b"--B\r\n\r\nx\r\n--B-", |e| {
             matches!(e, MtomError::Truncated { place: "in a delimiter", .. })
         }),
-        ("cut behind a delimiter", b"--B\r\n\r\nx\r\n--B\r\n", |e| {
-            matches!(e, MtomError::Truncated { part: 2, .. })
-        }),
-        ("no empty line", b"--B\r\nA: b\r\n--B--\r\n", |e| {
-            matches!(e, MtomError::MalformedPartHeader { part: 1, .. })
-        }),
-        ("no colon", b"--B\r\nContent\r\n\r\n\r\n--B--", |e| {
-            matches!(e, MtomError::MalformedPartHeader { .. })
-        }),
-        ("no name", b"--B\r\n: x\r\n\r\n\r\n--B--", |e| {
-            matches!(e, MtomError::MalformedPartHeader { .. })
-        }),
+        ("cut behind a delimiter", b"--B\r\n\r\nx\r\n--B\r\n", |e| matches!(e, MtomError::Truncated { part: 2, .. })),
+        ("no empty line", b"--B\r\nA: b\r\n--B--\r\n", |e| matches!(e, MtomError::MalformedPartHeader { part: 1, .. })),
+        ("no colon", b"--B\r\nContent\r\n\r\n\r\n--B--", |e| matches!(e, MtomError::MalformedPartHeader { .. })),
+        ("no name", b"--B\r\n: x\r\n\r\n\r\n--B--", |e| matches!(e, MtomError::MalformedPartHeader { .. })),
         ("a name in foreign bytes", b"--B\r\n\xff: x\r\n\r\n\r\n--B--", |e| {
             matches!(e, MtomError::MalformedPartHeader { .. })
         }),
@@ -104,81 +64,55 @@ fn bodies_that_are_refused() {
         ("an empty id", b"--B\r\nContent-ID: <>\r\n\r\n\r\n--B--", |e| {
             matches!(e, MtomError::MalformedPartHeader { part: 1, .. })
         }),
-        (
-            "two ids",
-            b"--B\r\nContent-ID: <a>\r\nContent-ID: <a>\r\n\r\n\r\n--B--",
-            |e| matches!(e, MtomError::DuplicatePartHeader { name: "Content-ID", .. }),
-        ),
+        ("two ids", b"--B\r\nContent-ID: <a>\r\nContent-ID: <a>\r\n\r\n\r\n--B--", |e| {
+            matches!(e, MtomError::DuplicatePartHeader { name: "Content-ID", .. })
+        }),
         (
             "two encodings",
             b"--B\r\nContent-Transfer-Encoding: binary\r\ncontent-transfer-encoding: base64\r\n\r\n\r\n--B--",
             |e| matches!(e, MtomError::DuplicatePartHeader { part: 1, .. }),
         ),
-        (
-            "one id for two parts",
-            b"--B\r\nContent-ID: <a>\r\n\r\n\r\n--B\r\nContent-ID: a\r\n\r\n\r\n--B--",
-            |e| *e == MtomError::DuplicateContentId { part: 2 },
-        ),
+        ("one id for two parts", b"--B\r\nContent-ID: <a>\r\n\r\n\r\n--B\r\nContent-ID: a\r\n\r\n\r\n--B--", |e| {
+            *e == MtomError::DuplicateContentId { part: 2 }
+        }),
         (
             "an unknown encoding",
             b"--B\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\n\r\n--B--",
             |e| matches!(e, MtomError::UnknownTransferEncoding { found, .. } if found == "x-uuencode"),
         ),
-        (
-            "parts inside a part",
-            b"--B\r\nContent-Type: Multipart/Mixed;\r\n Boundary=C\r\n\r\n--C--\r\n--B--",
-            |e| *e == MtomError::NestedMultipart { part: 1 },
-        ),
-        (
-            "not base64",
-            b"--B\r\nContent-Transfer-Encoding: base64\r\n\r\nPGU-\r\n--B--",
-            |e| matches!(e, MtomError::TransferDecoding { offset: 45, encoding: "base64", .. }),
-        ),
-        (
-            "base64 cut",
-            b"--B\r\nContent-Transfer-Encoding: base64\r\n\r\nPGUvP\r\n--B--",
-            |e| matches!(e, MtomError::TransferDecoding { .. }),
-        ),
-        (
-            "base64 cut in its padding",
-            b"--B\r\nContent-Transfer-Encoding: base64\r\n\r\nPg=\r\n--B--",
-            |e| matches!(e, MtomError::TransferDecoding { .. }),
-        ),
-        (
-            "base64 behind its padding",
-            b"--B\r\nContent-Transfer-Encoding: base64\r\n\r\nPg==Pg==\r\n--B--",
-            |e| matches!(e, MtomError::TransferDecoding { reason: "content behind the padding", .. }),
-        ),
-        (
-            "too much padding",
-            b"--B\r\nContent-Transfer-Encoding: base64\r\n\r\nPg===\r\n--B--",
-            |e| matches!(e, MtomError::TransferDecoding { .. }),
-        ),
-        (
-            "padding alone",
-            b"--B\r\nContent-Transfer-Encoding: base64\r\n\r\n====\r\n--B--",
-            |e| matches!(e, MtomError::TransferDecoding { .. }),
-        ),
-        (
-            "stray bits",
-            b"--B\r\nContent-Transfer-Encoding: base64\r\n\r\nPh==\r\n--B--",
-            |e| matches!(e, MtomError::TransferDecoding { .. }),
-        ),
-        (
-            "not quoted-printable",
-            b"--B\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=3\r\n--B--",
-            |e| matches!(e, MtomError::TransferDecoding { encoding: "quoted-printable", .. }),
-        ),
-        (
-            "'=' alone",
-            b"--B\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\na=b\r\n--B--",
-            |e| matches!(e, MtomError::TransferDecoding { .. }),
-        ),
-        (
-            "'=' and blanks",
-            b"--B\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\na= b\r\n--B--",
-            |e| matches!(e, MtomError::TransferDecoding { .. }),
-        ),
+        ("parts inside a part", b"--B\r\nContent-Type: Multipart/Mixed;\r\n Boundary=C\r\n\r\n--C--\r\n--B--", |e| {
+            *e == MtomError::NestedMultipart { part: 1 }
+        }),
+        ("not base64", b"--B\r\nContent-Transfer-Encoding: base64\r\n\r\nPGU-\r\n--B--", |e| {
+            matches!(e, MtomError::TransferDecoding { offset: 45, encoding: "base64", .. })
+        }),
+        ("base64 cut", b"--B\r\nContent-Transfer-Encoding: base64\r\n\r\nPGUvP\r\n--B--", |e| {
+            matches!(e, MtomError::TransferDecoding { .. })
+        }),
+        ("base64 cut in its padding", b"--B\r\nContent-Transfer-Encoding: base64\r\n\r\nPg=\r\n--B--", |e| {
+            matches!(e, MtomError::TransferDecoding { .. })
+        }),
+        ("base64 behind its padding", b"--B\r\nContent-Transfer-Encoding: base64\r\n\r\nPg==Pg==\r\n--B--", |e| {
+            matches!(e, MtomError::TransferDecoding { reason: "content behind the padding", .. })
+        }),
+        ("too much padding", b"--B\r\nContent-Transfer-Encoding: base64\r\n\r\nPg===\r\n--B--", |e| {
+            matches!(e, MtomError::TransferDecoding { .. })
+        }),
+        ("padding alone", b"--B\r\nContent-Transfer-Encoding: base64\r\n\r\n====\r\n--B--", |e| {
+            matches!(e, MtomError::TransferDecoding { .. })
+        }),
+        ("stray bits", b"--B\r\nContent-Transfer-Encoding: base64\r\n\r\nPh==\r\n--B--", |e| {
+            matches!(e, MtomError::TransferDecoding { .. })
+        }),
+        ("not quoted-printable", b"--B\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=3\r\n--B--", |e| {
+            matches!(e, MtomError::TransferDecoding { encoding: "quoted-printable", .. })
+        }),
+        ("'=' alone", b"--B\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\na=b\r\n--B--", |e| {
+            matches!(e, MtomError::TransferDecoding { .. })
+        }),
+        ("'=' and blanks", b"--B\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\na= b\r\n--B--", |e| {
+            matches!(e, MtomError::TransferDecoding { .. })
+        }),
     ];
     for (name, message, expected) in rows {
         let error = read_everyhow("B", message).expect_err(name);
@@ -205,17 +139,9 @@ fn limits() {
             // lines of 16 as far as they go, and the empty line
             |n| {
                 let (lines, rest) = ((n - 2) / 16, (n - 2) % 16);
-                let (lines, rest) = if rest < 4 {
-                    (lines - 1, rest + 16)
-                } else {
-                    (lines, rest)
-                };
+                let (lines, rest) = if rest < 4 { (lines - 1, rest + 16) } else { (lines, rest) };
                 let last = format!("A:{}\r\n", "y".repeat(rest - 4));
-                format!(
-                    "--B\r\n{}{last}\r\nx\r\n--B--",
-                    "A:xxxxxxxxxxxx\r\n".repeat(lines)
-                )
-                .into()
+                format!("--B\r\n{}{last}\r\nx\r\n--B--", "A:xxxxxxxxxxxx\r\n".repeat(lines)).into()
             },
             |e| matches!(e, MtomError::PartHeadersTooLarge { limit: 64, .. }),
         ),
@@ -229,13 +155,7 @@ fn limits() {
             "headers",
             limits.headers_per_part,
             |n| format!("--B\r\n{}\r\nx\r\n--B--", "A:\r\n".repeat(n)).into(),
-            |e| {
-                matches!(
-                    e,
-                    MtomError::TooManyPartHeaders { limit: 8, .. }
-                        | MtomError::PartHeadersTooLarge { .. }
-                )
-            },
+            |e| matches!(e, MtomError::TooManyPartHeaders { limit: 8, .. } | MtomError::PartHeadersTooLarge { .. }),
         ),
         (
             "parts",
@@ -272,13 +192,7 @@ fn limits() {
             }
         }
     }
-    for (boundary, ok) in [
-        ("BBB", true),
-        ("BBBB", false),
-        ("", false),
-        ("B\n", false),
-        ("B ", false),
-    ] {
+    for (boundary, ok) in [("BBB", true), ("BBBB", false), ("", false), ("B\n", false), ("B ", false)] {
         let message = format!("--{boundary}\r\n\r\n\r\n--{boundary}--");
         let outcome = read_chunks(boundary, limits.clone(), [message.as_bytes()]);
         assert_eq!(outcome.is_ok(), ok, "{boundary:?}");
@@ -311,12 +225,8 @@ fn finish_before_draining_loses_nothing() {
     assert_eq!(
         events.get(1..),
         Some(
-            &[
-                Event::Data(Bytes::from_static(b"x")),
-                Event::Data(Bytes::from_static(b"y")),
-                Event::PartEnd,
-                Event::End
-            ][..]
+            &[Event::Data(Bytes::from_static(b"x")), Event::Data(Bytes::from_static(b"y")), Event::PartEnd, Event::End]
+                [..]
         )
     );
 }
@@ -337,12 +247,7 @@ fn a_missing_closing_delimiter_can_be_tolerated() {
         let mut reader = MultipartReader::new(b"B", Limits::default());
         reader.feed(Bytes::from_static(message));
         let outcome = reader.finish_lenient();
-        assert_eq!(
-            outcome.is_ok(),
-            expected.is_some(),
-            "{}",
-            message.escape_ascii()
-        );
+        assert_eq!(outcome.is_ok(), expected.is_some(), "{}", message.escape_ascii());
         let Some(expected) = expected else { continue };
         let (mut content, mut last) = (Vec::new(), None);
         while let Some(event) = reader.next_event().expect("readable") {
@@ -374,9 +279,7 @@ fn content_is_not_copied() {
 #[test]
 fn memory_does_not_grow_with_a_part() {
     let mut reader = MultipartReader::new(b"Boundary", Limits::default());
-    reader.feed(Bytes::from_static(
-        b"--Boundary\r\nContent-ID: <a@b>\r\n\r\n",
-    ));
+    reader.feed(Bytes::from_static(b"--Boundary\r\nContent-ID: <a@b>\r\n\r\n"));
     // as many almost delimiters as fit
     let chunk = Bytes::from(b"\r\n--Boundar\r\r\n--Boundary-".repeat(2_000));
     let mut bytes = 0;
@@ -415,8 +318,6 @@ fn foreign_text_in_errors_is_tame() {
     let long = format!("text/{}", "x".repeat(500));
     let error = Packaging::parse(&long).expect_err("no SOAP").to_string();
     assert!(error.len() < 250 && error.contains('…'));
-    let error = ContentId::from_href("http:\n\u{1b}[2J")
-        .expect_err("foreign")
-        .to_string();
+    let error = ContentId::from_href("http:\n\u{1b}[2J").expect_err("foreign").to_string();
     assert!(!error.contains(['\n', '\u{1b}']));
 }

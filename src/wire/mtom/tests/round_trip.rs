@@ -4,8 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn writer() -> MultipartWriter {
-    MultipartWriter::new("MIMEBoundary_7f3a".into(), "0.7f3a@broker.example".into())
-        .expect("plain values")
+    MultipartWriter::new("MIMEBoundary_7f3a".into(), "0.7f3a@broker.example".into()).expect("plain values")
 }
 
 #[test]
@@ -25,9 +24,7 @@ fn the_writer_writes_what_the_framework_shows() {
           Content-ID: <0.7f3a@broker.example>\r\n\r\n"
     );
     assert_eq!(
-        &writer
-            .document_part("1.7f3a@broker.example", "application/pdf")
-            .expect("plain")[..],
+        &writer.document_part("1.7f3a@broker.example", "application/pdf").expect("plain")[..],
         b"\r\n--MIMEBoundary_7f3a\r\n\
           Content-Type: application/pdf\r\n\
           Content-Transfer-Encoding: binary\r\n\
@@ -36,60 +33,26 @@ fn the_writer_writes_what_the_framework_shows() {
     assert_eq!(&writer.close()[..], b"\r\n--MIMEBoundary_7f3a--\r\n");
 
     let soap11 = writer.with_soap11();
-    assert!(
-        soap11
-            .content_type(None)
-            .ends_with("; start-info=\"text/xml\"")
-    );
-    assert!(
-        soap11
-            .root_part()
-            .windows(16)
-            .any(|w| w == b"type=\"text/xml\"\r")
-    );
+    assert!(soap11.content_type(None).ends_with("; start-info=\"text/xml\""));
+    assert!(soap11.root_part().windows(16).any(|w| w == b"type=\"text/xml\"\r"));
 
-    assert_eq!(
-        simple_content_type(false, Some("urn:x")),
-        "application/soap+xml; charset=UTF-8; action=\"urn:x\""
-    );
-    assert_eq!(
-        simple_content_type(true, Some("urn:x")),
-        "text/xml; charset=utf-8"
-    );
+    assert_eq!(simple_content_type(false, Some("urn:x")), "application/soap+xml; charset=UTF-8; action=\"urn:x\"");
+    assert_eq!(simple_content_type(true, Some("urn:x")), "text/xml; charset=utf-8");
 }
 
 #[test]
 fn the_writer_lets_nothing_through_that_breaks_a_header() {
     for boundary in ["", "a b", "a\r\nb", "a\"b", "é", &"b".repeat(71)] {
         let outcome = MultipartWriter::new(boundary.into(), "a@b".into());
-        assert!(
-            matches!(outcome, Err(MtomError::Unwritable { .. })),
-            "{boundary:?}"
-        );
+        assert!(matches!(outcome, Err(MtomError::Unwritable { .. })), "{boundary:?}");
     }
-    for id in [
-        "",
-        "a",
-        "a@",
-        "@b",
-        "a@b@c",
-        "a:b@c",
-        "a@b>\r\nX: y",
-        "<a@b>",
-        "a%40b@c",
-    ] {
-        assert!(
-            MultipartWriter::new("b".into(), id.into()).is_err(),
-            "{id:?}"
-        );
+    for id in ["", "a", "a@", "@b", "a@b@c", "a:b@c", "a@b>\r\nX: y", "<a@b>", "a%40b@c"] {
+        assert!(MultipartWriter::new("b".into(), id.into()).is_err(), "{id:?}");
         assert!(writer().document_part(id, "text/plain").is_err(), "{id:?}");
     }
     let rows = [
         ("text/xml", "text/xml"),
-        (
-            " text/plain; charset=\"utf-8\" ",
-            "text/plain; charset=\"utf-8\"",
-        ),
+        (" text/plain; charset=\"utf-8\" ", "text/plain; charset=\"utf-8\""),
         ("", "application/octet-stream"),
         ("pdf", "application/octet-stream"),
         ("text/plain\r\nX-Evil: 1", "application/octet-stream"),
@@ -103,10 +66,7 @@ fn the_writer_lets_nothing_through_that_breaks_a_header() {
         assert!(String::from_utf8_lossy(&part).contains(&line), "{given:?}");
     }
     for action in ["", "urn:a\"; x=\"", "urn:\r\nX: y", "urn:\\", "urn:é"] {
-        assert!(
-            !writer().content_type(Some(action)).contains("action"),
-            "{action:?}"
-        );
+        assert!(!writer().content_type(Some(action)).contains("action"), "{action:?}");
     }
 }
 
@@ -132,11 +92,7 @@ fn a_small_message_cut_in_three_at_every_pair_of_bytes() {
     for first in 0..message.len() {
         for second in [first + 1, first + 2, first + 19, first + 23] {
             let second = second.min(message.len());
-            let chunks = [
-                &message[..first],
-                &message[first..second],
-                &message[second..],
-            ];
+            let chunks = [&message[..first], &message[first..second], &message[second..]];
             let parts = read_chunks("MIMEBoundary_7f3a", Limits::default(), chunks);
             assert_eq!(parts.as_ref(), Ok(&whole), "{first} {second}");
         }
