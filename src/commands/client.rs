@@ -81,6 +81,7 @@ pub struct ClientArgs {
 
 /// Through which door to ask.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
+#[command(next_help_heading = "Connection")]
 pub struct DoorArgs {
     /// Ask the Initiating Gateway, which asks all communities
     #[arg(long, conflicts_with = "cross")]
@@ -92,6 +93,7 @@ pub struct DoorArgs {
 
 /// Whom it is about.
 #[derive(Clone, Default, clap::Args)]
+#[command(next_help_heading = "Selection")]
 pub struct PatientArgs {
     /// The patient: 'id^^^&OID&ISO'
     #[arg(long, value_name = "CX", value_parser = parse_patient, conflicts_with = "nhs_number")]
@@ -307,7 +309,7 @@ impl Client {
             token = answer::message_token();
         }
         let client = SoapClient::new(Arc::clone(&self.tls), call.uri.clone(), self.bounds.clone());
-        let answered = client.call(call.transaction, Outbound { root, parts, sources, token });
+        let answered = client.call(call.transaction, Outbound { root, parts, sources, token, correlation_id: None });
         let message = flowing(answered, self.timeout, &sent).await.map_err(|failure| call.failed(&failure))?;
         if self.show_wire {
             show(&format!("response {}", call.transaction.number), &message.root);

@@ -32,34 +32,34 @@ pub struct Args {
     #[command(flatten)]
     pub patient: PatientArgs,
     /// The stored query; --help lists them all
-    #[arg(long, value_name = "NAME", default_value = "FindDocuments", value_parser = parse_query)]
+    #[arg(help_heading = "Selection", long, value_name = "NAME", default_value = "FindDocuments", value_parser = parse_query)]
     pub query: &'static QueryDefinition,
     /// Which availabilityStatus to find
-    #[arg(long, value_enum, default_value_t = StatusArg::Approved)]
+    #[arg(help_heading = "Selection", long, value_enum, default_value_t = StatusArg::Approved)]
     pub status: StatusArg,
     /// Only this classCode: CODE^^SCHEME, or a code of codes.xml (repeatable)
-    #[arg(long, value_name = "CODE")]
+    #[arg(help_heading = "Selection", long, value_name = "CODE")]
     pub class: Vec<String>,
     /// Only this typeCode (repeatable)
-    #[arg(long = "type", value_name = "CODE")]
+    #[arg(help_heading = "Selection", long = "type", value_name = "CODE")]
     pub type_code: Vec<String>,
     /// Only documents created at or after: 2024, 2024-01-31, 20240131093000 (UTC)
-    #[arg(long, alias = "from", value_name = "TIME")]
+    #[arg(help_heading = "Selection", long, alias = "from", value_name = "TIME")]
     pub from_date: Option<String>,
     /// Only documents created before
-    #[arg(long, alias = "to-time", value_name = "TIME")]
+    #[arg(help_heading = "Selection", long, alias = "to-time", value_name = "TIME")]
     pub to_date: Option<String>,
     /// Any parameter of the query, with or without $; '|' between values means either (repeatable)
-    #[arg(long = "param", value_name = "NAME=VALUE")]
+    #[arg(help_heading = "Selection", long = "param", value_name = "NAME=VALUE")]
     pub params: Vec<String>,
     /// A Slot sent exactly so: no quotes or parentheses are added (repeatable)
-    #[arg(long = "raw-param", value_name = "NAME=VALUE")]
+    #[arg(help_heading = "Selection", long = "raw-param", value_name = "NAME=VALUE")]
     pub raw_params: Vec<String>,
     /// Ask for entryUUIDs only (returnType ObjectRef)
-    #[arg(long)]
+    #[arg(help_heading = "Selection", long)]
     pub object_refs: bool,
     /// Ask this community only
-    #[arg(long, value_name = "URN", value_parser = HomeCommunityId::parse)]
+    #[arg(help_heading = "Selection", long, value_name = "URN", value_parser = HomeCommunityId::parse)]
     pub home: Option<HomeCommunityId>,
 }
 

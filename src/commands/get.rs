@@ -30,13 +30,13 @@ pub struct Args {
     #[command(flatten)]
     pub door: DoorArgs,
     /// An entryUUID (repeatable)
-    #[arg(long, value_name = "URN", num_args = 1.., conflicts_with = "unique_id", required_unless_present = "unique_id")]
+    #[arg(help_heading = "Selection", long, value_name = "URN", num_args = 1.., conflicts_with = "unique_id", required_unless_present = "unique_id")]
     pub uuid: Vec<String>,
     /// A uniqueId (repeatable)
-    #[arg(long, value_name = "ID", num_args = 1..)]
+    #[arg(help_heading = "Selection", long, value_name = "ID", num_args = 1..)]
     pub unique_id: Vec<String>,
     /// The community that holds it; a gateway needs to know
-    #[arg(long, value_name = "URN", value_parser = HomeCommunityId::parse)]
+    #[arg(help_heading = "Selection", long, value_name = "URN", value_parser = HomeCommunityId::parse)]
     pub home: Option<HomeCommunityId>,
 }
 

@@ -47,22 +47,22 @@ pub struct Args {
     #[command(flatten)]
     pub door: DoorArgs,
     /// The repository that holds the documents
-    #[arg(long, value_name = "OID", value_parser = RepositoryUniqueId::parse, requires = "unique_id")]
+    #[arg(help_heading = "Selection", long, value_name = "OID", value_parser = RepositoryUniqueId::parse, requires = "unique_id")]
     pub repository: Option<RepositoryUniqueId>,
     /// A document's uniqueId (repeatable)
-    #[arg(long, value_name = "ID", num_args = 1.., value_parser = UniqueId::parse, requires = "repository")]
+    #[arg(help_heading = "Selection", long, value_name = "ID", num_args = 1.., value_parser = UniqueId::parse, requires = "repository")]
     pub unique_id: Vec<UniqueId>,
     /// The community that holds them; with --patient, the community to ask
-    #[arg(long, value_name = "URN", value_parser = HomeCommunityId::parse)]
+    #[arg(help_heading = "Selection", long, value_name = "URN", value_parser = HomeCommunityId::parse)]
     pub home: Option<HomeCommunityId>,
     /// What 'causeway find --json' printed; - for standard input
-    #[arg(long, value_name = "FILE", conflicts_with = "unique_id")]
+    #[arg(help_heading = "Selection", long, value_name = "FILE", conflicts_with = "unique_id")]
     pub from_find: Option<PathBuf>,
     /// Find all current documents of a patient, and retrieve them.
     #[command(flatten)]
     pub patient: PatientArgs,
     /// Folder for the documents, made if it is not there; - writes one document to standard output
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(help_heading = "Output", long, value_name = "DIR", default_value = ".")]
     pub out: PathBuf,
 }
 

@@ -55,16 +55,16 @@ pub struct Args {
     #[command(flatten)]
     pub document: DocumentFields,
     /// Read options from a JSON file; --help explains it
-    #[arg(long, value_name = "FILE", conflicts_with = "raw")]
+    #[arg(help_heading = "Request", long, value_name = "FILE", conflicts_with = "raw")]
     pub metadata: Option<PathBuf>,
     /// Send this request as it is: a SubmitObjectsRequest, a ProvideAndRegisterDocumentSetRequest, or an envelope with either
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = "Request", long, value_name = "FILE")]
     pub raw: Option<PathBuf>,
     /// Register metadata of documents that a repository already holds (ITI-42); the files are only hashed
-    #[arg(long, requires = "repository")]
+    #[arg(help_heading = "Request", long, requires = "repository")]
     pub metadata_only: bool,
     /// The repository that holds them, for --metadata-only
-    #[arg(long, value_name = "OID", value_parser = RepositoryUniqueId::parse)]
+    #[arg(help_heading = "Request", long, value_name = "OID", value_parser = RepositoryUniqueId::parse)]
     pub repository: Option<RepositoryUniqueId>,
 }
 

@@ -21,7 +21,7 @@ use super::audit_sink::AuditSink;
 use super::endpoint::{AuditFacts, query_facts};
 use super::message::{Attachments, BodyStream, Bounds, Message, receive};
 use super::metrics::Metrics;
-use super::pipeline::outcome_name;
+use super::pipeline::{CORRELATION_ID, outcome_name};
 use super::tls::ReloadableClient;
 use crate::actors::context::RequestContext;
 use crate::actors::ports::{Clock, Community, PeerFailure};
@@ -62,6 +62,15 @@ pub struct Outbound {
     pub sources: Vec<Box<dyn BodySource>>,
     /// Token of boundary and Content-IDs.
     pub token: String,
+    /// Correlation id of the request that causes this one, if one does.
+    pub correlation_id: Option<Arc<str>>,
+}
+
+impl Outbound {
+    /// A request without documents.
+    pub fn simple(root: Vec<u8>, correlation_id: Option<Arc<str>>) -> Self {
+        Self { root, parts: Vec::new(), sources: Vec::new(), token: answer::message_token(), correlation_id }
+    }
 }
 
 impl SoapClient {
@@ -103,6 +112,7 @@ impl SoapClient {
     /// # Errors
     /// When there is no connection, or no SOAP message comes back.
     pub async fn call(&self, transaction: &'static Transaction, outbound: Outbound) -> Result<Message, PeerFailure> {
+        let correlation_id = outbound.correlation_id.clone();
         let broken =
             |error: &dyn std::fmt::Display| PeerFailure::Garbage(format!("the request could not be written: {error}"));
         let (content_type, length, body) = match transaction.packaging {
@@ -129,6 +139,9 @@ impl SoapClient {
             .map_err(|e| broken(&e))?;
         if let Some(length) = length {
             request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        if let Some(value) = correlation_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
+            request.headers_mut().insert(CORRELATION_ID, value);
         }
         let response = self.pool().request(request).await.map_err(|error| PeerFailure::Unreachable(causes(&error)))?;
         let (head, body) = response.into_parts();
@@ -290,7 +303,7 @@ impl RemoteCommunity {
         let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| {
             ebrs::write_query(out, query)
         });
-        let outbound = Outbound { root, parts: Vec::new(), sources: Vec::new(), token: answer::message_token() };
+        let outbound = Outbound::simple(root, Some(Arc::clone(&context.correlation_id)));
         let message = self.client.call(transaction, outbound).await?;
         read_answer(&message.root, self.client.bounds.xml, ebrs::read_query_response)
     }
@@ -304,7 +317,7 @@ impl RemoteCommunity {
         let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| {
             xdsb::write_retrieve(out, requests)
         });
-        let outbound = Outbound { root, parts: Vec::new(), sources: Vec::new(), token: answer::message_token() };
+        let outbound = Outbound::simple(root, Some(Arc::clone(&context.correlation_id)));
         let message = self.client.call(transaction, outbound).await?;
         retrieve_response(message, self.client.bounds.xml)
     }

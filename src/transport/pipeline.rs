@@ -35,6 +35,9 @@ use crate::wire::soap::{self, Addressing, Fault, Version};
 use crate::wire::xdsb;
 use crate::wire::xml::{self, Document};
 
+/// The HTTP header that tells a request's correlation id, to clients and to the peers we ask.
+pub const CORRELATION_ID: http::HeaderName = http::HeaderName::from_static("x-correlation-id");
+
 /// The actors of a broker.
 pub struct Actors {
     /// Document Registry.
@@ -252,6 +255,22 @@ impl Pipeline {
         let (parts, body) = request.into_parts();
         let content_type =
             parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        if parts
+            .headers
+            .get(header::CONTENT_ENCODING)
+            .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+        {
+            // A compressed body would pass every limit on its way in and none on its way out.
+            let fault = Fault::sender("Compressed messages are not accepted: send it without Content-Encoding.")
+                .with_status(415);
+            return self.refuse(
+                service,
+                &correlation_id,
+                connection,
+                began,
+                &Refused { version: Version::V12, relates_to: None, fault },
+            );
+        }
         let body = BodyStream::new(body, &self.limits.bounds);
         let spool = (service == Service::Repository).then(|| Arc::clone(self.actors.repository.documents()));
         let message = match receive(&content_type, body, &self.limits.bounds, spool).await {

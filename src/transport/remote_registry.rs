@@ -2,7 +2,6 @@
 
 use tokio::time::{Instant, timeout_at};
 
-use super::answer;
 use super::endpoint::{AuditFacts, submission_facts};
 use super::peer::{Outbound, PeerServices, SoapClient, read_answer, request_envelope};
 use super::pipeline::outcome_name;
@@ -38,7 +37,7 @@ impl RemoteRegistry {
         let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| {
             ebrs::write_submit(out, objects)
         });
-        let outbound = Outbound { root, parts: Vec::new(), sources: Vec::new(), token: answer::message_token() };
+        let outbound = Outbound::simple(root, Some(std::sync::Arc::clone(&context.correlation_id)));
         let message = self.client.call(transaction, outbound).await?;
         read_answer(&message.root, self.xml, ebrs::read_registry_response)
     }
