@@ -93,7 +93,8 @@ struct Shared {
     name: String,
 }
 
-fn bounds(limits: &config::Limits) -> Bounds {
+/// The limits of one message, as the transport takes them.
+pub(crate) fn bounds(limits: &config::Limits) -> Bounds {
     Bounds {
         envelope_bytes: limits.envelope_bytes,
         document_bytes: limits.document_bytes,
@@ -306,6 +307,11 @@ impl Broker {
     /// Its audit trail.
     pub fn audit_trail(&self) -> &Arc<AuditTrail> {
         self.shared.pipeline.audit().trail()
+    }
+
+    /// Its numbers, as `/metrics` shows them.
+    pub fn metrics(&self) -> &Metrics {
+        self.shared.pipeline.metrics()
     }
 
     /// Replaces the communities it asks, without a restart.

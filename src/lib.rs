@@ -39,6 +39,7 @@ pub mod actors;
 pub mod broker;
 pub mod commands;
 pub mod config;
+pub mod demo;
 pub mod model;
 pub mod store;
 pub mod transaction;

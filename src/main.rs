@@ -1,13 +1,15 @@
 //! The binary: arguments → configuration → log → run → exit code.
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use causeway::commands::{ServeArgs, certs, check, init, serve};
+use causeway::commands::{ServeArgs, certs, check, demo, find, get, init, retrieve, serve, submit};
 use causeway::config::{Config, Log, LogFormat};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 /// Document exchange broker for shared care records: IHE XDS.b registry and repository, XCA gateways
 #[derive(Debug, Parser)]
@@ -39,6 +41,14 @@ struct Arguments {
 // A new command is a file in `commands` with `Args` and `run`, a variant here, and a row in `run`.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show a whole federation at work on this machine
+    #[command(after_help = "\
+Examples:
+  causeway demo                      the report, then a federation to try things on, until Ctrl-C
+  causeway demo --once               the report alone; exit code 0 only if all of it held
+  causeway demo --once --json        the same for machines
+  causeway demo --data my-demo       keep certificates, stores and audit trails")]
+    Demo(demo::Args),
     /// Write a ready-to-run configuration with certificates and codes
     #[command(after_help = "\
 Examples:
@@ -52,6 +62,14 @@ Examples:
     Serve(ServeArgs),
     /// Make certificates for development
     Certs(certs::Args),
+    /// Register documents with a repository (ITI-41), or metadata with a registry (ITI-42)
+    Submit(Box<submit::Args>),
+    /// Ask a stored query (ITI-18, ITI-38)
+    Find(Box<find::Args>),
+    /// Show all attributes of documents by id (ITI-18, ITI-38)
+    Get(Box<get::Args>),
+    /// Retrieve documents and check their hashes (ITI-43, ITI-39)
+    Retrieve(Box<retrieve::Args>),
 }
 
 fn main() -> ExitCode {
@@ -73,24 +91,32 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     // The broker logs as its configuration says; the other commands speak for themselves.
-    if !matches!(command, Command::Serve(_)) {
-        log(&Log { level: "warn".to_owned(), ..Log::default() })?;
+    let of_level = |level: &str| Log { level: level.to_owned(), ..Log::default() };
+    match &command {
+        Command::Serve(_) => {}
+        Command::Demo(args) => log(&of_level(&args.log), args.log_file.as_deref())?,
+        _ => log(&of_level("warn"), None)?,
     }
     let outcome = match command {
+        Command::Demo(args) => demo::run(args).await,
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(args).await,
         Command::Serve(args) => {
             let config = Config::load(&args.config)?;
-            log(&config.log)?;
+            log(&config.log, None)?;
             serve::run(config).await
         }
         Command::Certs(args) => certs::run(&args),
+        Command::Submit(args) => submit::run(*args).await,
+        Command::Find(args) => find::run(*args).await,
+        Command::Get(args) => get::run(*args).await,
+        Command::Retrieve(args) => retrieve::run(*args).await,
     };
     Ok(outcome?)
 }
 
-/// Log lines go to standard error: standard output belongs to what was asked for.
-fn log(log: &Log) -> anyhow::Result<()> {
+/// Log lines go to standard error, or to a file: standard output belongs to what was asked for.
+fn log(log: &Log, file: Option<&Path>) -> anyhow::Result<()> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(directives) if !directives.is_empty() => {
             EnvFilter::try_new(&directives).context("RUST_LOG is not understood")?
@@ -99,10 +125,17 @@ fn log(log: &Log) -> anyhow::Result<()> {
     };
     // At finer levels sled logs keys, and keys hold patient ids.
     let filter = filter.add_directive("sled=warn".parse()?);
+    let writer = match file {
+        None => BoxMakeWriter::new(std::io::stderr),
+        Some(path) => {
+            let file = std::fs::File::options().create(true).append(true).open(path);
+            BoxMakeWriter::new(file.with_context(|| format!("cannot write the log to {}", path.display()))?)
+        }
+    };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_ansi(file.is_none() && std::io::stderr().is_terminal())
+        .with_writer(writer);
     let started = match log.format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

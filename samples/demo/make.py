@@ -25,6 +25,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 HERE = Path(__file__).resolve().parent
 SAMPLES = HERE.parent
+FILES_RS = SAMPLES.parent / "src" / "demo" / "files.rs"
 
 # ---------------------------------------------------------------------------------------------
 # Code systems: (OID, FHIR system)
@@ -4137,6 +4138,15 @@ def make():
     for stale in folder.iterdir():
         if stale.name not in wanted:
             stale.unlink()
+    FILES_RS.write_text(files_rs(wanted), encoding="utf-8")
+
+def files_rs(names):
+    """The table by which the program carries the documents."""
+    out = ["//! The sample documents as the program carries them. Written by `samples/demo/make.py`.", "",
+           "/// Name and bytes of each file below `samples/demo/documents/`, by name.",
+           "#[rustfmt::skip]", "pub const FILES: &[(&str, &[u8])] = &["]
+    out += [f'    ("{name}", include_bytes!("../../samples/demo/documents/{name}")),' for name in sorted(names)]
+    return "\n".join(out + ["];", ""])
 
 # ---------------------------------------------------------------------------------------------
 # --check: reads only what was written
@@ -4268,6 +4278,8 @@ def check():
         except Exception as error:                                     # a check must name every finding
             hold(False, f"{name}: {type(error).__name__} {error}")
     hold(total <= 1_200_000, f"documents take {total} bytes, over 1.2 MB")
+    stored = {Path(d["file"]).name for d in documents if not d["file"].startswith("generated:")}
+    hold(FILES_RS.is_file() and FILES_RS.read_text(encoding="utf-8") == files_rs(stored), "src/demo/files.rs does not list the documents")
     for finding in findings:
         print("FAIL", finding)
     kinds = {}

@@ -18,7 +18,7 @@ use crate::transport::certificates::{DevelopmentOptions, write_development_set};
 use crate::validate::codes::CodeSet;
 
 /// The codes of the demonstration, written unless others are given.
-const CODES: &str = include_str!("../../samples/codes.xml");
+pub(crate) const CODES: &str = include_str!("../../samples/codes.xml");
 
 /// Arguments of `causeway init`.
 #[derive(Debug, Clone, clap::Args)]

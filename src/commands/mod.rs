@@ -6,9 +6,15 @@
 
 pub mod certs;
 pub mod check;
+pub mod client;
+pub mod demo;
+pub mod find;
+pub mod get;
 pub mod init;
+pub mod retrieve;
 pub mod serve;
 pub mod style;
+pub mod submit;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -160,12 +160,7 @@ pub fn five_megabyte_scan() -> Vec<u8> {
     }
     for (number, line) in LETTER.iter().enumerate() {
         // A sheet never lies quite straight on the glass: each line a little further right.
-        draw(
-            &mut page,
-            MARGIN + number / 6,
-            MARGIN + number * LINE_HEIGHT,
-            line,
-        );
+        draw(&mut page, MARGIN + number / 6, MARGIN + number * LINE_HEIGHT, line);
     }
     grain(&mut page);
     tiff(&page)
@@ -270,10 +265,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn number(data: &[u8], at: usize, size: usize) -> usize {
-        data[at..at + size]
-            .iter()
-            .rev()
-            .fold(0, |value, byte| value << 8 | usize::from(*byte))
+        data[at..at + size].iter().rev().fold(0, |value, byte| value << 8 | usize::from(*byte))
     }
 
     #[test]
@@ -286,20 +278,12 @@ mod tests {
         let fields: BTreeMap<usize, (usize, usize, usize)> = (0..count)
             .map(|n| directory + 2 + 12 * n)
             .map(|at| {
-                let value = (
-                    number(&scan, at + 2, 2),
-                    number(&scan, at + 4, 4),
-                    number(&scan, at + 8, 4),
-                );
+                let value = (number(&scan, at + 2, 2), number(&scan, at + 4, 4), number(&scan, at + 8, 4));
                 (number(&scan, at, 2), value)
             })
             .collect();
         assert_eq!(fields.len(), count, "each tag once");
-        assert_eq!(
-            number(&scan, directory + 2 + 12 * count, 4),
-            0,
-            "one directory"
-        );
+        assert_eq!(number(&scan, directory + 2 + 12 * count, 4), 0, "one directory");
         let (width, height, rows) = (fields[&256].2, fields[&257].2, fields[&278].2);
         let (_, strips, offsets) = fields[&273];
         let (_, sizes_count, sizes) = fields[&279];
