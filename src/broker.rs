@@ -349,6 +349,7 @@ impl Broker {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        tracing::debug!(community = self.shared.name, "no connection is open any more");
         let audit = self.shared.pipeline.audit();
         let at = self.shared.pipeline.now_timestamp();
         audit.record_late([AuditEvent::application_stop(audit.source(), at, AuditOutcome::Success, None)]).await;

@@ -43,7 +43,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_unit(text)?;
     if unit.is_empty() {
-        return Some(Duration::from_secs(number));
+        return number.checked_mul(1_000).map(Duration::from_millis);
     }
     let unit =
         DURATION_ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(unit)).map_or(unit, |(_, name)| *name);
@@ -141,7 +141,7 @@ mod tests {
         {
             assert_eq!(parse_duration(text), Some(Duration::from_millis(millis)), "{text}");
         }
-        for bad in ["", "s", "8 seconds ago", "-8s", "1.5s", "99999999999999999999s"] {
+        for bad in ["", "s", "8 seconds ago", "-8s", "1.5s", "99999999999999999999s", "9999999999999999999"] {
             assert_eq!(parse_duration(bad), None, "{bad}");
         }
         assert_eq!(exact_duration(Duration::from_secs(60)), "60s");

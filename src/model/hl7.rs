@@ -181,7 +181,7 @@ pub fn source_patient_info(text: &str) -> Verdict {
         return Err("a bar follows PID- and the field's number");
     };
     match number.parse::<u8>() {
-        Ok(1..=39) if !number.starts_with('0') => {}
+        Ok(1..=39) if !number.starts_with(['0', '+']) => {}
         _ => return Err("the PID field's number is 1 to 39"),
     }
     if number == "3" && !data.is_empty() {
@@ -275,7 +275,7 @@ mod tests {
             (
                 source_patient_info,
                 &["PID-5|Osei^Ama", "PID-7|", "PID-12|GB"],
-                &["PID-0|x", "PID-40|x", "PV1-3|x", "PID-5"],
+                &["PID-0|x", "PID-40|x", "PID-+5|x", "PV1-3|x", "PID-5"],
             ),
             (language, &["en", "en-GB", "de-CH-1996"], &["", "en_GB", "toolonglang", "en-"]),
             (

@@ -385,7 +385,9 @@ impl<'a> Reader<'a> {
             common.home = self.option()?;
         }
         if has(1) {
-            common.lid = self.id(parent)?;
+            // The object's own id is the parent of its lid; a part's is not, and no writer refers to it.
+            let lid = self.id(parent.or(common.id.as_ref()))?;
+            common.lid = lid;
         }
         if has(2) {
             common.object_type = self.option()?;
@@ -427,8 +429,11 @@ fn decode(bytes: &[u8]) -> Result<RegistryObject<'_>, Damaged> {
     }
     let uuid = if has_uuid == 1 { Some(ObjectId::Uuid(reader.uuid()?)) } else { None };
     let mut common = reader.common(uuid.as_ref())?;
-    if uuid.is_some() {
-        common.id = uuid;
+    match (uuid, &common.id) {
+        (None, None | Some(ObjectId::Symbol(_))) => {}
+        (Some(uuid), None) => common.id = Some(uuid),
+        // A UUID stands in the header and nowhere else, so that it is known without decoding.
+        _ => return Err(Damaged { at: HEADER }),
     }
     let parent = common.id.clone();
     let body = match kind {
@@ -592,6 +597,24 @@ pub(crate) mod tests {
             bytes.truncate(at);
             prop_assert!(decode(&bytes).is_err());
         }
+    }
+
+    #[test]
+    fn a_logical_id_may_equal_any_form_of_id() {
+        for id in [ObjectId::Symbol("sym".into()), ObjectId::Uuid(EntryUuid([7; 16]))] {
+            let mut object = RegistryObject::new(Body::RegistryPackage, id.clone());
+            object.common.lid = Some(id);
+            assert!(PackedObject::pack(&object).unpack().is_ok_and(|again| again == object));
+        }
+    }
+
+    #[test]
+    fn a_uuid_stands_in_the_header_only() {
+        let object = RegistryObject::new(Body::ObjectRef, ObjectId::Symbol("abcdefghijklmnop".into()));
+        let mut bytes = PackedObject::pack(&object).as_bytes().to_vec();
+        // mask, then the id: a symbol of sixteen bytes becomes a UUID.
+        bytes.splice(HEADER + 1..HEADER + 3, [1]);
+        assert!(decode(&bytes).is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //! lock                      held while open: two processes would empty each other's staging
 //! staging/<number>          being received; emptied at open
-//! objects/ab/cd/<sha-256>   published; abcd are the first digits of the name
+//! objects/ab/<sha-256>      published; ab are the first digits of the name
 //! ```
 //!
 //! A document is published by: fsync of the staged file, rename, fsync of the folder (and of its
@@ -119,7 +119,7 @@ struct Shared {
     next_staged: AtomicU64,
     /// Set by a failed fsync, never cleared.
     suspect: AtomicBool,
-    /// One bit for each folder `ab/cd` whose entry in `ab` is known to be durable.
+    /// One bit for each folder `ab` whose entry in `objects` is known to be durable.
     linked: Vec<AtomicU64>,
     /// Held for writing while an orphan is removed, for reading while a content that is already
     /// there is taken over: it must not be swept in between.
@@ -144,9 +144,6 @@ impl FileDocuments {
         for leftover in std::fs::read_dir(&staging)? {
             std::fs::remove_file(leftover?.path())?;
         }
-        for first in 0..=u8::MAX {
-            create_folder(&objects.join(hex(&[first])))?;
-        }
         for path in [&objects, folder] {
             sync_folder(path)?;
         }
@@ -161,7 +158,7 @@ impl FileDocuments {
                 opened: SystemTime::now(),
                 next_staged: AtomicU64::new(0),
                 suspect: AtomicBool::new(false),
-                linked: (0..1024).map(|_| AtomicU64::new(0)).collect(),
+                linked: (0..4).map(|_| AtomicU64::new(0)).collect(),
                 sweeping: RwLock::new(()),
                 reserve,
                 _lock: lock,
@@ -196,8 +193,8 @@ impl FileDocuments {
 
 impl Shared {
     fn leaf(&self, sha256: &[u8; 32]) -> PathBuf {
-        let [first, second, ..] = sha256;
-        self.objects.join(hex(&[*first])).join(hex(&[*second]))
+        let [first, ..] = sha256;
+        self.objects.join(hex(&[*first]))
     }
 
     fn path(&self, sha256: &[u8; 32]) -> PathBuf {
@@ -256,8 +253,7 @@ impl Shared {
     /// Makes the folder's own entry durable, once. Whoever made the folder may not have come so
     /// far yet, or may have been another process.
     fn link(&self, leaf: &Path, sha256: &[u8; 32]) -> StoreResult<()> {
-        let [first, second, ..] = *sha256;
-        let bit = usize::from(first) << 8 | usize::from(second);
+        let bit = usize::from(sha256[0]);
         let Some(word) = self.linked.get(bit / 64) else { return Ok(()) };
         if word.load(Ordering::Acquire) & (1 << (bit % 64)) == 0 {
             let parent = leaf.parent().unwrap_or(&self.objects);
@@ -324,10 +320,13 @@ impl Shared {
     /// The addresses that begin with that octet.
     fn list(&self, first: u8) -> StoreResult<Vec<[u8; 32]>> {
         let mut found = Vec::new();
-        for leaf in std::fs::read_dir(self.objects.join(hex(&[first])))? {
-            for file in std::fs::read_dir(leaf?.path())? {
-                found.extend(file?.file_name().to_str().and_then(address));
-            }
+        // A folder is made when its first content is published.
+        let leaf = match std::fs::read_dir(self.objects.join(hex(&[first]))) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(found),
+            leaf => leaf?,
+        };
+        for file in leaf {
+            found.extend(file?.file_name().to_str().and_then(address));
         }
         Ok(found)
     }

@@ -82,7 +82,7 @@ impl CodeSet {
                 Event::Empty(element) => (element, true),
                 Event::End(_) => {
                     let name = path.pop();
-                    if name.as_deref() == Some("CodeType") {
+                    if path.len() == 1 && name.as_deref() == Some("CodeType") {
                         set.close(list.take()).map_err(|what| fault(xml, start, what))?;
                     }
                     continue;
@@ -93,15 +93,15 @@ impl CodeSet {
             };
             let name = element.local_name();
             let name = name.as_ref();
-            let step = match (path.last().map(String::as_str), name) {
-                (None, "Codes") if !seen_root => {
+            let step = match (path.len(), list.as_deref(), name) {
+                (0, _, "Codes") if !seen_root => {
                     seen_root = true;
                     Ok(())
                 }
-                (None, _) => Err("the file is one <Codes> element".to_owned()),
-                (Some("Codes"), "CodeType") => set.open(&element).map(|key| list = Some(key)),
-                (Some("Codes"), "AssigningAuthority") => set.authority(&element),
-                (Some("CodeType"), "Code") => set.code(list.as_deref().unwrap_or_default(), &element),
+                (0, ..) => Err("the file is one <Codes> element".to_owned()),
+                (1, _, "CodeType") => set.open(&element).map(|key| list = Some(key)),
+                (1, _, "AssigningAuthority") => set.authority(&element),
+                (2, Some(list), "Code") => set.code(list, &element),
                 // Foreign additions to the format are none of our business.
                 _ => Ok(()),
             };
@@ -111,7 +111,7 @@ impl CodeSet {
                     return Err(fault(xml, start, "elements are nested too deeply"));
                 }
                 path.push(name.to_owned());
-            } else if name == "CodeType" {
+            } else if path.len() == 1 && name == "CodeType" {
                 set.close(list.take()).map_err(|what| fault(xml, start, what))?;
             }
         }

@@ -625,16 +625,21 @@ fn push_escaped(out: &mut Vec<u8>, text: &str, special: impl Fn(u8) -> Option<&'
     let bytes = text.as_bytes();
     let mut from = 0;
     for (at, byte) in bytes.iter().enumerate() {
-        if let Some(replacement) = special(*byte) {
+        let replaced = match byte {
+            // U+FFFE and U+FFFF
+            0xef if matches!(bytes.get(at + 1..at + 3), Some([0xbf, 0xbe | 0xbf])) => Some(("\u{fffd}".as_bytes(), 3)),
+            _ => special(*byte).map(|replacement| (replacement, 1)),
+        };
+        if let Some((replacement, len)) = replaced {
             out.extend_from_slice(&bytes[from..at]);
             out.extend_from_slice(replacement);
-            from = at + 1;
+            from = at + len;
         }
     }
     out.extend_from_slice(&bytes[from..]);
 }
 
-/// Appends character data; control characters that XML cannot carry become U+FFFD.
+/// Appends character data; characters that XML cannot carry become U+FFFD.
 pub fn push_text(out: &mut Vec<u8>, text: &str) {
     push_escaped(out, text, |byte| match byte {
         b'&' => Some(b"&amp;"),
@@ -647,7 +652,7 @@ pub fn push_text(out: &mut Vec<u8>, text: &str) {
     });
 }
 
-/// Appends an attribute value, without its quotes.
+/// Appends an attribute value, without its quotes; characters that XML cannot carry become U+FFFD.
 pub fn push_attr(out: &mut Vec<u8>, text: &str) {
     push_escaped(out, text, |byte| match byte {
         b'&' => Some(b"&amp;"),
@@ -692,6 +697,20 @@ mod tests {
         assert_eq!(again.root().uri(), "urn:p");
         assert_eq!(again.root().text(), "t");
         assert!(fragment.contains("xmlns=\"urn:d\"") && fragment.contains("xmlns:q=\"urn:q\""));
+    }
+
+    #[test]
+    fn whatever_is_written_is_read() {
+        let text = "a\u{1}\u{fffe}b\u{ffff}\u{fffd}\u{ef}\u{fdef}&<>\"\r\n\t\u{10ffff}";
+        let (mut out, expected) = (b"<a b=\"".to_vec(), text.replace(['\u{1}', '\u{fffe}', '\u{ffff}'], "\u{fffd}"));
+        push_attr(&mut out, text);
+        out.extend_from_slice(b"\">");
+        push_text(&mut out, text);
+        out.extend_from_slice(b"</a>");
+        let written = String::from_utf8(out).unwrap();
+        let document = parse(&written).unwrap();
+        assert_eq!(document.root().attr("b").unwrap(), expected);
+        assert_eq!(document.root().text(), expected);
     }
 
     #[test]

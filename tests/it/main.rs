@@ -1,6 +1,7 @@
 //! Integration tests: real brokers on real sockets with real mutual TLS.
 
 mod conformance;
+mod demo;
 mod gateways;
 mod hostile;
 mod submit_and_find;
