@@ -268,6 +268,21 @@ mod tests {
     }
 
     #[test]
+    fn lists_inside_of_other_elements_are_none() {
+        let list = |inner: &str| {
+            let text = format!(
+                r#"<Codes><CodeType name="typeCode"><Code code="A" codingScheme="2.999.1"/>{inner}<Code code="B" codingScheme="2.999.1"/></CodeType>{inner}</Codes>"#
+            );
+            CodeSet::parse(&text).unwrap().len()
+        };
+        for inner in ["", "<x><CodeType/></x>", "<x><CodeType></CodeType></x>", "<x><Code code='C' codingScheme='2.999.1'/></x>"] {
+            assert_eq!(list(inner), 2, "{inner}");
+        }
+        let nested = r#"<Codes><CodeType name="typeCode"><CodeType></CodeType><Code code="B" codingScheme="2.999.1"/></CodeType></Codes>"#;
+        assert!(CodeSet::parse(nested).unwrap().allows(scheme::TYPE_CODE, "2.999.1", "B"));
+    }
+
+    #[test]
     fn what_is_not_listed_is_open() {
         let codes = CodeSet::parse(FILE).unwrap();
         assert!(!codes.is_restricted(scheme::FORMAT_CODE));
