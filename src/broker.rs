@@ -17,7 +17,7 @@ use crate::actors::federation::{Federation, PatientTranslation, Peer};
 use crate::actors::initiating_gateway::{InitiatingGateway, OwnCommunity};
 use crate::actors::ports::{Clock, RegistryPort, SystemClock};
 use crate::actors::responding_gateway::RespondingGateway;
-use crate::config::{self, Config, DocumentStorage, IdentifierCheck, MetadataStorage, PeerPatientId, UnknownPatients};
+use crate::config::{self, Config, DocumentStorage, MetadataStorage, PeerPatientId, UnknownPatients};
 use crate::model::audit_event::{AuditEvent, AuditOutcome, AuditSource};
 use crate::store::audit_trail::{AuditError, AuditTrail, AuditTrailOptions};
 use crate::store::files::{FileDocuments, FileOptions};
@@ -127,10 +127,11 @@ fn codes(config: &Config) -> Result<Option<Arc<CodeSet>>, BrokerError> {
     CodeSet::parse(&text).map(|set| Some(Arc::new(set))).map_err(|error| fail(error.to_string()))
 }
 
+/// Registry metadata, document bodies, and the latter once more if they are files, to be swept.
+type Stores = (Arc<dyn RegistryStore>, Arc<dyn DocumentStore>, Option<Arc<FileDocuments>>);
+
 /// Stores are opened off the runtime: recovery after a crash may take its time.
-fn open_stores(
-    config: &Config,
-) -> Result<(Arc<dyn RegistryStore>, Arc<dyn DocumentStore>, Option<Arc<FileDocuments>>), BrokerError> {
+fn open_stores(config: &Config) -> Result<Stores, BrokerError> {
     let store: Arc<dyn RegistryStore> = match &config.storage.metadata {
         MetadataStorage::Sled(path) => {
             Arc::new(SledStore::open(path, SledOptions { cache: config.storage.cache, ..SledOptions::default() })?)
@@ -376,7 +377,7 @@ fn actors(
             .patients
             .domains
             .iter()
-            .map(|domain| (domain.oid.clone(), domain.check == IdentifierCheck::NhsNumber))
+            .map(|domain| (domain.oid.clone(), domain.check.rule(config.community.profile)))
             .collect(),
         reject_unknown: config.patients.unknown == UnknownPatients::Reject,
     };
@@ -410,7 +411,7 @@ fn actors(
 fn federation(config: &Config, client: &Arc<ReloadableClient>, services: &PeerServices, bounds: &Bounds) -> Federation {
     let mut answer_bounds = bounds.clone();
     answer_bounds.envelope_bytes = config.limits.peer_response_bytes;
-    let peers = config.peers.iter().filter_map(|peer| {
+    let peers = config.peers.iter().map(|peer| {
         let tls = match &peer.ca {
             None => Arc::clone(client),
             Some(_) => match ReloadableClient::new(config.tls_for(peer)) {
@@ -427,7 +428,7 @@ fn federation(config: &Config, client: &Arc<ReloadableClient>, services: &PeerSe
         let soap = SoapClient::new(tls, uri, answer_bounds.clone());
         let community =
             RemoteCommunity::new(peer.home_community_id.to_string(), soap, peer.timeout, peer.max_in_flight, services.clone());
-        Some(Peer {
+        Peer {
             home: peer.home_community_id.clone(),
             name: peer.name.clone(),
             scope: peer.scope,
@@ -438,7 +439,7 @@ fn federation(config: &Config, client: &Arc<ReloadableClient>, services: &PeerSe
                 PeerPatientId::Domain(oid) => PatientTranslation::Domain(oid.clone()),
             },
             community: Arc::new(community),
-        })
+        }
     });
     Federation { peers: peers.collect() }
 }

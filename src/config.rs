@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use http::Uri;
 
-use crate::model::ids::{HomeCommunityId, Oid, PatientId, RepositoryUniqueId};
+use crate::model::ids::{HomeCommunityId, IdentifierRule, Oid, PatientId, RepositoryUniqueId};
 use crate::transport::tls::TlsFiles;
 
 pub use crate::model::community::{PeerState, Scope};
@@ -213,23 +213,15 @@ impl IdentifierCheck {
     /// # Errors
     /// The rule that is broken, without the identifier.
     pub fn judge(self, id: &str, profile: Profile) -> Result<(), &'static str> {
-        if self == Self::None {
-            return Ok(());
+        self.rule(profile).judge(id)
+    }
+
+    /// The rule for a domain's identifiers.
+    pub fn rule(self, profile: Profile) -> IdentifierRule {
+        match self {
+            Self::None => IdentifierRule::Any,
+            Self::NhsNumber => IdentifierRule::NhsNumber { test_numbers: profile != Profile::Production },
         }
-        let digits: Option<Vec<u32>> = id.chars().map(|c| c.to_digit(10)).collect();
-        let Some((check, digits)) = digits.as_deref().filter(|digits| digits.len() == 10).and_then(<[u32]>::split_last)
-        else {
-            return Err("an NHS number has ten digits and nothing else");
-        };
-        let sum: u32 = (2..=10).rev().zip(digits).map(|(weight, digit)| weight * digit).sum();
-        // 11 - remainder; 11 counts as 0, and 10 is never issued.
-        if (11 - sum % 11) % 11 != *check {
-            return Err("the check digit of the NHS number is wrong");
-        }
-        if profile == Profile::Production && id.starts_with("999") {
-            return Err("NHS numbers that begin with 999 are for tests only");
-        }
-        Ok(())
     }
 }
 

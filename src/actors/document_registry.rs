@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::context::RequestContext;
 use super::ports::{Clock, RegistryPort};
 use crate::model::document::BoxFuture;
-use crate::model::ids::{EntryUuid, Oid, PatientId, UniqueId};
+use crate::model::ids::{EntryUuid, IdentifierRule, Oid, PatientId, UniqueId};
 use crate::model::metadata::{Noun, build};
 use crate::model::packed::PackedObject;
 use crate::model::response::{ErrorCode, RegistryError, RegistryResponse};
@@ -29,21 +29,10 @@ const ATTEMPTS: usize = 16;
 /// Which patients a registry accepts documents for (ITI TF-2 §3.42.4.1.3.3.2).
 #[derive(Debug, Clone, Default)]
 pub struct PatientPolicy {
-    /// Assigning authorities; none listed: any. The flag asks for the NHS number's check digit.
-    pub domains: Vec<(Oid, bool)>,
+    /// Assigning authorities with the rule for their identifiers; none listed: any.
+    pub domains: Vec<(Oid, IdentifierRule)>,
     /// Whether a patient must have been named by an identity feed.
     pub reject_unknown: bool,
-}
-
-/// The NHS number's check digit: modulus 11 over the first nine of ten digits.
-fn is_nhs_number(text: &str) -> bool {
-    let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(10)).collect();
-    if digits.len() != 10 || text.len() != 10 {
-        return false;
-    }
-    let sum: u32 = digits.iter().take(9).zip((2..=10).rev()).map(|(digit, weight)| digit * weight).sum();
-    let check = (11 - sum % 11) % 11;
-    check != 10 && check == digits[9]
 }
 
 /// The registry of one community.
@@ -121,11 +110,11 @@ impl DocumentRegistry {
             Some(RegistryError::new(ErrorCode::XDSUnknownPatientId, format!("{}: {why}", patient.to_cx())))
         };
         if !self.patients.domains.is_empty() {
-            let Some((_, check)) = self.patients.domains.iter().find(|(oid, _)| oid == patient.authority()) else {
+            let Some((_, rule)) = self.patients.domains.iter().find(|(oid, _)| oid == patient.authority()) else {
                 return Ok(unknown("its assigning authority is not served here"));
             };
-            if *check && !is_nhs_number(patient.id()) {
-                return Ok(unknown("the check digit of the NHS number is wrong"));
+            if let Err(broken) = rule.judge(patient.id()) {
+                return Ok(unknown(broken));
             }
         }
         if self.patients.reject_unknown && !self.store.knows_patient(patient).await? {
@@ -528,7 +517,7 @@ impl<'s> Plan<'s> {
                         open.push(from);
                     }
                 } else if kind == association::HAS_MEMBER && uuid == target {
-                    self.into_folder(from, replacement).await?;
+                    self.join_folder(from, replacement).await?;
                 }
             }
         }
@@ -536,7 +525,7 @@ impl<'s> Plan<'s> {
     }
 
     /// RPLC's fourth effect: the replacement joins the folders of the replaced entry.
-    async fn into_folder(&mut self, holder: EntryUuid, replacement: EntryUuid) -> Result<(), StoreError> {
+    async fn join_folder(&mut self, holder: EntryUuid, replacement: EntryUuid) -> Result<(), StoreError> {
         let Some(packed) = self.load(holder).await? else { return Ok(()) };
         let folder = packed.unpack()?;
         if folder.noun() != Noun::Folder || !packed.is_approved() {
@@ -720,18 +709,5 @@ impl RegistryPort for DocumentRegistry {
 
     fn shares_store(&self) -> bool {
         true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nhs_numbers() {
-        assert!(is_nhs_number("9434765919"));
-        for bad in ["9434765918", "943476591", "94347659190", "abcdefghij", ""] {
-            assert!(!is_nhs_number(bad), "{bad}");
-        }
     }
 }

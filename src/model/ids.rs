@@ -304,9 +304,57 @@ impl fmt::Debug for PatientId {
     }
 }
 
+/// What the identifiers of a patient domain must be like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentifierRule {
+    /// Anything.
+    Any,
+    /// An NHS number: ten digits, the last of them a check digit of modulus 11.
+    NhsNumber {
+        /// Whether numbers that begin with 999, which no person has, are taken.
+        test_numbers: bool,
+    },
+}
+
+impl IdentifierRule {
+    /// Whether an identifier keeps the rule.
+    ///
+    /// # Errors
+    /// The rule that is broken, without the identifier.
+    pub fn judge(self, id: &str) -> Result<(), &'static str> {
+        let Self::NhsNumber { test_numbers } = self else { return Ok(()) };
+        let digits: Option<Vec<u32>> = id.chars().map(|c| c.to_digit(10)).collect();
+        let Some((check, digits)) = digits.as_deref().filter(|digits| digits.len() == 10).and_then(<[u32]>::split_last)
+        else {
+            return Err("an NHS number has ten digits and nothing else");
+        };
+        let sum: u32 = (2..=10).rev().zip(digits).map(|(weight, digit)| weight * digit).sum();
+        // 11 - remainder; 11 counts as 0, and 10 is never issued.
+        if (11 - sum % 11) % 11 != *check {
+            return Err("the check digit of the NHS number is wrong");
+        }
+        if !test_numbers && id.starts_with("999") {
+            return Err("NHS numbers that begin with 999 are for tests only");
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nhs_numbers() {
+        let rule = IdentifierRule::NhsNumber { test_numbers: true };
+        for good in ["9434765919", "9990000018"] {
+            assert_eq!(rule.judge(good), Ok(()), "{good}");
+        }
+        for bad in ["9434765918", "943476591", "94347659190", "abcdefghij", ""] {
+            assert!(rule.judge(bad).is_err(), "{bad}");
+        }
+        assert!(IdentifierRule::NhsNumber { test_numbers: false }.judge("9990000018").is_err());
+    }
 
     #[test]
     fn oids() {

@@ -38,6 +38,9 @@ use crate::wire::xml::{self, Document};
 /// The HTTP header that tells a request's correlation id, to clients and to the peers we ask.
 pub const CORRELATION_ID: http::HeaderName = http::HeaderName::from_static("x-correlation-id");
 
+/// How long a request waits for a place among those under way before it is answered Busy.
+const ADMISSION_WAIT: Duration = Duration::from_millis(500);
+
 /// The actors of a broker.
 pub struct Actors {
     /// Document Registry.
@@ -122,8 +125,8 @@ struct Refused {
     fault: Fault,
 }
 
-fn read_envelope(root: &[u8], service: Service, limits: xml::Limits) -> Result<Inbound, Refused> {
-    let refused = |version, relates_to, fault| Refused { version, relates_to, fault };
+fn read_envelope(root: &[u8], service: Service, limits: xml::Limits) -> Result<Inbound, Box<Refused>> {
+    let refused = |version, relates_to, fault| Box::new(Refused { version, relates_to, fault });
     let text = xml::decode(root).map_err(|e| refused(Version::V12, None, e.into()))?;
     let document = Document::parse(&text, limits).map_err(|e| refused(Version::V12, None, e.into()))?;
     let version = soap::version(&document);
@@ -370,7 +373,8 @@ impl Pipeline {
         } else {
             &self.in_flight
         };
-        let Ok(_permit) = admission.try_acquire() else {
+        // A short wait smooths bursts; who still finds no place is told so at once.
+        let Ok(Ok(_permit)) = tokio::time::timeout(ADMISSION_WAIT, admission.acquire()).await else {
             let busy = match service {
                 Service::Repository => ErrorCode::XDSRepositoryBusy,
                 _ => ErrorCode::XDSRegistryBusy,

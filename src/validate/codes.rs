@@ -275,7 +275,9 @@ mod tests {
             );
             CodeSet::parse(&text).unwrap().len()
         };
-        for inner in ["", "<x><CodeType/></x>", "<x><CodeType></CodeType></x>", "<x><Code code='C' codingScheme='2.999.1'/></x>"] {
+        for inner in
+            ["", "<x><CodeType/></x>", "<x><CodeType></CodeType></x>", "<x><Code code='C' codingScheme='2.999.1'/></x>"]
+        {
             assert_eq!(list(inner), 2, "{inner}");
         }
         let nested = r#"<Codes><CodeType name="typeCode"><CodeType></CodeType><Code code="B" codingScheme="2.999.1"/></CodeType></Codes>"#;
