@@ -20,7 +20,8 @@
 //! | [`actors`] | one file per IHE actor |
 //! | [`transport`] | TLS, HTTP, the pipeline, endpoints, peers |
 //! | [`config`], [`broker`] | what is written, and what is made of it |
-//! | [`demo`], [`bench`], [`commands`] | the federation to look at, the load to measure, the command line |
+//! | [`terminal`] | plain tables, sizes and times for people |
+//! | [`demo`], [`commands`] | the federation to look at, the command line |
 //!
 //! Start reading at [`transaction`], then [`transport::pipeline`], [`actors::initiating_gateway`]
 //! and [`actors::merge`].
@@ -42,6 +43,7 @@ pub mod config;
 pub mod demo;
 pub mod model;
 pub mod store;
+pub mod terminal;
 pub mod transaction;
 pub mod transform;
 pub mod transport;

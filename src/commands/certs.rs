@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
-use super::style::{Align, Colour, Table, print};
+use super::print;
 use super::{CommandError, Outcome};
+use crate::terminal::{Align, Colour, Table};
 use crate::transport::certificates::{DevelopmentOptions, DevelopmentSet, write_development_set};
 
 /// Arguments of `causeway certs`.

@@ -21,9 +21,10 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::style::{Align, Cell, Colour, Table, Tone, counted, print};
+use super::print;
 use super::{CommandError, Outcome};
 use crate::config::{Config, ConfigError, DocumentStorage, Listener, MetadataStorage, Peer, Profile, UnknownPatients};
+use crate::terminal::{Align, Cell, Colour, Table, Tone, counted};
 use crate::transport::certificates::{self, CertificateFacts, ChainInput, Role, Severity};
 use crate::transport::tls::{
     MAX_CRL_BYTES, MAX_PEM_BYTES, TlsFiles, TlsSource, client_config, handshake_cause, server_config,

@@ -18,7 +18,6 @@ use tokio::time::Instant;
 
 use super::CommandError;
 use super::init::CODES;
-use super::style::{Colour, Tone, human_duration, human_size, parse_duration};
 use crate::actors::ports::PeerFailure;
 use crate::config::{IdentifierCheck, Profile};
 use crate::model::document::{DocumentRequest, RetrieveResponse};
@@ -27,6 +26,7 @@ use crate::model::metadata::build::Code;
 use crate::model::response::{QueryResponse, RegistryError, RegistryResponse, ResponseStatus, Severity};
 use crate::model::stored_query::AdhocQuery;
 use crate::model::vocabulary::{ns, scheme};
+use crate::terminal::{Colour, Tone, human_duration, human_size, parse_duration};
 use crate::transaction::{Service, Transaction, TransactionId};
 use crate::transport::answer::{self, Part};
 use crate::transport::message::{Bounds, Message};

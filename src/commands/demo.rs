@@ -9,9 +9,10 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::style::{Colour, print};
+use super::print;
 use super::{CommandError, Outcome};
 use crate::demo::{Demo, DemoError};
+use crate::terminal::Colour;
 
 /// The exit code of a run that was interrupted before its report.
 const INTERRUPTED: u8 = 130;

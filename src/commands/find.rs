@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::client::{self, Client, ClientArgs, Codes, DoorArgs, ErrorView, PatientArgs, Target, status_name};
-use super::style::{Align, Cell, Colour, Table, Tone, counted, print};
+use super::print;
 use super::{CommandError, Outcome};
 use crate::model::ids::{EntryUuid, HomeCommunityId, PatientId};
 use crate::model::metadata::Noun;
@@ -17,6 +17,7 @@ use crate::model::stored_query::{
 };
 use crate::model::time::Dtm;
 use crate::model::vocabulary::{self as v, association, identifier, scheme, slot};
+use crate::terminal::{Align, Cell, Colour, Table, Tone, counted};
 
 /// Arguments of `causeway find`.
 #[derive(Clone, clap::Args)]

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use super::Outcome;
 use super::client::{self, Client, ClientArgs, DoorArgs, Target};
 use super::find::{self, AuthorView, CodeView, DocumentView, Report};
-use super::style::{Align, Cell, Colour, Table, Tone, human_size, print};
+use super::print;
 use crate::model::ids::HomeCommunityId;
 use crate::model::response::ResponseStatus;
 use crate::model::stored_query::Kind;
+use crate::terminal::{Align, Cell, Colour, Table, Tone, human_size};
 
 /// Arguments of `causeway get`.
 #[derive(Debug, Clone, clap::Args)]

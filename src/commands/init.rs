@@ -10,10 +10,11 @@ use std::str::FromStr;
 use http::Uri;
 use jiff::Timestamp;
 
-use super::style::{Align, Colour, Table, print};
+use super::print;
 use super::{CommandError, Outcome, certs};
 use crate::config::{Config, PeerTemplate, Template, UnknownPatients, default_toml};
 use crate::model::ids::{HomeCommunityId, Oid, RepositoryUniqueId};
+use crate::terminal::{Align, Colour, Table};
 use crate::transport::certificates::{DevelopmentOptions, write_development_set};
 use crate::validate::codes::CodeSet;
 

@@ -13,9 +13,10 @@ pub mod get;
 pub mod init;
 pub mod retrieve;
 pub mod serve;
-pub mod style;
+
 pub mod submit;
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -71,4 +72,18 @@ pub struct ServeArgs {
     /// The configuration to run.
     #[arg(long, short, value_name = "FILE", default_value = "causeway.toml", env = "CAUSEWAY_CONFIG")]
     pub config: PathBuf,
+}
+
+/// Writes to standard output; a reader that has left early (`| head`) is no failure.
+///
+/// # Errors
+/// When standard output cannot be written, for example because a disk is full.
+pub fn print(text: &str) -> Result<(), CommandError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CommandError::file("write", "standard output")(error))
+        }
+        _ => Ok(()),
+    }
 }

@@ -17,10 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use super::client::{self, Client, ClientArgs, DoorArgs, ErrorView, PatientArgs, Target};
 use super::find;
-use super::style::{Align, Cell, Colour, Table, Tone, counted, human_size, print};
+use super::print;
 use super::{CommandError, Outcome};
 use crate::model::document::{BodySource, DocumentRequest, RetrievedDocument};
 use crate::model::ids::{HomeCommunityId, RepositoryUniqueId, UniqueId};
+use crate::terminal::{Align, Cell, Colour, Table, Tone, counted, human_size};
 
 /// Documents asked for in one request; more are asked for in several.
 const BATCH: usize = 100;

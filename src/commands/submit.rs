@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 
 use super::client::{self, Attached, Client, ClientArgs, Codes, ErrorView, Target, status_name};
-use super::style::{Align, Cell, Colour, Table, Tone, counted, human_size, print};
+use super::print;
 use super::{CommandError, Outcome};
 use crate::model::document::{BodyError, BodySource, BoxFuture};
 use crate::model::hl7::{self, Verdict};
@@ -30,6 +30,7 @@ use crate::model::response::{RegistryResponse, ResponseStatus};
 use crate::model::rim::{Body, Classification, ObjectId, RegistryObject, Slot};
 use crate::model::time::Dtm;
 use crate::model::vocabulary::{self as v, association, identifier, ns, scheme, slot};
+use crate::terminal::{Align, Cell, Colour, Table, Tone, counted, human_size};
 use crate::transaction::Service;
 use crate::transport::answer::{self, Part};
 use crate::wire::xml::{self, Document, Limits, Node, Ns, push_attr};

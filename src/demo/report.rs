@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::commands::style::{Align, Cell, Colour, Table, Tone, counted, human_duration, human_size};
 use crate::model::response::ResponseStatus;
+use crate::terminal::{Align, Cell, Colour, Table, Tone, counted, human_duration, human_size};
 use crate::transport::tls::TlsFiles;
 
 /// The report. What is serialized is public interface; the rest is for people.

@@ -14,9 +14,16 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("actors", &["model", "transaction", "validate", "store"]),
     ("transport", &["model", "transaction", "wire", "transform", "store", "actors"]),
     ("config", &["model", "transaction", "transport"]),
+    ("terminal", &["config"]),
     ("broker", &["model", "transaction", "wire", "validate", "store", "actors", "transport", "config"]),
-    ("demo", &["model", "transaction", "wire", "validate", "store", "actors", "transport", "config", "broker"]),
-    ("bench", &["model", "transaction", "wire", "validate", "store", "actors", "transport", "config", "broker"]),
+    (
+        "demo",
+        &["model", "transaction", "wire", "validate", "store", "actors", "transport", "config", "broker", "terminal"],
+    ),
+    (
+        "bench",
+        &["model", "transaction", "wire", "validate", "store", "actors", "transport", "config", "broker", "terminal"],
+    ),
     (
         "commands",
         &[
@@ -30,6 +37,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "transport",
             "config",
             "broker",
+            "terminal",
             "demo",
             "bench",
         ],

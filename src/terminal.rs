@@ -4,9 +4,7 @@
 //! `TERM` is not `dumb`. Nothing depends on it: a mark says in letters what its colour says.
 
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
-
-use super::CommandError;
+use std::io::IsTerminal;
 
 pub use crate::config::units::{exact_duration, exact_size, human_duration, human_size, parse_duration, parse_size};
 
@@ -106,7 +104,7 @@ impl<T: AsRef<str>> From<T> for Cell {
 /// A plain table: columns as wide as their widest cell, two blanks between, no lines.
 ///
 /// ```
-/// use causeway::commands::style::{Align, Colour, Table};
+/// use causeway::terminal::{Align, Colour, Table};
 ///
 /// let mut table = Table::new(&[("community", Align::Left), ("returned", Align::Right)]);
 /// table.row(["North".into(), "4".into()]);
@@ -183,20 +181,6 @@ impl fmt::Display for Table {
     /// Without colour.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(Colour::Off))
-    }
-}
-
-/// Writes to standard output; a reader that has left early (`| head`) is no failure.
-///
-/// # Errors
-/// When standard output cannot be written, for example because a disk is full.
-pub fn print(text: &str) -> Result<(), CommandError> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CommandError::file("write", "standard output")(error))
-        }
-        _ => Ok(()),
     }
 }
 
