@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use causeway::commands::{ServeArgs, certs, check, demo, find, get, init, retrieve, serve, submit};
+use causeway::commands::{ServeArgs, bench, certs, check, demo, find, get, init, retrieve, serve, submit};
 use causeway::config::{Config, Log, LogFormat};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -62,6 +62,8 @@ Examples:
     Serve(ServeArgs),
     /// Make certificates for development
     Certs(certs::Args),
+    /// Generate load and measure: any endpoint, or the broker against a bare server
+    Bench(bench::Args),
     /// Register documents with a repository (ITI-41), or metadata with a registry (ITI-42)
     Submit(Box<submit::Args>),
     /// Ask a stored query (ITI-18, ITI-38)
@@ -107,6 +109,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             serve::run(config).await
         }
         Command::Certs(args) => certs::run(&args),
+        Command::Bench(args) => bench::run(args).await,
         Command::Submit(args) => submit::run(*args).await,
         Command::Find(args) => find::run(*args).await,
         Command::Get(args) => get::run(*args).await,

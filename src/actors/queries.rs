@@ -14,7 +14,7 @@ use crate::model::rim::{Body, RegistryObject};
 use crate::model::stored_query::{AdhocQuery, Kind, QueryKind, ReturnType, StoredQuery, Values};
 use crate::model::vocabulary::association::HAS_MEMBER;
 use crate::store::StoreError;
-use crate::validate::stored_query::{matches, read};
+use crate::validate::stored_query::{header_matches, matches, read};
 
 /// What a query has found so far: each object once, in the order found.
 #[derive(Default)]
@@ -134,7 +134,11 @@ impl DocumentRegistry {
     async fn of_patient(&self, query: &StoredQuery, noun: Noun, found: &mut Found) -> Result<(), StoreError> {
         let Some(patient) = query.patient() else { return Ok(()) };
         for packed in self.store.of_patient(patient, noun).await? {
-            if matches(query, &packed.unpack()?) {
+            let wanted = match header_matches(query, &packed) {
+                Some(wanted) => wanted,
+                None => matches(query, &packed.unpack()?),
+            };
+            if wanted {
                 found.add(packed);
             }
         }

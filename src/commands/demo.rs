@@ -1,5 +1,7 @@
 //! `causeway demo`: a whole federation on this machine, shown at work.
 
+mod text;
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
@@ -92,12 +94,12 @@ async fn show(args: &Args, demo: &mut Demo, stop: &mut Stop, progress: &Progress
             eprintln!("FAIL  {what}");
         }
     } else {
-        print(&report.text(colour))?;
+        print(&text::report(&report, colour))?;
     }
     if !args.once {
         demo.resume().await?;
         if !args.json {
-            print(&demo.next_steps()?.text(&program(), colour))?;
+            print(&text::next_steps(&demo.next_steps()?, &program(), colour))?;
         }
         stop.asked().await;
     }

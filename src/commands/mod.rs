@@ -4,6 +4,7 @@
 //! and answers with an [`Outcome`]: the exit code, or why it could not be done, which `main` prints
 //! to standard error. Only `main` knows logging and the runtime.
 
+pub mod bench;
 pub mod certs;
 pub mod check;
 pub mod client;

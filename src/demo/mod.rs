@@ -7,7 +7,7 @@
 //! held against the samples. Nothing is simulated; numbers are the brokers' own.
 //!
 //! Start reading at [`Demo::report`]. [`documents`] makes submissions of sample rows, [`federation`]
-//! starts and stops brokers, [`hospital`] is the system outside, [`report`] renders.
+//! starts and stops brokers, [`hospital`] is the system outside, [`report`] holds what it saw.
 
 pub mod documents;
 pub mod federation;

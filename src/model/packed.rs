@@ -6,7 +6,7 @@
 //! The layout is a disk format: change it only with a new format number.
 //!
 //! ```text
-//! format 1 | kind | status | has-uuid | uuid(16)? | common | kind's attributes | classifications | identifiers
+//! format 1 | kind | status | flags | uuid(16)? | common | kind's attributes | classifications | identifiers
 //! ```
 
 use std::borrow::Cow;
@@ -20,10 +20,15 @@ use super::rim::{
     Body, Classification, Common, ExternalIdentifier, LocalizedString, ObjectId, RegistryObject, Slot, Text,
     VersionInfo,
 };
-use super::vocabulary::{APPROVED, DEPRECATED, KNOWN};
+use super::vocabulary::{APPROVED, DEPRECATED, KNOWN, OFFLINE, slot};
 
 const FORMAT: u8 = 1;
 const HEADER: usize = 4;
+/// Flags of the header: the id is a UUID; the entry is on-demand; its document is Offline.
+const HAS_UUID: u8 = 1;
+const ON_DEMAND_ENTRY: u8 = 2;
+const OFFLINE_ENTRY: u8 = 4;
+const FLAGS: u8 = HAS_UUID | ON_DEMAND_ENTRY | OFFLINE_ENTRY;
 
 static NUMBERS: LazyLock<HashMap<&'static str, usize>> =
     LazyLock::new(|| KNOWN.iter().enumerate().map(|(number, text)| (*text, number)).collect());
@@ -67,8 +72,9 @@ impl PackedObject {
     /// When the header is not one of ours.
     pub fn from_bytes(bytes: Bytes) -> Result<Self, Damaged> {
         match bytes.as_ref() {
-            [FORMAT, 0..=3, _, 0, ..] => Ok(Self(bytes)),
-            [FORMAT, 0..=3, _, 1, rest @ ..] if rest.len() >= 16 => Ok(Self(bytes)),
+            [FORMAT, 0..=3, _, flags, rest @ ..] if *flags <= FLAGS && (*flags & HAS_UUID == 0 || rest.len() >= 16) => {
+                Ok(Self(bytes))
+            }
             _ => Err(Damaged { at: 0 }),
         }
     }
@@ -90,10 +96,34 @@ impl PackedObject {
 
     /// Its entryUUID, if the id is one.
     pub fn uuid(&self) -> Option<EntryUuid> {
-        match self.0.get(3) {
-            Some(1) => self.0.get(HEADER..HEADER + 16).and_then(|b| b.try_into().ok()).map(EntryUuid),
+        if self.flag(HAS_UUID) {
+            self.0.get(HEADER..HEADER + 16).and_then(|b| b.try_into().ok()).map(EntryUuid)
+        } else {
+            None
+        }
+    }
+
+    fn flag(&self, flag: u8) -> bool {
+        self.0.get(3).is_some_and(|flags| flags & flag != 0)
+    }
+
+    /// availabilityStatus, where it is one of the framework's two.
+    pub fn status(&self) -> Option<&'static str> {
+        match self.0.get(2) {
+            Some(1) => Some(APPROVED),
+            Some(2) => Some(DEPRECATED),
             _ => None,
         }
+    }
+
+    /// Whether it is an on-demand DocumentEntry.
+    pub fn is_on_demand(&self) -> bool {
+        self.flag(ON_DEMAND_ENTRY)
+    }
+
+    /// Whether its documentAvailability is Offline.
+    pub fn is_offline(&self) -> bool {
+        self.flag(OFFLINE_ENTRY)
     }
 
     /// Whether availabilityStatus is Approved.
@@ -103,10 +133,7 @@ impl PackedObject {
 
     /// Whether it names a homeCommunityId of its own.
     pub fn has_home(&self) -> bool {
-        let common = match self.0.get(3) {
-            Some(1) => HEADER + 16,
-            _ => HEADER,
-        };
+        let common = if self.flag(HAS_UUID) { HEADER + 16 } else { HEADER };
         self.0.get(common).is_some_and(|mask| mask & 1 != 0)
     }
 
@@ -227,7 +254,11 @@ fn encode(object: &RegistryObject<'_>, out: &mut Vec<u8>) {
         Some(_) => 3,
     };
     let uuid = object.uuid();
-    out.extend_from_slice(&[FORMAT, kind, status, u8::from(uuid.is_some())]);
+    let offline = object.common.slot_value(slot::DOCUMENT_AVAILABILITY) == Some(OFFLINE);
+    let flags = u8::from(uuid.is_some()) * HAS_UUID
+        | u8::from(object.is_on_demand()) * ON_DEMAND_ENTRY
+        | u8::from(offline) * OFFLINE_ENTRY;
+    out.extend_from_slice(&[FORMAT, kind, status, flags]);
     if let Some(uuid) = uuid {
         out.extend_from_slice(&uuid.0);
     }
@@ -423,11 +454,11 @@ impl<'a> Reader<'a> {
 
 fn decode(bytes: &[u8]) -> Result<RegistryObject<'_>, Damaged> {
     let mut reader = Reader { bytes, at: 0 };
-    let (format, kind, _status, has_uuid) = (reader.byte()?, reader.byte()?, reader.byte()?, reader.byte()?);
-    if format != FORMAT || has_uuid > 1 {
+    let (format, kind, _status, flags) = (reader.byte()?, reader.byte()?, reader.byte()?, reader.byte()?);
+    if format != FORMAT || flags > FLAGS {
         return Err(Damaged { at: 0 });
     }
-    let uuid = if has_uuid == 1 { Some(ObjectId::Uuid(reader.uuid()?)) } else { None };
+    let uuid = if flags & HAS_UUID != 0 { Some(ObjectId::Uuid(reader.uuid()?)) } else { None };
     let mut common = reader.common(uuid.as_ref())?;
     match (uuid, &common.id) {
         (None, None | Some(ObjectId::Symbol(_))) => {}

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use super::trim;
 use crate::model::ids::{EntryUuid, HomeCommunityId, PatientId};
 use crate::model::metadata::Noun;
+use crate::model::packed::{PackedKind, PackedObject};
 use crate::model::response::{ErrorCode, RegistryError};
 use crate::model::rim::{Body, RegistryObject, Slot};
 use crate::model::stored_query::{
@@ -314,6 +315,31 @@ pub fn matches(query: &StoredQuery, object: &RegistryObject<'_>) -> bool {
     query.arguments.iter().all(|argument| passes(query, argument, noun, object))
         && defaults(query, noun, object)
         && (query.metadata_level() > 1 || visible_at_level_one(noun, object))
+}
+
+/// What [`matches`] would say of a DocumentEntry, if the header of its record tells: so the common
+/// query by patient and status decodes nothing that it does not give. `None`: ask [`matches`].
+pub fn header_matches(query: &StoredQuery, entry: &PackedObject) -> Option<bool> {
+    if entry.kind() != PackedKind::DocumentEntry {
+        return None;
+    }
+    let status = entry.status()?;
+    let kind = if entry.is_on_demand() { v::ON_DEMAND } else { v::STABLE };
+    let types = query.definition.parameters.iter().any(|parameter| parameter.kind == Kind::EntryType);
+    let mut wanted = !types || query.values(Kind::EntryType).is_some() || !entry.is_on_demand();
+    for argument in &query.arguments {
+        let among = |text: &str| match &argument.values {
+            Values::Texts(groups) => Some(is_one_of(groups, Some(text))),
+            _ => None,
+        };
+        match argument.parameter.kind {
+            Kind::Patient | Kind::MetadataLevel => {}
+            Kind::Status(Noun::DocumentEntry) => wanted &= among(status)?,
+            Kind::EntryType => wanted &= among(kind)?,
+            _ => return None,
+        }
+    }
+    Some(wanted && (query.metadata_level() > 1 || !entry.is_offline()))
 }
 
 /// What holds for parameters that were not given.
@@ -678,6 +704,43 @@ mod tests {
 
     fn passes(query: &AdhocQuery, object: &RegistryObject<'_>) -> bool {
         matches(&read(query).unwrap(), object)
+    }
+
+    #[test]
+    fn the_header_of_a_record_agrees_with_the_record() {
+        let only = |urn: &str| format!("('{urn}')");
+        let (deprecated, on_demand) = (only(v::DEPRECATED), only(v::ON_DEMAND));
+        let queries = [
+            find(&[]),
+            find(&[("$XDSDocumentEntryType", &[on_demand.as_str()])]),
+            find(&[("$MetadataLevel", &["2"])]),
+            query(
+                QueryKind::FindDocuments,
+                &[("$XDSDocumentEntryPatientId", &[PATIENT]), ("$XDSDocumentEntryStatus", &[deprecated.as_str()])],
+            ),
+        ];
+        let mut decided = 0;
+        for status in [v::APPROVED, v::DEPRECATED] {
+            for object_type in [v::STABLE, v::ON_DEMAND] {
+                for availability in [v::ONLINE, v::OFFLINE] {
+                    let mut object = entry();
+                    object.common.status = Some(status.into());
+                    object.common.object_type = Some(object_type.into());
+                    object.common.set_slot(slot::DOCUMENT_AVAILABILITY, availability);
+                    let packed = PackedObject::pack(&object);
+                    for query in &queries {
+                        let query = read(query).unwrap();
+                        if let Some(wanted) = header_matches(&query, &packed) {
+                            decided += 1;
+                            assert_eq!(wanted, matches(&query, &object), "{status} {object_type} {availability}");
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(decided, 32);
+        let by_class = read(&find(&[("$XDSDocumentEntryClassCode", &["('REPORT^^2.999.60.1')"])])).unwrap();
+        assert_eq!(header_matches(&by_class, &PackedObject::pack(&entry())), None);
     }
 
     #[test]

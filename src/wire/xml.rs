@@ -264,11 +264,11 @@ impl<'a> Builder<'a> {
         if name.len() > self.limits.name {
             return Self::error(at, format!("a name of more than {} bytes", self.limits.name));
         }
-        let (prefix, local) = name.split_once(':').unwrap_or(("", name));
-        if !is_name(local) || (!prefix.is_empty() && !is_name(prefix)) {
+        let (prefix, local) = name.split_once(':').map_or((None, name), |(prefix, local)| (Some(prefix), local));
+        if !is_name(local) || prefix.is_some_and(|prefix| !is_name(prefix)) {
             return Self::error(at, "a name that is not one");
         }
-        Ok((prefix, local))
+        Ok((prefix.unwrap_or_default(), local))
     }
 
     fn start(&mut self, tag: &BytesStart<'_>, source: &'a str, at: usize) -> Result<(), XmlError> {
@@ -305,7 +305,8 @@ impl<'a> Builder<'a> {
                         format!("more than {} namespace declarations in scope", self.limits.namespaces),
                     );
                 }
-                if prefix == "xmlns" || prefix == "xml" || (!prefix.is_empty() && value.is_empty()) {
+                let named = key != "xmlns";
+                if named && (!is_name(prefix) || matches!(prefix, "xmlns" | "xml") || value.is_empty()) {
                     return Self::error(at, "a namespace declaration that is not allowed");
                 }
                 let ns = self.intern(value.clone(), at)?;
@@ -621,8 +622,23 @@ impl std::fmt::Debug for Node<'_, '_> {
     }
 }
 
+/// Bytes looked at together: written so that the compiler compares them all at once.
+const BLOCK: usize = 32;
+
+/// Whether a byte may need escaping, in texts or attributes; 0xef begins U+FFFE and U+FFFF.
+const fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'&' || byte == b'<' || byte == b'>' || byte == b'"' || byte == 0xef
+}
+
 fn push_escaped(out: &mut Vec<u8>, text: &str, special: impl Fn(u8) -> Option<&'static [u8]>) {
     let bytes = text.as_bytes();
+    // Nearly every text needs no escaping: that is found out a block at a time.
+    let mut blocks = bytes.chunks_exact(BLOCK);
+    let clean = |block: &[u8]| !block.iter().fold(false, |found, byte| found | is_special(*byte));
+    if blocks.all(clean) && clean(blocks.remainder()) {
+        out.extend_from_slice(bytes);
+        return;
+    }
     let mut from = 0;
     for (at, byte) in bytes.iter().enumerate() {
         let replaced = match byte {
@@ -726,6 +742,12 @@ mod tests {
             "<a></b>",
             "</a>",
             "<a/><b/>",
+            "<:a/>",
+            "<a :b='1'/>",
+            "<a b:='1'/>",
+            "<a xmlns:='urn:x'/>",
+            "<a xmlns:1='urn:x'/>",
+            "<a xmlns:b:c='urn:x'/>",
             "<a/>x",
             "<!DOCTYPE a><a/>",
             "<!DOCTYPE a [<!ENTITY x 'y'>]><a>&x;</a>",
