@@ -11,6 +11,9 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Document exchange broker for shared care records: IHE XDS.b registry and repository, XCA gateways
 #[derive(Debug, Parser)]
 #[command(

@@ -208,26 +208,29 @@ pub fn read_list<'a>(list: Node<'_, 'a>) -> Result<Vec<RegistryObject<'a>>, Ebri
     Ok(objects)
 }
 
-fn attr(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.push(b' ');
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"=\"");
+/// An attribute's name as it is written, in one piece.
+macro_rules! named {
+    ($name:literal) => {
+        concat!(" ", $name, "=\"").as_bytes()
+    };
+}
+
+fn attr(out: &mut Vec<u8>, name: &[u8], value: &str) {
+    out.extend_from_slice(name);
     push_attr(out, value);
     out.push(b'"');
 }
 
-fn optional(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
+fn optional(out: &mut Vec<u8>, name: &[u8], value: Option<&str>) {
     if let Some(value) = value {
         attr(out, name, value);
     }
 }
 
-fn id(out: &mut Vec<u8>, name: &str, id: &ObjectId<'_>) {
+fn id(out: &mut Vec<u8>, name: &[u8], id: &ObjectId<'_>) {
     match id {
         ObjectId::Uuid(uuid) => {
-            out.push(b' ');
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b"=\"");
+            out.extend_from_slice(name);
             uuid.write_urn(out);
             out.push(b'"');
         }
@@ -238,8 +241,8 @@ fn id(out: &mut Vec<u8>, name: &str, id: &ObjectId<'_>) {
 fn write_slots(out: &mut Vec<u8>, slots: &[Slot<'_>]) {
     for slot in slots {
         out.extend_from_slice(b"<rim:Slot");
-        attr(out, "name", &slot.name);
-        optional(out, "slotType", slot.slot_type.as_deref());
+        attr(out, named!("name"), &slot.name);
+        optional(out, named!("slotType"), slot.slot_type.as_deref());
         out.extend_from_slice(b"><rim:ValueList>");
         for value in &slot.values {
             out.extend_from_slice(b"<rim:Value>");
@@ -264,9 +267,9 @@ fn write_strings(out: &mut Vec<u8>, element: &str, strings: &[LocalizedString<'_
     out.push(b'>');
     for string in strings {
         out.extend_from_slice(b"<rim:LocalizedString");
-        optional(out, "xml:lang", string.lang.as_deref());
-        optional(out, "charset", string.charset.as_deref());
-        attr(out, "value", &string.value);
+        optional(out, named!("xml:lang"), string.lang.as_deref());
+        optional(out, named!("charset"), string.charset.as_deref());
+        attr(out, named!("value"), &string.value);
         out.extend_from_slice(b"/>");
     }
     out.extend_from_slice(b"</rim:");
@@ -283,20 +286,20 @@ fn write_common_attrs(
     object_type: &str,
 ) {
     match (&common.id, fallback) {
-        (Some(own), _) => id(out, "id", own),
-        (None, Some(uuid)) => id(out, "id", &ObjectId::Uuid(uuid)),
+        (Some(own), _) => id(out, named!("id"), own),
+        (None, Some(uuid)) => id(out, named!("id"), &ObjectId::Uuid(uuid)),
         (None, None) => {}
     }
-    optional(out, "home", common.home.as_deref().or(home));
+    optional(out, named!("home"), common.home.as_deref().or(home));
     if let Some(lid) = &common.lid {
-        id(out, "lid", lid);
+        id(out, named!("lid"), lid);
     }
     match common.object_type.as_deref() {
-        Some(own) => attr(out, "objectType", own),
-        None if !object_type.is_empty() => attr(out, "objectType", object_type),
+        Some(own) => attr(out, named!("objectType"), own),
+        None if !object_type.is_empty() => attr(out, named!("objectType"), object_type),
         None => {}
     }
-    optional(out, "status", common.status.as_deref());
+    optional(out, named!("status"), common.status.as_deref());
 }
 
 fn write_common_parts(out: &mut Vec<u8>, common: &Common<'_>) {
@@ -305,8 +308,8 @@ fn write_common_parts(out: &mut Vec<u8>, common: &Common<'_>) {
     write_strings(out, "Description", &common.descriptions);
     if let Some(version) = &common.version {
         out.extend_from_slice(b"<rim:VersionInfo");
-        optional(out, "versionName", version.name.as_deref());
-        optional(out, "comment", version.comment.as_deref());
+        optional(out, named!("versionName"), version.name.as_deref());
+        optional(out, named!("comment"), version.comment.as_deref());
         out.extend_from_slice(b"/>");
     }
 }
@@ -329,13 +332,13 @@ pub fn write_object(out: &mut Vec<u8>, object: &RegistryObject<'_>, home: Option
     write_common_attrs(out, &object.common, None, home, object_type);
     match &object.body {
         Body::ExtrinsicObject { mime_type, opaque } => {
-            optional(out, "mimeType", mime_type.as_deref());
-            optional(out, "isOpaque", opaque.map(|o| if o { "true" } else { "false" }));
+            optional(out, named!("mimeType"), mime_type.as_deref());
+            optional(out, named!("isOpaque"), opaque.map(|o| if o { "true" } else { "false" }));
         }
         Body::Association { kind, source, target } => {
-            attr(out, "associationType", kind);
-            id(out, "sourceObject", source);
-            id(out, "targetObject", target);
+            attr(out, named!("associationType"), kind);
+            id(out, named!("sourceObject"), source);
+            id(out, named!("targetObject"), target);
         }
         Body::RegistryPackage | Body::ObjectRef => {}
     }
@@ -344,12 +347,12 @@ pub fn write_object(out: &mut Vec<u8>, object: &RegistryObject<'_>, home: Option
     for (n, c) in object.classifications.iter().enumerate() {
         out.extend_from_slice(b"<rim:Classification");
         write_common_attrs(out, &c.common, derived(n as u16), None, CLASSIFICATION_TYPE);
-        optional(out, "classificationScheme", c.scheme.as_deref());
+        optional(out, named!("classificationScheme"), c.scheme.as_deref());
         if let Some(owner) = c.classified.as_ref().or(object.common.id.as_ref()) {
-            id(out, "classifiedObject", owner);
+            id(out, named!("classifiedObject"), owner);
         }
-        optional(out, "classificationNode", c.node.as_deref());
-        optional(out, "nodeRepresentation", c.representation.as_deref());
+        optional(out, named!("classificationNode"), c.node.as_deref());
+        optional(out, named!("nodeRepresentation"), c.representation.as_deref());
         out.push(b'>');
         write_common_parts(out, &c.common);
         out.extend_from_slice(b"</rim:Classification>");
@@ -358,10 +361,10 @@ pub fn write_object(out: &mut Vec<u8>, object: &RegistryObject<'_>, home: Option
         out.extend_from_slice(b"<rim:ExternalIdentifier");
         write_common_attrs(out, &i.common, derived(IDENTIFIERS_FROM.wrapping_add(n as u16)), None, IDENTIFIER_TYPE);
         if let Some(owner) = i.registry_object.as_ref().or(object.common.id.as_ref()) {
-            id(out, "registryObject", owner);
+            id(out, named!("registryObject"), owner);
         }
-        optional(out, "identificationScheme", i.scheme.as_deref());
-        optional(out, "value", i.value.as_deref());
+        optional(out, named!("identificationScheme"), i.scheme.as_deref());
+        optional(out, named!("value"), i.value.as_deref());
         out.push(b'>');
         write_common_parts(out, &i.common);
         out.extend_from_slice(b"</rim:ExternalIdentifier>");
@@ -374,8 +377,8 @@ pub fn write_object(out: &mut Vec<u8>, object: &RegistryObject<'_>, home: Option
 /// Writes a `rim:ObjectRef`.
 pub fn write_object_ref(out: &mut Vec<u8>, uuid: &ObjectId<'_>, home: Option<&str>) {
     out.extend_from_slice(b"<rim:ObjectRef");
-    id(out, "id", uuid);
-    optional(out, "home", home);
+    id(out, named!("id"), uuid);
+    optional(out, named!("home"), home);
     out.extend_from_slice(b"/>");
 }
 

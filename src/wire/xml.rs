@@ -293,6 +293,10 @@ impl<'a> Builder<'a> {
             }
             let key = slice_of(source, attribute.key.into_inner()).ok_or_else(broken)?;
             let raw = slice_of(source, &attribute.value).ok_or_else(broken)?;
+            let before = source.get(at..key.as_ptr() as usize - source.as_ptr() as usize);
+            if !before.is_some_and(|before| before.ends_with([' ', '\t', '\n', '\r'])) {
+                return Self::error(at, "an attribute without white space before it");
+            }
             if raw.len() > self.limits.value {
                 return Self::error(at, format!("an attribute of more than {} bytes", self.limits.value));
             }
@@ -417,6 +421,7 @@ impl<'a> Document<'a> {
             marks: Vec::new(),
         };
         let mut reader = Reader::from_str(source);
+        reader.config_mut().check_comments = true;
         loop {
             let at = reader.buffer_position() as usize;
             let event = reader.read_event().map_err(|e| XmlError {
@@ -432,6 +437,9 @@ impl<'a> Document<'a> {
                 Event::End(_) => builder.end(reader.buffer_position() as usize),
                 Event::Text(text) => {
                     let raw = text.into_inner();
+                    if raw.contains("]]>") {
+                        return Builder::error(at, "a ]]> outside of a CDATA section");
+                    }
                     match slice_of(source, &raw) {
                         Some(raw) => builder.text(text_value(raw), at)?,
                         None => builder.text(Cow::Owned(text_value(&raw).into_owned()), at)?,
@@ -448,7 +456,10 @@ impl<'a> Document<'a> {
                     }
                 },
                 Event::Comment(_) => {}
-                Event::Decl(_) if at == 0 => {}
+                Event::Decl(declaration) if at == 0 => match declaration.version().as_deref() {
+                    Ok("1.0") => {}
+                    _ => return Builder::error(at, "an XML declaration that is not of XML 1.0"),
+                },
                 Event::Decl(_) => return Builder::error(at, "an XML declaration that is not at the start"),
                 Event::PI(_) => return Builder::error(at, "a processing instruction: SOAP forbids them"),
                 Event::DocType(_) => return Builder::error(at, "a DOCTYPE: SOAP forbids it"),
@@ -495,6 +506,9 @@ impl<'a> Document<'a> {
 fn describe(error: &quick_xml::Error) -> &'static str {
     match error {
         quick_xml::Error::Syntax(_) => "a tag, comment or section that does not end",
+        quick_xml::Error::IllFormed(quick_xml::errors::IllFormedError::DoubleHyphenInComment) => {
+            "a -- inside a comment"
+        }
         quick_xml::Error::IllFormed(_) => "an end tag that does not match, or a stray one",
         quick_xml::Error::InvalidAttr(_) => "a malformed attribute",
         quick_xml::Error::Escape(_) => "a malformed reference",
@@ -623,19 +637,42 @@ impl std::fmt::Debug for Node<'_, '_> {
 }
 
 /// Bytes looked at together: written so that the compiler compares them all at once.
-const BLOCK: usize = 32;
+const BLOCK: usize = 16;
 
 /// Whether a byte may need escaping, in texts or attributes; 0xef begins U+FFFE and U+FFFF.
 const fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'&' || byte == b'<' || byte == b'>' || byte == b'"' || byte == 0xef
 }
 
+fn has_special(block: &[u8; BLOCK]) -> bool {
+    block.iter().fold(false, |found, byte| found | is_special(*byte))
+}
+
+/// Whether nothing in a text needs escaping, as in nearly every one. The last block overlaps the
+/// one before it, so that none is looked at byte by byte.
+fn is_plain(bytes: &[u8]) -> bool {
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    if blocks.iter().any(has_special) {
+        return false;
+    }
+    if rest.is_empty() {
+        return true;
+    }
+    match bytes.last_chunk::<BLOCK>() {
+        Some(block) => !has_special(block),
+        None => {
+            let mut block = [b' '; BLOCK];
+            for (to, from) in block.iter_mut().zip(rest) {
+                *to = *from;
+            }
+            !has_special(&block)
+        }
+    }
+}
+
 fn push_escaped(out: &mut Vec<u8>, text: &str, special: impl Fn(u8) -> Option<&'static [u8]>) {
     let bytes = text.as_bytes();
-    // Nearly every text needs no escaping: that is found out a block at a time.
-    let mut blocks = bytes.chunks_exact(BLOCK);
-    let clean = |block: &[u8]| !block.iter().fold(false, |found, byte| found | is_special(*byte));
-    if blocks.all(clean) && clean(blocks.remainder()) {
+    if is_plain(bytes) {
         out.extend_from_slice(bytes);
         return;
     }
@@ -742,6 +779,11 @@ mod tests {
             "<a></b>",
             "</a>",
             "<a/><b/>",
+            "<a b='1'c='2'/>",
+            "<a>]]></a>",
+            "<a><!-- b -- c --></a>",
+            "<?xml version='1.1'?><a/>",
+            "<?xml encoding='UTF-8'?><a/>",
             "<:a/>",
             "<a :b='1'/>",
             "<a b:='1'/>",
