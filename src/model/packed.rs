@@ -6,7 +6,12 @@
 //! The layout is a disk format: change it only with a new format number.
 //!
 //! ```text
-//! format 1 | kind | status | flags | uuid(16)? | common | kind's attributes | classifications | identifiers
+//! object         = format 1 | kind | status | flags | uuid(16)? | attributes | kind's attributes | parts
+//!                  | count classification* | count identifier*
+//! classification = attributes | classified | scheme | node | representation | parts
+//! identifier     = attributes | registry object | scheme | value | parts
+//! attributes     = mask | id | home? | lid? | object type? | status? | version?
+//! parts          = slots? | names? | descriptions?
 //! ```
 
 use std::borrow::Cow;
@@ -137,6 +142,14 @@ impl PackedObject {
         self.0.get(common).is_some_and(|mask| mask & 1 != 0)
     }
 
+    /// Its head, and a cursor at what follows: for rendering it without making it.
+    ///
+    /// # Errors
+    /// When the bytes are damaged.
+    pub fn open(&self) -> Result<(Head<'_>, Cursor<'_>), Damaged> {
+        open(&self.0)
+    }
+
     /// Decodes it; texts borrow from this value.
     ///
     /// # Errors
@@ -192,7 +205,7 @@ fn put_strings(out: &mut Vec<u8>, strings: &[LocalizedString<'_>]) {
     }
 }
 
-fn put_common(out: &mut Vec<u8>, common: &Common<'_>, parent: Option<&ObjectId<'_>>, default_type: &str) {
+fn put_attributes(out: &mut Vec<u8>, common: &Common<'_>, parent: Option<&ObjectId<'_>>, default_type: &str) {
     // Absent parts cost one bit.
     let object_type = common.object_type.as_deref().filter(|t| *t != default_type);
     let mask = u8::from(common.home.is_some())
@@ -221,6 +234,9 @@ fn put_common(out: &mut Vec<u8>, common: &Common<'_>, parent: Option<&ObjectId<'
         put_text(out, version.name.as_deref());
         put_text(out, version.comment.as_deref());
     }
+}
+
+fn put_parts(out: &mut Vec<u8>, common: &Common<'_>) {
     if !common.slots.is_empty() {
         put_varint(out, common.slots.len() as u64);
         for slot in &common.slots {
@@ -255,9 +271,9 @@ fn encode(object: &RegistryObject<'_>, out: &mut Vec<u8>) {
     };
     let uuid = object.uuid();
     let offline = object.common.slot_value(slot::DOCUMENT_AVAILABILITY) == Some(OFFLINE);
-    let flags = u8::from(uuid.is_some()) * HAS_UUID
-        | u8::from(object.is_on_demand()) * ON_DEMAND_ENTRY
-        | u8::from(offline) * OFFLINE_ENTRY;
+    let flag = |is: bool, flag: u8| if is { flag } else { 0 };
+    let flags =
+        flag(uuid.is_some(), HAS_UUID) | flag(object.is_on_demand(), ON_DEMAND_ENTRY) | flag(offline, OFFLINE_ENTRY);
     out.extend_from_slice(&[FORMAT, kind, status, flags]);
     if let Some(uuid) = uuid {
         out.extend_from_slice(&uuid.0);
@@ -268,7 +284,7 @@ fn encode(object: &RegistryObject<'_>, out: &mut Vec<u8>) {
         common.id = object.common.id.clone();
     }
     let parent = object.common.id.as_ref();
-    put_common(out, &common, parent, "");
+    put_attributes(out, &common, parent, "");
     match &object.body {
         Body::ExtrinsicObject { mime_type, opaque } => {
             put_text(out, mime_type.as_deref());
@@ -285,34 +301,67 @@ fn encode(object: &RegistryObject<'_>, out: &mut Vec<u8>) {
         }
         Body::RegistryPackage | Body::ObjectRef => {}
     }
+    put_parts(out, &common);
     put_varint(out, object.classifications.len() as u64);
     for c in &object.classifications {
-        put_common(out, &c.common, parent, super::vocabulary::CLASSIFICATION_TYPE);
+        put_attributes(out, &c.common, parent, super::vocabulary::CLASSIFICATION_TYPE);
         put_id(out, c.classified.as_ref(), parent);
         put_text(out, c.scheme.as_deref());
         put_text(out, c.node.as_deref());
         put_text(out, c.representation.as_deref());
+        put_parts(out, &c.common);
     }
     put_varint(out, object.identifiers.len() as u64);
     for i in &object.identifiers {
-        put_common(out, &i.common, parent, super::vocabulary::IDENTIFIER_TYPE);
+        put_attributes(out, &i.common, parent, super::vocabulary::IDENTIFIER_TYPE);
         put_id(out, i.registry_object.as_ref(), parent);
         put_text(out, i.scheme.as_deref());
         put_text(out, i.value.as_deref());
+        put_parts(out, &i.common);
     }
 }
 
-struct Reader<'a> {
+/// Attributes of a packed object or part, read without allocating.
+pub struct Attributes<'a> {
+    mask: u8,
+    /// `@id`
+    pub id: Option<ObjectId<'a>>,
+    /// `@home`
+    pub home: Option<Text<'a>>,
+    /// `@lid`
+    pub lid: Option<ObjectId<'a>>,
+    /// `@objectType`; absent on a part: the one fixed for it.
+    pub object_type: Option<Text<'a>>,
+    /// `@status`
+    pub status: Option<Text<'a>>,
+    /// `VersionInfo`
+    pub version: Option<VersionInfo<'a>>,
+}
+
+impl Attributes<'_> {
+    /// Whether slots follow, then names, then descriptions.
+    pub fn parts(&self) -> [bool; 3] {
+        [5, 6, 7].map(|bit| self.mask & (1 << bit) != 0)
+    }
+}
+
+/// Reads a packed object piece by piece, in the order of the module's layout: for rendering it
+/// without making it.
+pub struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Cursor<'a> {
     fn damaged<T>(&self) -> Result<T, Damaged> {
         Err(Damaged { at: self.at })
     }
 
-    fn byte(&mut self) -> Result<u8, Damaged> {
+    /// One octet.
+    ///
+    /// # Errors
+    /// When the record ends.
+    pub fn byte(&mut self) -> Result<u8, Damaged> {
         match self.bytes.get(self.at) {
             Some(byte) => {
                 self.at += 1;
@@ -346,12 +395,19 @@ impl<'a> Reader<'a> {
     }
 
     /// A count of things that each take a byte at least, so that damage cannot ask for memory.
-    fn count(&mut self) -> Result<usize, Damaged> {
+    ///
+    /// # Errors
+    /// When it is larger than what is left.
+    pub fn count(&mut self) -> Result<usize, Damaged> {
         let count = self.varint()? as usize;
         if count > self.bytes.len() - self.at { self.damaged() } else { Ok(count) }
     }
 
-    fn option(&mut self) -> Result<Option<Text<'a>>, Damaged> {
+    /// A text that may be absent.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn option(&mut self) -> Result<Option<Text<'a>>, Damaged> {
         let code = self.varint()?;
         if code == 0 {
             return Ok(None);
@@ -369,7 +425,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn text(&mut self) -> Result<Text<'a>, Damaged> {
+    /// A text.
+    ///
+    /// # Errors
+    /// When it is damaged or absent.
+    pub fn text(&mut self) -> Result<Text<'a>, Damaged> {
         match self.option()? {
             Some(text) => Ok(text),
             None => self.damaged(),
@@ -382,7 +442,11 @@ impl<'a> Reader<'a> {
         Ok(EntryUuid(uuid))
     }
 
-    fn id(&mut self, parent: Option<&ObjectId<'a>>) -> Result<Option<ObjectId<'a>>, Damaged> {
+    /// An id that may be absent, or be the parent's.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn id(&mut self, parent: Option<&ObjectId<'a>>) -> Result<Option<ObjectId<'a>>, Damaged> {
         Ok(match self.byte()? {
             0 => None,
             1 => Some(ObjectId::Uuid(self.uuid()?)),
@@ -392,7 +456,32 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn required_id(&mut self) -> Result<ObjectId<'a>, Damaged> {
+    /// `@isOpaque`
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn opaque(&mut self) -> Result<Option<bool>, Damaged> {
+        match self.byte()? {
+            0 => Ok(None),
+            1 => Ok(Some(false)),
+            2 => Ok(Some(true)),
+            _ => self.damaged(),
+        }
+    }
+
+    /// Nothing may follow.
+    ///
+    /// # Errors
+    /// When something does.
+    pub fn end(&self) -> Result<(), Damaged> {
+        if self.at == self.bytes.len() { Ok(()) } else { self.damaged() }
+    }
+
+    /// An id that must be there.
+    ///
+    /// # Errors
+    /// When it is damaged or absent.
+    pub fn required_id(&mut self) -> Result<ObjectId<'a>, Damaged> {
         match self.id(None)? {
             Some(id) => Ok(id),
             None => self.damaged(),
@@ -408,28 +497,39 @@ impl<'a> Reader<'a> {
         Ok(strings)
     }
 
-    fn common(&mut self, parent: Option<&ObjectId<'a>>) -> Result<Common<'a>, Damaged> {
+    /// The attributes of an object or part.
+    ///
+    /// # Errors
+    /// When they are damaged.
+    pub fn attributes(&mut self, parent: Option<&ObjectId<'a>>) -> Result<Attributes<'a>, Damaged> {
         let mask = self.byte()?;
         let has = |bit: u8| mask & (1 << bit) != 0;
-        let mut common = Common { id: self.id(None)?, ..Common::default() };
-        if has(0) {
-            common.home = self.option()?;
-        }
-        if has(1) {
+        let id = self.id(None)?;
+        Ok(Attributes {
+            mask,
+            home: if has(0) { self.option()? } else { None },
             // The object's own id is the parent of its lid; a part's is not, and no writer refers to it.
-            let lid = self.id(parent.or(common.id.as_ref()))?;
-            common.lid = lid;
-        }
-        if has(2) {
-            common.object_type = self.option()?;
-        }
-        if has(3) {
-            common.status = self.option()?;
-        }
-        if has(4) {
-            common.version = Some(VersionInfo { name: self.option()?, comment: self.option()? });
-        }
-        if has(5) {
+            lid: if has(1) { self.id(parent.or(id.as_ref()))? } else { None },
+            object_type: if has(2) { self.option()? } else { None },
+            status: if has(3) { self.option()? } else { None },
+            version: if has(4) { Some(VersionInfo { name: self.option()?, comment: self.option()? }) } else { None },
+            id,
+        })
+    }
+
+    /// Attributes and parts as one.
+    fn common(&mut self, attributes: Attributes<'a>) -> Result<Common<'a>, Damaged> {
+        let [slots, names, descriptions] = attributes.parts();
+        let mut common = Common {
+            id: attributes.id,
+            home: attributes.home,
+            lid: attributes.lid,
+            object_type: attributes.object_type,
+            status: attributes.status,
+            version: attributes.version,
+            ..Common::default()
+        };
+        if slots {
             let count = self.count()?;
             common.slots.reserve_exact(count);
             for _ in 0..count {
@@ -442,70 +542,79 @@ impl<'a> Reader<'a> {
                 common.slots.push(Slot { name, slot_type, values });
             }
         }
-        if has(6) {
+        if names {
             common.names = self.strings()?;
         }
-        if has(7) {
+        if descriptions {
             common.descriptions = self.strings()?;
         }
         Ok(common)
     }
 }
 
-fn decode(bytes: &[u8]) -> Result<RegistryObject<'_>, Damaged> {
-    let mut reader = Reader { bytes, at: 0 };
-    let (format, kind, _status, flags) = (reader.byte()?, reader.byte()?, reader.byte()?, reader.byte()?);
+/// What the header of a record says.
+pub struct Head<'a> {
+    /// Its kind.
+    pub kind: PackedKind,
+    /// Its attributes, the id among them.
+    pub attributes: Attributes<'a>,
+}
+
+fn open(bytes: &[u8]) -> Result<(Head<'_>, Cursor<'_>), Damaged> {
+    let mut cursor = Cursor { bytes, at: 0 };
+    let (format, kind, _status, flags) = (cursor.byte()?, cursor.byte()?, cursor.byte()?, cursor.byte()?);
     if format != FORMAT || flags > FLAGS {
         return Err(Damaged { at: 0 });
     }
-    let uuid = if flags & HAS_UUID != 0 { Some(ObjectId::Uuid(reader.uuid()?)) } else { None };
-    let mut common = reader.common(uuid.as_ref())?;
-    match (uuid, &common.id) {
+    let kind = match kind {
+        0 => PackedKind::DocumentEntry,
+        1 => PackedKind::Package,
+        2 => PackedKind::Association,
+        3 => PackedKind::ObjectRef,
+        _ => return Err(Damaged { at: 1 }),
+    };
+    let uuid = if flags & HAS_UUID != 0 { Some(ObjectId::Uuid(cursor.uuid()?)) } else { None };
+    let mut attributes = cursor.attributes(uuid.as_ref())?;
+    match (uuid, &attributes.id) {
         (None, None | Some(ObjectId::Symbol(_))) => {}
-        (Some(uuid), None) => common.id = Some(uuid),
+        (Some(uuid), None) => attributes.id = Some(uuid),
         // A UUID stands in the header and nowhere else, so that it is known without decoding.
         _ => return Err(Damaged { at: HEADER }),
     }
-    let parent = common.id.clone();
-    let body = match kind {
-        0 => Body::ExtrinsicObject {
-            mime_type: reader.option()?,
-            opaque: match reader.byte()? {
-                0 => None,
-                1 => Some(false),
-                2 => Some(true),
-                _ => return reader.damaged(),
-            },
-        },
-        1 => Body::RegistryPackage,
-        2 => Body::Association { kind: reader.text()?, source: reader.required_id()?, target: reader.required_id()? },
-        3 => Body::ObjectRef,
-        _ => return Err(Damaged { at: 1 }),
+    Ok((Head { kind, attributes }, cursor))
+}
+
+fn decode(bytes: &[u8]) -> Result<RegistryObject<'_>, Damaged> {
+    let (head, mut reader) = open(bytes)?;
+    let body = match head.kind {
+        PackedKind::DocumentEntry => Body::ExtrinsicObject { mime_type: reader.option()?, opaque: reader.opaque()? },
+        PackedKind::Package => Body::RegistryPackage,
+        PackedKind::Association => {
+            Body::Association { kind: reader.text()?, source: reader.required_id()?, target: reader.required_id()? }
+        }
+        PackedKind::ObjectRef => Body::ObjectRef,
     };
+    let common = reader.common(head.attributes)?;
+    let parent = common.id.clone();
     let count = reader.count()?;
     let mut classifications = Vec::with_capacity(count);
     for _ in 0..count {
-        classifications.push(Classification {
-            common: reader.common(parent.as_ref())?,
-            classified: reader.id(parent.as_ref())?,
-            scheme: reader.option()?,
-            node: reader.option()?,
-            representation: reader.option()?,
-        });
+        let attributes = reader.attributes(parent.as_ref())?;
+        let classified = reader.id(parent.as_ref())?;
+        let (scheme, node, representation) = (reader.option()?, reader.option()?, reader.option()?);
+        let common = reader.common(attributes)?;
+        classifications.push(Classification { common, classified, scheme, node, representation });
     }
     let count = reader.count()?;
     let mut identifiers = Vec::with_capacity(count);
     for _ in 0..count {
-        identifiers.push(ExternalIdentifier {
-            common: reader.common(parent.as_ref())?,
-            registry_object: reader.id(parent.as_ref())?,
-            scheme: reader.option()?,
-            value: reader.option()?,
-        });
+        let attributes = reader.attributes(parent.as_ref())?;
+        let registry_object = reader.id(parent.as_ref())?;
+        let (scheme, value) = (reader.option()?, reader.option()?);
+        let common = reader.common(attributes)?;
+        identifiers.push(ExternalIdentifier { common, registry_object, scheme, value });
     }
-    if reader.at != bytes.len() {
-        return reader.damaged();
-    }
+    reader.end()?;
     Ok(RegistryObject { common, body, classifications, identifiers })
 }
 

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use super::xml::{Node, Ns, push_attr, push_text};
 use crate::model::ids::EntryUuid;
+use crate::model::packed::{Attributes, Cursor, Damaged, PackedKind, PackedObject};
 use crate::model::rim::{
     Body, Classification, Common, ExternalIdentifier, LocalizedString, ObjectId, RegistryObject, Slot, VersionInfo,
 };
@@ -307,11 +308,15 @@ fn write_common_parts(out: &mut Vec<u8>, common: &Common<'_>) {
     write_strings(out, "Name", &common.names);
     write_strings(out, "Description", &common.descriptions);
     if let Some(version) = &common.version {
-        out.extend_from_slice(b"<rim:VersionInfo");
-        optional(out, named!("versionName"), version.name.as_deref());
-        optional(out, named!("comment"), version.comment.as_deref());
-        out.extend_from_slice(b"/>");
+        write_version(out, version);
     }
+}
+
+fn write_version(out: &mut Vec<u8>, version: &VersionInfo<'_>) {
+    out.extend_from_slice(b"<rim:VersionInfo");
+    optional(out, named!("versionName"), version.name.as_deref());
+    optional(out, named!("comment"), version.comment.as_deref());
+    out.extend_from_slice(b"/>");
 }
 
 /// Identifiers are numbered behind all classifications an object can have.
@@ -374,6 +379,131 @@ pub fn write_object(out: &mut Vec<u8>, object: &RegistryObject<'_>, home: Option
     out.push(b'>');
 }
 
+/// Writes an object straight from its packed form: the same text as [`write_object`] makes of the
+/// object, without making it.
+///
+/// # Errors
+/// When the record is damaged; what was written of it by then is of no use.
+pub fn write_packed(out: &mut Vec<u8>, packed: &PackedObject, home: Option<&str>) -> Result<(), Damaged> {
+    let (head, mut cursor) = packed.open()?;
+    let (element, object_type) = match head.kind {
+        PackedKind::DocumentEntry => ("ExtrinsicObject", ""),
+        PackedKind::Package => ("RegistryPackage", PACKAGE_TYPE),
+        PackedKind::Association => ("Association", ASSOCIATION_TYPE),
+        PackedKind::ObjectRef => ("ObjectRef", ""),
+    };
+    let own = head.attributes.id.as_ref();
+    let derived = |ordinal: u16| own.and_then(ObjectId::uuid).map(|uuid| uuid.derived(ordinal));
+    out.extend_from_slice(b"<rim:");
+    out.extend_from_slice(element.as_bytes());
+    packed_attributes(out, &head.attributes, None, home, object_type);
+    match head.kind {
+        PackedKind::DocumentEntry => {
+            optional(out, named!("mimeType"), cursor.option()?.as_deref());
+            optional(out, named!("isOpaque"), cursor.opaque()?.map(|o| if o { "true" } else { "false" }));
+        }
+        PackedKind::Association => {
+            attr(out, named!("associationType"), &cursor.text()?);
+            id(out, named!("sourceObject"), &cursor.required_id()?);
+            id(out, named!("targetObject"), &cursor.required_id()?);
+        }
+        PackedKind::Package | PackedKind::ObjectRef => {}
+    }
+    out.push(b'>');
+    packed_parts(out, &mut cursor, &head.attributes)?;
+    for n in 0..cursor.count()? {
+        let attributes = cursor.attributes(own)?;
+        out.extend_from_slice(b"<rim:Classification");
+        packed_attributes(out, &attributes, derived(n as u16), None, CLASSIFICATION_TYPE);
+        let classified = cursor.id(own)?;
+        optional(out, named!("classificationScheme"), cursor.option()?.as_deref());
+        if let Some(owner) = classified.as_ref().or(own) {
+            id(out, named!("classifiedObject"), owner);
+        }
+        optional(out, named!("classificationNode"), cursor.option()?.as_deref());
+        optional(out, named!("nodeRepresentation"), cursor.option()?.as_deref());
+        out.push(b'>');
+        packed_parts(out, &mut cursor, &attributes)?;
+        out.extend_from_slice(b"</rim:Classification>");
+    }
+    for n in 0..cursor.count()? {
+        let attributes = cursor.attributes(own)?;
+        out.extend_from_slice(b"<rim:ExternalIdentifier");
+        packed_attributes(out, &attributes, derived(IDENTIFIERS_FROM.wrapping_add(n as u16)), None, IDENTIFIER_TYPE);
+        if let Some(owner) = cursor.id(own)?.as_ref().or(own) {
+            id(out, named!("registryObject"), owner);
+        }
+        optional(out, named!("identificationScheme"), cursor.option()?.as_deref());
+        optional(out, named!("value"), cursor.option()?.as_deref());
+        out.push(b'>');
+        packed_parts(out, &mut cursor, &attributes)?;
+        out.extend_from_slice(b"</rim:ExternalIdentifier>");
+    }
+    cursor.end()?;
+    out.extend_from_slice(b"</rim:");
+    out.extend_from_slice(element.as_bytes());
+    out.push(b'>');
+    Ok(())
+}
+
+fn packed_attributes(
+    out: &mut Vec<u8>,
+    attributes: &Attributes<'_>,
+    fallback: Option<EntryUuid>,
+    home: Option<&str>,
+    object_type: &str,
+) {
+    match (&attributes.id, fallback) {
+        (Some(own), _) => id(out, named!("id"), own),
+        (None, Some(uuid)) => id(out, named!("id"), &ObjectId::Uuid(uuid)),
+        (None, None) => {}
+    }
+    optional(out, named!("home"), attributes.home.as_deref().or(home));
+    if let Some(lid) = &attributes.lid {
+        id(out, named!("lid"), lid);
+    }
+    let object_type = attributes.object_type.as_deref().or(Some(object_type).filter(|fixed| !fixed.is_empty()));
+    optional(out, named!("objectType"), object_type);
+    optional(out, named!("status"), attributes.status.as_deref());
+}
+
+fn packed_parts<'a>(out: &mut Vec<u8>, cursor: &mut Cursor<'a>, attributes: &Attributes<'a>) -> Result<(), Damaged> {
+    let [slots, names, descriptions] = attributes.parts();
+    for _ in 0..if slots { cursor.count()? } else { 0 } {
+        out.extend_from_slice(b"<rim:Slot");
+        attr(out, named!("name"), &cursor.text()?);
+        optional(out, named!("slotType"), cursor.option()?.as_deref());
+        out.extend_from_slice(b"><rim:ValueList>");
+        for _ in 0..cursor.count()? {
+            out.extend_from_slice(b"<rim:Value>");
+            push_text(out, &cursor.text()?);
+            out.extend_from_slice(b"</rim:Value>");
+        }
+        out.extend_from_slice(b"</rim:ValueList></rim:Slot>");
+    }
+    for (there, open, close) in
+        [(names, &b"<rim:Name>"[..], &b"</rim:Name>"[..]), (descriptions, b"<rim:Description>", b"</rim:Description>")]
+    {
+        if !there {
+            continue;
+        }
+        out.extend_from_slice(open);
+        for _ in 0..cursor.count()? {
+            let value = cursor.text()?;
+            out.extend_from_slice(b"<rim:LocalizedString");
+            optional(out, named!("xml:lang"), cursor.option()?.as_deref());
+            optional(out, named!("charset"), cursor.option()?.as_deref());
+            attr(out, named!("value"), &value);
+            out.extend_from_slice(b"/>");
+        }
+        out.extend_from_slice(close);
+    }
+    if let Some(version) = &attributes.version {
+        write_version(out, version);
+    }
+    Ok(())
+}
+
 /// Writes a `rim:ObjectRef`.
 pub fn write_object_ref(out: &mut Vec<u8>, uuid: &ObjectId<'_>, home: Option<&str>) {
     out.extend_from_slice(b"<rim:ObjectRef");
@@ -428,6 +558,17 @@ mod tests {
             let read = read_list(document.root()).unwrap();
             prop_assert_eq!(read.len(), 1);
             prop_assert!(read[0] == object, "{}", text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn packed_objects_are_written_as_the_objects_they_are(object in any_object(), home in prop::option::of("[a-z:&]{1,9}")) {
+            let (mut made, mut straight) = (Vec::new(), Vec::new());
+            let packed = PackedObject::pack(&object);
+            write_object(&mut made, &packed.unpack().unwrap(), home.as_deref());
+            write_packed(&mut straight, &packed, home.as_deref()).unwrap();
+            prop_assert_eq!(String::from_utf8(straight).unwrap(), String::from_utf8(made).unwrap());
         }
     }
 

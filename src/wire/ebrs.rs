@@ -217,7 +217,7 @@ pub fn write_query_response(
                     ebrim::write_object_ref(out, id, object.common.home.as_deref().or(home));
                 }
             }
-            (ReturnType::LeafClass, _) => ebrim::write_object(out, &packed.unpack()?, home),
+            (ReturnType::LeafClass, _) => ebrim::write_packed(out, packed, home)?,
         }
     }
     out.extend_from_slice(b"</rim:RegistryObjectList></query:AdhocQueryResponse>");
