@@ -327,13 +327,13 @@ pub struct Attributes<'a> {
     /// `@id`
     pub id: Option<ObjectId<'a>>,
     /// `@home`
-    pub home: Option<Text<'a>>,
+    pub home: Option<Piece<'a>>,
     /// `@lid`
     pub lid: Option<ObjectId<'a>>,
     /// `@objectType`; absent on a part: the one fixed for it.
-    pub object_type: Option<Text<'a>>,
+    pub object_type: Option<Piece<'a>>,
     /// `@status`
-    pub status: Option<Text<'a>>,
+    pub status: Option<Piece<'a>>,
     /// `VersionInfo`
     pub version: Option<VersionInfo<'a>>,
 }
@@ -342,6 +342,24 @@ impl Attributes<'_> {
     /// Whether slots follow, then names, then descriptions.
     pub fn parts(&self) -> [bool; 3] {
         [5, 6, 7].map(|bit| self.mask & (1 << bit) != 0)
+    }
+}
+
+/// A text of a packed object.
+#[derive(Debug, Clone, Copy)]
+pub enum Piece<'a> {
+    /// One of the vocabulary's, in which nothing ever needs escaping.
+    Known(&'static str),
+    /// Any other.
+    Other(&'a str),
+}
+
+impl<'a> Piece<'a> {
+    fn into_text(self) -> Text<'a> {
+        match self {
+            Self::Known(text) => Cow::Borrowed(text),
+            Self::Other(text) => Cow::Borrowed(text),
+        }
     }
 }
 
@@ -408,20 +426,39 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// When it is damaged.
     pub fn option(&mut self) -> Result<Option<Text<'a>>, Damaged> {
+        Ok(self.piece()?.map(Piece::into_text))
+    }
+
+    /// A text that may be absent, well-known ones told apart.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn piece(&mut self) -> Result<Option<Piece<'a>>, Damaged> {
         let code = self.varint()?;
         if code == 0 {
             return Ok(None);
         }
         if code % 2 == 0 {
             return match KNOWN.get((code / 2 - 1) as usize) {
-                Some(text) => Ok(Some(Cow::Borrowed(*text))),
+                Some(text) => Ok(Some(Piece::Known(text))),
                 None => self.damaged(),
             };
         }
         let slice = self.take((code / 2) as usize)?;
         match std::str::from_utf8(slice) {
-            Ok(text) => Ok(Some(Cow::Borrowed(text))),
+            Ok(text) => Ok(Some(Piece::Other(text))),
             Err(_) => self.damaged(),
+        }
+    }
+
+    /// A piece that must be there.
+    ///
+    /// # Errors
+    /// When it is damaged or absent.
+    pub fn required_piece(&mut self) -> Result<Piece<'a>, Damaged> {
+        match self.piece()? {
+            Some(piece) => Ok(piece),
+            None => self.damaged(),
         }
     }
 
@@ -507,11 +544,11 @@ impl<'a> Cursor<'a> {
         let id = self.id(None)?;
         Ok(Attributes {
             mask,
-            home: if has(0) { self.option()? } else { None },
+            home: if has(0) { self.piece()? } else { None },
             // The object's own id is the parent of its lid; a part's is not, and no writer refers to it.
             lid: if has(1) { self.id(parent.or(id.as_ref()))? } else { None },
-            object_type: if has(2) { self.option()? } else { None },
-            status: if has(3) { self.option()? } else { None },
+            object_type: if has(2) { self.piece()? } else { None },
+            status: if has(3) { self.piece()? } else { None },
             version: if has(4) { Some(VersionInfo { name: self.option()?, comment: self.option()? }) } else { None },
             id,
         })
@@ -522,10 +559,10 @@ impl<'a> Cursor<'a> {
         let [slots, names, descriptions] = attributes.parts();
         let mut common = Common {
             id: attributes.id,
-            home: attributes.home,
+            home: attributes.home.map(Piece::into_text),
             lid: attributes.lid,
-            object_type: attributes.object_type,
-            status: attributes.status,
+            object_type: attributes.object_type.map(Piece::into_text),
+            status: attributes.status.map(Piece::into_text),
             version: attributes.version,
             ..Common::default()
         };
@@ -760,5 +797,7 @@ pub(crate) mod tests {
     #[test]
     fn known_texts_are_distinct() {
         assert_eq!(NUMBERS.len(), KNOWN.len());
+        let needs_escaping = |c: char| c < ' ' || "&<>\"\u{fffe}\u{ffff}".contains(c);
+        assert!(KNOWN.iter().all(|text| !text.contains(needs_escaping)), "they are written as they are");
     }
 }

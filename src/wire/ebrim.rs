@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use super::xml::{Node, Ns, push_attr, push_text};
 use crate::model::ids::EntryUuid;
-use crate::model::packed::{Attributes, Cursor, Damaged, PackedKind, PackedObject};
+use crate::model::packed::{Attributes, Cursor, Damaged, PackedKind, PackedObject, Piece};
 use crate::model::rim::{
     Body, Classification, Common, ExternalIdentifier, LocalizedString, ObjectId, RegistryObject, Slot, VersionInfo,
 };
@@ -379,6 +379,19 @@ pub fn write_object(out: &mut Vec<u8>, object: &RegistryObject<'_>, home: Option
     out.push(b'>');
 }
 
+/// An attribute from a packed text: a well-known one is copied as it is.
+fn piece(out: &mut Vec<u8>, name: &[u8], text: Option<Piece<'_>>) {
+    match text {
+        None => {}
+        Some(Piece::Other(text)) => attr(out, name, text),
+        Some(Piece::Known(text)) => {
+            out.extend_from_slice(name);
+            out.extend_from_slice(text.as_bytes());
+            out.push(b'"');
+        }
+    }
+}
+
 /// Writes an object straight from its packed form: the same text as [`write_object`] makes of the
 /// object, without making it.
 ///
@@ -399,11 +412,11 @@ pub fn write_packed(out: &mut Vec<u8>, packed: &PackedObject, home: Option<&str>
     packed_attributes(out, &head.attributes, None, home, object_type);
     match head.kind {
         PackedKind::DocumentEntry => {
-            optional(out, named!("mimeType"), cursor.option()?.as_deref());
+            piece(out, named!("mimeType"), cursor.piece()?);
             optional(out, named!("isOpaque"), cursor.opaque()?.map(|o| if o { "true" } else { "false" }));
         }
         PackedKind::Association => {
-            attr(out, named!("associationType"), &cursor.text()?);
+            piece(out, named!("associationType"), Some(cursor.required_piece()?));
             id(out, named!("sourceObject"), &cursor.required_id()?);
             id(out, named!("targetObject"), &cursor.required_id()?);
         }
@@ -416,12 +429,12 @@ pub fn write_packed(out: &mut Vec<u8>, packed: &PackedObject, home: Option<&str>
         out.extend_from_slice(b"<rim:Classification");
         packed_attributes(out, &attributes, derived(n as u16), None, CLASSIFICATION_TYPE);
         let classified = cursor.id(own)?;
-        optional(out, named!("classificationScheme"), cursor.option()?.as_deref());
+        piece(out, named!("classificationScheme"), cursor.piece()?);
         if let Some(owner) = classified.as_ref().or(own) {
             id(out, named!("classifiedObject"), owner);
         }
-        optional(out, named!("classificationNode"), cursor.option()?.as_deref());
-        optional(out, named!("nodeRepresentation"), cursor.option()?.as_deref());
+        piece(out, named!("classificationNode"), cursor.piece()?);
+        piece(out, named!("nodeRepresentation"), cursor.piece()?);
         out.push(b'>');
         packed_parts(out, &mut cursor, &attributes)?;
         out.extend_from_slice(b"</rim:Classification>");
@@ -433,8 +446,8 @@ pub fn write_packed(out: &mut Vec<u8>, packed: &PackedObject, home: Option<&str>
         if let Some(owner) = cursor.id(own)?.as_ref().or(own) {
             id(out, named!("registryObject"), owner);
         }
-        optional(out, named!("identificationScheme"), cursor.option()?.as_deref());
-        optional(out, named!("value"), cursor.option()?.as_deref());
+        piece(out, named!("identificationScheme"), cursor.piece()?);
+        piece(out, named!("value"), cursor.piece()?);
         out.push(b'>');
         packed_parts(out, &mut cursor, &attributes)?;
         out.extend_from_slice(b"</rim:ExternalIdentifier>");
@@ -451,32 +464,35 @@ fn packed_attributes(
     attributes: &Attributes<'_>,
     fallback: Option<EntryUuid>,
     home: Option<&str>,
-    object_type: &str,
+    object_type: &'static str,
 ) {
     match (&attributes.id, fallback) {
         (Some(own), _) => id(out, named!("id"), own),
         (None, Some(uuid)) => id(out, named!("id"), &ObjectId::Uuid(uuid)),
         (None, None) => {}
     }
-    optional(out, named!("home"), attributes.home.as_deref().or(home));
+    piece(out, named!("home"), attributes.home.or(home.map(Piece::Other)));
     if let Some(lid) = &attributes.lid {
         id(out, named!("lid"), lid);
     }
-    let object_type = attributes.object_type.as_deref().or(Some(object_type).filter(|fixed| !fixed.is_empty()));
-    optional(out, named!("objectType"), object_type);
-    optional(out, named!("status"), attributes.status.as_deref());
+    let fixed = Some(Piece::Known(object_type)).filter(|_| !object_type.is_empty());
+    piece(out, named!("objectType"), attributes.object_type.or(fixed));
+    piece(out, named!("status"), attributes.status);
 }
 
 fn packed_parts<'a>(out: &mut Vec<u8>, cursor: &mut Cursor<'a>, attributes: &Attributes<'a>) -> Result<(), Damaged> {
     let [slots, names, descriptions] = attributes.parts();
     for _ in 0..if slots { cursor.count()? } else { 0 } {
         out.extend_from_slice(b"<rim:Slot");
-        attr(out, named!("name"), &cursor.text()?);
-        optional(out, named!("slotType"), cursor.option()?.as_deref());
+        piece(out, named!("name"), Some(cursor.required_piece()?));
+        piece(out, named!("slotType"), cursor.piece()?);
         out.extend_from_slice(b"><rim:ValueList>");
         for _ in 0..cursor.count()? {
             out.extend_from_slice(b"<rim:Value>");
-            push_text(out, &cursor.text()?);
+            match cursor.required_piece()? {
+                Piece::Known(text) => out.extend_from_slice(text.as_bytes()),
+                Piece::Other(text) => push_text(out, text),
+            }
             out.extend_from_slice(b"</rim:Value>");
         }
         out.extend_from_slice(b"</rim:ValueList></rim:Slot>");
@@ -489,11 +505,11 @@ fn packed_parts<'a>(out: &mut Vec<u8>, cursor: &mut Cursor<'a>, attributes: &Att
         }
         out.extend_from_slice(open);
         for _ in 0..cursor.count()? {
-            let value = cursor.text()?;
+            let value = cursor.required_piece()?;
             out.extend_from_slice(b"<rim:LocalizedString");
-            optional(out, named!("xml:lang"), cursor.option()?.as_deref());
-            optional(out, named!("charset"), cursor.option()?.as_deref());
-            attr(out, named!("value"), &value);
+            piece(out, named!("xml:lang"), cursor.piece()?);
+            piece(out, named!("charset"), cursor.piece()?);
+            piece(out, named!("value"), Some(value));
             out.extend_from_slice(b"/>");
         }
         out.extend_from_slice(close);

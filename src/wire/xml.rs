@@ -636,38 +636,25 @@ impl std::fmt::Debug for Node<'_, '_> {
     }
 }
 
-/// Bytes looked at together: written so that the compiler compares them all at once.
-const BLOCK: usize = 16;
+/// Bytes that may need escaping, in texts or attributes; 0xef begins U+FFFE and U+FFFF.
+const SPECIAL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = true;
+        byte += 1;
+    }
+    table[b'&' as usize] = true;
+    table[b'<' as usize] = true;
+    table[b'>' as usize] = true;
+    table[b'"' as usize] = true;
+    table[0xef] = true;
+    table
+};
 
-/// Whether a byte may need escaping, in texts or attributes; 0xef begins U+FFFE and U+FFFF.
-const fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'&' || byte == b'<' || byte == b'>' || byte == b'"' || byte == 0xef
-}
-
-fn has_special(block: &[u8; BLOCK]) -> bool {
-    block.iter().fold(false, |found, byte| found | is_special(*byte))
-}
-
-/// Whether nothing in a text needs escaping, as in nearly every one. The last block overlaps the
-/// one before it, so that none is looked at byte by byte.
+/// Whether nothing in a text needs escaping, as in nearly every one.
 fn is_plain(bytes: &[u8]) -> bool {
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    if blocks.iter().any(has_special) {
-        return false;
-    }
-    if rest.is_empty() {
-        return true;
-    }
-    match bytes.last_chunk::<BLOCK>() {
-        Some(block) => !has_special(block),
-        None => {
-            let mut block = [b' '; BLOCK];
-            for (to, from) in block.iter_mut().zip(rest) {
-                *to = *from;
-            }
-            !has_special(&block)
-        }
-    }
+    !bytes.iter().any(|byte| SPECIAL[usize::from(*byte)])
 }
 
 fn push_escaped(out: &mut Vec<u8>, text: &str, special: impl Fn(u8) -> Option<&'static [u8]>) {
