@@ -29,6 +29,8 @@ use super::vocabulary::{APPROVED, DEPRECATED, KNOWN, OFFLINE, slot};
 
 const FORMAT: u8 = 1;
 const HEADER: usize = 4;
+/// Room made beforehand for so many things at most: a damaged count must not ask for memory.
+const MOST_AT_ONCE: usize = 64;
 /// Flags of the header: the id is a UUID; the entry is on-demand; its document is Offline.
 const HAS_UUID: u8 = 1;
 const ON_DEMAND_ENTRY: u8 = 2;
@@ -527,7 +529,7 @@ impl<'a> Cursor<'a> {
 
     fn strings(&mut self) -> Result<Vec<LocalizedString<'a>>, Damaged> {
         let count = self.count()?;
-        let mut strings = Vec::with_capacity(count);
+        let mut strings = Vec::with_capacity(count.min(MOST_AT_ONCE));
         for _ in 0..count {
             strings.push(LocalizedString { value: self.text()?, lang: self.option()?, charset: self.option()? });
         }
@@ -568,11 +570,11 @@ impl<'a> Cursor<'a> {
         };
         if slots {
             let count = self.count()?;
-            common.slots.reserve_exact(count);
+            common.slots.reserve_exact(count.min(MOST_AT_ONCE));
             for _ in 0..count {
                 let (name, slot_type) = (self.text()?, self.option()?);
                 let count = self.count()?;
-                let mut values = Vec::with_capacity(count);
+                let mut values = Vec::with_capacity(count.min(MOST_AT_ONCE));
                 for _ in 0..count {
                     values.push(self.text()?);
                 }
@@ -634,7 +636,7 @@ fn decode(bytes: &[u8]) -> Result<RegistryObject<'_>, Damaged> {
     let common = reader.common(head.attributes)?;
     let parent = common.id.clone();
     let count = reader.count()?;
-    let mut classifications = Vec::with_capacity(count);
+    let mut classifications = Vec::with_capacity(count.min(MOST_AT_ONCE));
     for _ in 0..count {
         let attributes = reader.attributes(parent.as_ref())?;
         let classified = reader.id(parent.as_ref())?;
@@ -643,7 +645,7 @@ fn decode(bytes: &[u8]) -> Result<RegistryObject<'_>, Damaged> {
         classifications.push(Classification { common, classified, scheme, node, representation });
     }
     let count = reader.count()?;
-    let mut identifiers = Vec::with_capacity(count);
+    let mut identifiers = Vec::with_capacity(count.min(MOST_AT_ONCE));
     for _ in 0..count {
         let attributes = reader.attributes(parent.as_ref())?;
         let registry_object = reader.id(parent.as_ref())?;

@@ -87,7 +87,7 @@ error_codes! {
 impl ErrorCode {
     /// A code as a peer sent it; a namespace before `#` is cut off, as some peers write one.
     pub fn received(text: &str) -> Self {
-        let bare = text.rsplit('#').next().unwrap_or(text);
+        let bare = text.rsplit('#').next().unwrap_or(text).trim();
         match Self::ALL.iter().find(|known| **known == bare) {
             Some(known) => Self(Cow::Borrowed(known)),
             None => Self(Cow::Owned(bare.to_owned())),

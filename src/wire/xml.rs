@@ -310,7 +310,9 @@ impl<'a> Builder<'a> {
                     );
                 }
                 let named = key != "xmlns";
-                if named && (!is_name(prefix) || matches!(prefix, "xmlns" | "xml") || value.is_empty()) {
+                // `xml` may be declared, as what it is anyway.
+                let reserved = prefix == "xmlns" || (prefix == "xml" && value != ns::XML);
+                if named && (!is_name(prefix) || reserved || value.is_empty()) {
                     return Self::error(at, "a namespace declaration that is not allowed");
                 }
                 let ns = self.intern(value.clone(), at)?;
