@@ -21,7 +21,7 @@
 //! | [`transport`] | TLS, HTTP, the pipeline, endpoints, peers |
 //! | [`config`], [`broker`] | what is written, and what is made of it |
 //! | [`terminal`] | plain tables, sizes and times for people |
-//! | [`demo`], [`bench`], [`commands`] | the federation to look at, the load to measure, the command line |
+//! | [`demo`], [`mod@bench`], [`commands`] | the federation to look at, the load to measure, the command line |
 //!
 //! Start reading at [`transaction`], then [`transport::pipeline`], [`actors::initiating_gateway`]
 //! and [`actors::merge`].

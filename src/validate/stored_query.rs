@@ -317,8 +317,8 @@ pub fn matches(query: &StoredQuery, object: &RegistryObject<'_>) -> bool {
         && (query.metadata_level() > 1 || visible_at_level_one(noun, object))
 }
 
-/// What [`matches`] would say of a DocumentEntry, if the header of its record tells: so the common
-/// query by patient and status decodes nothing that it does not give. `None`: ask [`matches`].
+/// What [`matches()`] would say of a DocumentEntry, if the header of its record tells: so the common
+/// query by patient and status decodes nothing that it does not give. `None`: ask [`matches()`].
 pub fn header_matches(query: &StoredQuery, entry: &PackedObject) -> Option<bool> {
     if entry.kind() != PackedKind::DocumentEntry {
         return None;

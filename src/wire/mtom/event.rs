@@ -41,7 +41,7 @@ impl Default for Limits {
     }
 }
 
-/// What a [`MultipartReader`] finds, in the order of the message.
+/// What a [`MultipartReader`](super::MultipartReader) finds, in the order of the message.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Event {
     /// A part begins.
