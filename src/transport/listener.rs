@@ -100,6 +100,7 @@ impl Listener {
                 continue;
             };
             let connection = Connection {
+                requests: tasks.clone(),
                 tls: Arc::clone(&self.tls),
                 pipeline: Arc::clone(&self.pipeline),
                 access: Arc::clone(&self.access),
@@ -130,6 +131,7 @@ impl Listener {
 }
 
 struct Connection {
+    requests: TaskTracker,
     tls: Arc<ReloadableServer>,
     pipeline: Arc<Pipeline>,
     access: Arc<dyn AccessPolicy>,
@@ -162,10 +164,12 @@ impl Connection {
             scheme: "https",
             access: Arc::clone(&self.access),
         });
-        let pipeline = Arc::clone(&self.pipeline);
+        let (pipeline, requests) = (Arc::clone(&self.pipeline), self.requests.clone());
         let service = service_fn(move |request| {
+            // A task of its own: a client that goes away must not end a request between its
+            // commit and its audit record.
             let (pipeline, info) = (Arc::clone(&pipeline), Arc::clone(&info));
-            async move { Ok::<_, std::convert::Infallible>(pipeline.handle(request, info).await) }
+            requests.spawn(async move { pipeline.handle(request, info).await })
         });
         let mut builder = http1::Builder::new();
         builder

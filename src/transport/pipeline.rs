@@ -253,8 +253,22 @@ impl Pipeline {
         request: Request<Incoming>,
         connection: &Arc<ConnectionInfo>,
     ) -> Response<OutBody> {
-        let began = Instant::now();
         let correlation_id: Arc<str> = answer::message_token().into();
+        let mut response = self.converse(service, request, connection, Arc::clone(&correlation_id)).await;
+        if let Ok(value) = HeaderValue::from_str(&correlation_id) {
+            response.headers_mut().insert(CORRELATION_ID, value);
+        }
+        response
+    }
+
+    async fn converse(
+        &self,
+        service: Service,
+        request: Request<Incoming>,
+        connection: &Arc<ConnectionInfo>,
+        correlation_id: Arc<str>,
+    ) -> Response<OutBody> {
+        let began = Instant::now();
         let (parts, body) = request.into_parts();
         let content_type =
             parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();

@@ -104,3 +104,30 @@ async fn limits_have_their_errors() {
     let (response, _) = broker.post("repository", &content_type, body).await.retrieve();
     assert_eq!(response.errors[0].code.as_str(), "XDSTooManyResults");
 }
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_its_audit_record() {
+    let options = || Options { on_disk: true, ..Options::default() };
+    let broker = TestBroker::start(options()).await;
+    for number in 0..24_u64 {
+        let set = format!("2.999.8.{number}");
+        let objects = submission_of(&set, &format!("2.999.7.{number}"), PATIENT, "text/plain");
+        let (content_type, body) = package(&objects, &[("entry", b"left behind")]);
+        // The connection is closed at another moment of the request each time.
+        let sent = broker.post("repository", &content_type, body);
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(number), sent).await;
+    }
+    // Stopping waits for what is under way; after it, what was stored must be in the trail.
+    let TestBroker { broker, dir, .. } = broker;
+    broker.stop().await;
+    let broker = TestBroker::start_in(dir, options()).await;
+    let stored = broker.query(&find(PATIENT)).await;
+    let audited = audit_records(&broker.broker).concat();
+    let stored: Vec<String> =
+        unpacked(&stored).iter().filter_map(|entry| entry.unique_id().map(str::to_owned)).collect();
+    assert!(!stored.is_empty(), "none came as far as the commit");
+    for unique_id in stored {
+        let set = unique_id.replacen("2.999.7.", "2.999.8.", 1);
+        assert!(audited.contains(&format!("\"{set}\"")), "{unique_id} is stored and in no audit record");
+    }
+}
