@@ -207,7 +207,7 @@ impl Broker {
             clock: Arc::clone(&clock),
             own_home: config.community.home_community_id.to_string(),
         };
-        let federation = Arc::new(ArcSwap::from_pointee(federation(&config, &client, &services, &bounds)));
+        let federation = Arc::new(ArcSwap::from_pointee(federation(&config, &client, &services, &bounds)?));
         let actors =
             actors(&config, &codes, store.clone(), documents, &clock, &federation, &client, &services, &bounds);
         let limits = PipelineLimits {
@@ -316,11 +316,16 @@ impl Broker {
     }
 
     /// Replaces the communities it asks, without a restart.
-    pub fn set_peers(&self, peers: Vec<config::Peer>) {
-        let mut config = self.shared.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        config.peers = peers;
+    ///
+    /// # Errors
+    /// When a peer's authorities cannot be used; the communities asked stay as they were.
+    pub fn set_peers(&self, peers: Vec<config::Peer>) -> Result<(), BrokerError> {
         let shared = &self.shared;
-        shared.federation.store(Arc::new(federation(&config, &shared.client, &shared.services, &shared.bounds)));
+        let mut current = shared.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let config = Config { peers, ..current.clone() };
+        shared.federation.store(Arc::new(federation(&config, &shared.client, &shared.services, &shared.bounds)?));
+        *current = config;
+        Ok(())
     }
 
     /// Reads certificates, revocation lists and peers again (SIGHUP). What fails keeps its old
@@ -340,8 +345,10 @@ impl Broker {
             keep(server.reload());
         }
         keep(self.shared.client.reload());
-        self.set_peers(config.peers);
-        first.map_or(Ok(()), |error| Err(error.into()))
+        let peers = self.set_peers(config.peers).inspect_err(|error| {
+            tracing::error!(%error, "reload: the communities asked stay as they were");
+        });
+        first.map_or(peers, |error| Err(error.into()))
     }
 
     /// Stops: no new connections, open requests finish within the drain time, then the trail is
@@ -408,27 +415,33 @@ fn actors(
     }
 }
 
-fn federation(config: &Config, client: &Arc<ReloadableClient>, services: &PeerServices, bounds: &Bounds) -> Federation {
+fn federation(
+    config: &Config,
+    client: &Arc<ReloadableClient>,
+    services: &PeerServices,
+    bounds: &Bounds,
+) -> Result<Federation, TlsError> {
     let mut answer_bounds = bounds.clone();
     answer_bounds.envelope_bytes = config.limits.peer_response_bytes;
     let peers = config.peers.iter().map(|peer| {
         let tls = match &peer.ca {
             None => Arc::clone(client),
-            Some(_) => match ReloadableClient::new(config.tls_for(peer)) {
-                Ok(client) => Arc::new(client),
-                Err(error) => {
-                    tracing::error!(community = %peer.home_community_id, %error, "this peer's authorities cannot be used; the general ones are");
-                    Arc::clone(client)
-                }
-            },
+            // Never the general authorities instead: they are wider than what was asked for.
+            Some(_) => Arc::new(ReloadableClient::new(config.tls_for(peer))?),
         };
         // A peer without an address is known and shown, and never asked.
-        let uri = peer.responding_gateway.clone().unwrap_or_else(|| http::Uri::from_static("https://unconfigured.invalid/"));
+        let uri =
+            peer.responding_gateway.clone().unwrap_or_else(|| http::Uri::from_static("https://unconfigured.invalid/"));
         let answers = peer.responding_gateway.is_some() && peer.kind.serves();
         let soap = SoapClient::new(tls, uri, answer_bounds.clone());
-        let community =
-            RemoteCommunity::new(peer.home_community_id.to_string(), soap, peer.timeout, peer.max_in_flight, services.clone());
-        Peer {
+        let community = RemoteCommunity::new(
+            peer.home_community_id.to_string(),
+            soap,
+            peer.timeout,
+            peer.max_in_flight,
+            services.clone(),
+        );
+        Ok(Peer {
             home: peer.home_community_id.clone(),
             name: peer.name.clone(),
             scope: peer.scope,
@@ -439,9 +452,9 @@ fn federation(config: &Config, client: &Arc<ReloadableClient>, services: &PeerSe
                 PeerPatientId::Domain(oid) => PatientTranslation::Domain(oid.clone()),
             },
             community: Arc::new(community),
-        }
+        })
     });
-    Federation { peers: peers.collect() }
+    Ok(Federation { peers: peers.collect::<Result<_, TlsError>>()? })
 }
 
 /// How long a start may take before `/readyz` is worth asking; the page refreshes as often.

@@ -218,11 +218,11 @@ impl Federation {
         let planned = self.planned.iter().map(|community| peer(community, None));
         let of_hub = live.chain(planned.map(Ok)).collect::<Result<Vec<_>, DemoError>>()?;
         let of_others = vec![peer(&hub.community, Some(gateway(hub)?))];
-        for broker in others.iter().filter_map(Node::broker) {
-            broker.set_peers(of_others.clone());
-        }
-        if let Some(broker) = hub.broker() {
-            broker.set_peers(of_hub);
+        for (node, peers) in others.iter().map(|node| (node, of_others.clone())).chain([(hub, of_hub)]) {
+            let Some(broker) = node.broker() else { continue };
+            broker
+                .set_peers(peers)
+                .map_err(|source| DemoError::Broker { community: node.community.name.clone(), source })?;
         }
         Ok(())
     }
