@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 
 use super::context::RequestContext;
 use super::merge::{Outcome, locate, unavailable};
-use super::ports::Community;
+use super::ports::{Community, PeerFailure};
 pub use crate::model::community::{PeerState, Scope};
 use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse};
 use crate::model::ids::{HomeCommunityId, Oid, PatientId};
@@ -49,6 +49,18 @@ pub struct Peer {
 impl Peer {
     fn is_asked(&self) -> bool {
         self.answers && self.state == PeerState::Live
+    }
+
+    /// Why it is not asked, not even by who names it.
+    fn not_asked(&self) -> Option<PeerFailure> {
+        let why = match self.state {
+            _ if !self.answers => "it has no Responding Gateway",
+            PeerState::Live => return None,
+            PeerState::Suspended => "it is suspended",
+            PeerState::Closed => "it is closed",
+            PeerState::Planned | PeerState::Connecting => "it is not live yet",
+        };
+        Some(PeerFailure::NotAsked(why.into()))
     }
 }
 
@@ -94,10 +106,14 @@ pub async fn query_peer(context: &RequestContext, peer: &Peer, query: &AdhocQuer
     let mut query = query.clone();
     query.home = Some(peer.home.to_string());
     translate(&mut query, &peer.translation);
-    let result = peer.community.query(context, &query).await;
+    let result = match peer.not_asked() {
+        Some(failure) => Err(failure),
+        None => peer.community.query(context, &query).await,
+    };
     if let Err(failure) = &result {
         tracing::warn!(
-            correlation_id = %context.correlation_id, transaction = "ITI-38", community = %peer.home, %failure,
+            correlation_id = %context.correlation_id, transaction = "ITI-38", community = %peer.home,
+            failure = %failure.without_their_words(),
             "a community did not deliver"
         );
     }
@@ -177,11 +193,16 @@ pub async fn retrieve(
 
 async fn retrieve_from(context: &RequestContext, peer: &Peer, requests: &[DocumentRequest]) -> RetrieveResponse {
     let addressed = requests.iter().map(|r| DocumentRequest { home: Some(peer.home.clone()), ..r.clone() }).collect();
-    let mut response = match peer.community.retrieve(context, addressed).await {
+    let result = match peer.not_asked() {
+        Some(failure) => Err(failure),
+        None => peer.community.retrieve(context, addressed).await,
+    };
+    let mut response = match result {
         Ok(response) => response,
         Err(failure) => {
             tracing::warn!(
-                correlation_id = %context.correlation_id, transaction = "ITI-39", community = %peer.home, %failure,
+                correlation_id = %context.correlation_id, transaction = "ITI-39", community = %peer.home,
+            failure = %failure.without_their_words(),
                 "a community did not deliver"
             );
             let ids: Vec<&str> = requests.iter().map(|request| request.unique_id.as_str()).collect();
@@ -210,7 +231,13 @@ async fn retrieve_from(context: &RequestContext, peer: &Peer, requests: &[Docume
             }
         }
     }
-    if !has_error(&response.errors) {
+    // One error may stand for the whole of a request; one that names a document stands for that.
+    let named = |request: &DocumentRequest| {
+        response.errors.iter().any(|error| error.context.contains(request.unique_id.as_str()))
+    };
+    let refused_as_a_whole = kept.is_empty() && has_error(&response.errors) && !requests.iter().any(&named);
+    if !refused_as_a_whole {
+        open.retain(|_, request| !named(request));
         let mut missing: Vec<_> = open.into_values().collect();
         missing.sort_by(|a, b| a.unique_id.cmp(&b.unique_id));
         for request in missing {

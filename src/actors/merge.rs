@@ -67,6 +67,12 @@ pub fn queries(outcomes: Vec<Outcome<QueryResponse>>) -> QueryResponse {
             }
             ResponseStatus::Success | ResponseStatus::PartialSuccess => delivered = true,
         }
+        if response.status == ResponseStatus::PartialSuccess && !has_error(&response.errors) {
+            response.errors.push(RegistryError::new(
+                ErrorCode::XDSRegistryError,
+                format!("{} says that its answer is not whole, and not what is missing", outcome.name),
+            ));
+        }
         failed |= has_error(&response.errors);
         merged.errors.extend(response.errors.into_iter().map(|error| locate(error, &outcome.home)));
         for object in response.objects {

@@ -1,6 +1,8 @@
 //! What actors need from outside, as traits: so an actor is tested with plain values, and the
 //! registry of a repository can be the one in this process or one across the network.
 
+use std::borrow::Cow;
+
 use super::context::RequestContext;
 use crate::model::document::{BoxFuture, DocumentRequest, RetrieveResponse};
 use crate::model::response::{QueryResponse, RegistryResponse};
@@ -46,9 +48,21 @@ pub enum PeerFailure {
     /// The answer was a SOAP fault.
     #[error("answered with a fault: {0}")]
     Fault(String),
-    /// We did not ask: too many requests under way to it, or its breaker is open.
+    /// We did not ask: too many requests under way to it, or it is not to be asked.
     #[error("was not asked: {0}")]
     NotAsked(String),
+}
+
+impl PeerFailure {
+    /// What a log or the audit trail may say: nothing of the peer's own words, which may hold
+    /// patients' data.
+    pub fn without_their_words(&self) -> Cow<'static, str> {
+        match self {
+            Self::Fault(_) => "answered with a fault".into(),
+            Self::Garbage(_) => "answered with something that is not acceptable".into(),
+            Self::Unreachable(_) | Self::Timeout(_) | Self::NotAsked(_) => self.to_string().into(),
+        }
+    }
 }
 
 /// A community behind its Responding Gateway (ITI-38, ITI-39).
@@ -81,5 +95,18 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> jiff::Timestamp {
         jiff::Timestamp::now()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_peer_said_of_a_patient_is_not_logged() {
+        for failure in [PeerFailure::Fault("Mary Smith 9999999999".into()), PeerFailure::Garbage("Mary Smith".into())] {
+            assert!(!failure.without_their_words().contains("Mary"), "{failure:?}");
+        }
+        assert!(PeerFailure::Unreachable("refused".into()).without_their_words().contains("refused"));
     }
 }

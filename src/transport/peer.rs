@@ -260,7 +260,8 @@ impl RemoteCommunity {
                 (facts.events(exchange, status, error, retrieved), outcome_name(status))
             }
             Err(failure) => {
-                let description = Some(format!("{}: {failure}", ErrorCode::XDSUnavailableCommunity.as_str()));
+                let description =
+                    Some(format!("{}: {}", ErrorCode::XDSUnavailableCommunity.as_str(), failure.without_their_words()));
                 let failed =
                     Exchange { outcome: AuditOutcome::SeriousFailure, outcome_description: description, ..exchange };
                 (vec![facts.event(failed)], "unavailable")

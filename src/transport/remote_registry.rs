@@ -92,7 +92,7 @@ impl RegistryPort for RemoteRegistry {
                     (response, events, outcome)
                 }
                 Err(failure) => {
-                    tracing::warn!(correlation_id = %context.correlation_id, transaction = "ITI-42", %failure, "the registry did not answer");
+                    tracing::warn!(correlation_id = %context.correlation_id, transaction = "ITI-42", failure = %failure.without_their_words(), "the registry did not answer");
                     let error = RegistryError::new(
                         ErrorCode::XDSRegistryNotAvailable,
                         format!("the registry {failure}; nothing was registered as far as is known"),

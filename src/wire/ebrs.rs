@@ -233,12 +233,16 @@ pub fn read_query_response(node: Node<'_, '_>) -> Result<QueryResponse, BodyErro
         return Err(BodyError::Frame("query:AdhocQueryResponse is required here"));
     }
     let status = read_status(node)?;
+    let errors = read_errors(node);
+    if status == ResponseStatus::Failure && errors.is_empty() {
+        return Err(BodyError::Frame("a Failure needs a rs:RegistryErrorList"));
+    }
     let objects = match node.child(Ns::Rim, "RegistryObjectList") {
         Some(list) => ebrim::read_list(list)?.iter().map(PackedObject::pack).collect(),
         None if status == ResponseStatus::Failure => Vec::new(),
         None => return Err(BodyError::Frame("query:AdhocQueryResponse needs a rim:RegistryObjectList")),
     };
-    Ok(QueryResponse { status, errors: read_errors(node), objects, home: None })
+    Ok(QueryResponse { status, errors, objects, home: None })
 }
 
 /// Parses a body that stands alone, for tests and tools.
