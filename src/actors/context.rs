@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::model::ids::HomeCommunityId;
 use crate::transaction::Transaction;
 
 /// The context of one inbound request, carried through to every outbound call it causes.
@@ -19,6 +20,8 @@ pub struct RequestContext {
     pub caller: Arc<str>,
     /// `wsse:Security` as received: handed on, not trusted.
     pub security: Option<Arc<str>>,
+    /// The gateways of our kind that it has passed already, in order: none is asked again for it.
+    pub via: Arc<[HomeCommunityId]>,
     /// When the answer must be on its way.
     pub deadline: Instant,
 }

@@ -2,7 +2,8 @@
 //! §3.39.4.1.3).
 //!
 //! What came from another gateway goes onward to members of our region at most, never to
-//! neighbours: no request can run in circles.
+//! neighbours; never to a gateway that it has passed, and not on and on: no request can run in
+//! circles, even when two gateways take each other for members.
 
 use std::sync::Arc;
 
@@ -24,14 +25,22 @@ pub struct RespondingGateway {
     federation: Arc<ArcSwap<Federation>>,
 }
 
-fn is_member(peer: &Peer) -> bool {
-    peer.scope == Scope::Member
-}
+/// Gateways of our kind that a request may pass; beyond, it is answered from our own community.
+pub const MOST_GATEWAYS: usize = 4;
 
 impl RespondingGateway {
     /// A gateway to our community and the members of the federation.
     pub fn new(own: OwnCommunity, federation: Arc<ArcSwap<Federation>>) -> Self {
         Self { own, federation }
+    }
+
+    /// Whether a request of another gateway may go on to that peer.
+    fn goes_on_to(&self, context: &RequestContext, peer: &Peer) -> bool {
+        let passed = &context.via;
+        peer.scope == Scope::Member
+            && passed.len() < MOST_GATEWAYS
+            && !passed.contains(&peer.home)
+            && !passed.contains(&self.own.home)
     }
 
     /// Our community's identity.
@@ -47,7 +56,11 @@ impl RespondingGateway {
             if parsed.as_ref() == Some(&self.own.home) {
                 return self.patient_or_ids(context, &federation, query).await;
             }
-            return match parsed.as_ref().and_then(|home| federation.peer(home)).filter(|peer| is_member(peer)) {
+            return match parsed
+                .as_ref()
+                .and_then(|home| federation.peer(home))
+                .filter(|peer| self.goes_on_to(context, peer))
+            {
                 Some(peer) => merge::queries(vec![query_peer(context, peer, query).await]),
                 None => QueryResponse::failure(vec![self.own.refuse(
                     ErrorCode::XDSUnknownCommunity,
@@ -78,7 +91,7 @@ impl RespondingGateway {
     ) -> QueryResponse {
         let by_patient =
             QueryDefinition::by_id(&query.id).is_some_and(|definition| definition.patient_parameter().is_some());
-        let (members, suspended) = federation.candidates(|peer| by_patient && is_member(peer));
+        let (members, suspended) = federation.candidates(|peer| by_patient && self.goes_on_to(context, peer));
         if members.is_empty() {
             let mut response = self.own.query(query).await;
             response.errors.extend(suspended);
@@ -109,7 +122,7 @@ impl RespondingGateway {
                 Some(home) if *home == self.own.home => {
                     add(&mut shares, request, RetrieveTarget::Local(&self.own.repository))
                 }
-                Some(home) => match federation.peer(home).filter(|peer| is_member(peer)) {
+                Some(home) => match federation.peer(home).filter(|peer| self.goes_on_to(context, peer)) {
                     Some(peer) => add(&mut shares, request, RetrieveTarget::Peer(peer)),
                     None => errors.push(unknown_community(&self.own, &request, home)),
                 },

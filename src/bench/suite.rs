@@ -209,6 +209,7 @@ fn context(transaction: TransactionId) -> RequestContext {
         message_id: None,
         caller: "bench".into(),
         security: None,
+        via: Arc::new([]),
         deadline: Instant::now() + Duration::from_secs(3600),
     }
 }

@@ -21,12 +21,13 @@ use super::audit_sink::AuditSink;
 use super::endpoint::{AuditFacts, query_facts};
 use super::message::{Attachments, BodyStream, Bounds, Message, receive};
 use super::metrics::Metrics;
-use super::pipeline::{CORRELATION_ID, outcome_name};
+use super::pipeline::{CORRELATION_ID, VIA, outcome_name};
 use super::tls::ReloadableClient;
 use crate::actors::context::RequestContext;
 use crate::actors::ports::{Clock, Community, PeerFailure};
 use crate::model::audit_event::{AuditNode, AuditOutcome, AuditSide, AuditedDocument, Exchange, NetworkAccessPoint};
 use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse, RetrievedDocument};
+use crate::model::ids::HomeCommunityId;
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError};
 use crate::model::stored_query::AdhocQuery;
 use crate::transaction::{Packaging, Transaction, TransactionId};
@@ -64,12 +65,15 @@ pub struct Outbound {
     pub token: String,
     /// Correlation id of the request that causes this one, if one does.
     pub correlation_id: Option<Arc<str>>,
+    /// The gateways that the request has passed, ours among them.
+    pub via: Option<HeaderValue>,
 }
 
 impl Outbound {
     /// A request without documents.
     pub fn simple(root: Vec<u8>, correlation_id: Option<Arc<str>>) -> Self {
-        Self { root, parts: Vec::new(), sources: Vec::new(), token: answer::message_token(), correlation_id }
+        let token = answer::message_token();
+        Self { root, parts: Vec::new(), sources: Vec::new(), token, correlation_id, via: None }
     }
 }
 
@@ -112,7 +116,7 @@ impl SoapClient {
     /// # Errors
     /// When there is no connection, or no SOAP message comes back.
     pub async fn call(&self, transaction: &'static Transaction, outbound: Outbound) -> Result<Message, PeerFailure> {
-        let correlation_id = outbound.correlation_id.clone();
+        let (correlation_id, via) = (outbound.correlation_id.clone(), outbound.via.clone());
         let broken =
             |error: &dyn std::fmt::Display| PeerFailure::Garbage(format!("the request could not be written: {error}"));
         let (content_type, length, body) = match transaction.packaging {
@@ -142,6 +146,9 @@ impl SoapClient {
         }
         if let Some(value) = correlation_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
             request.headers_mut().insert(CORRELATION_ID, value);
+        }
+        if let Some(value) = via {
+            request.headers_mut().insert(VIA, value);
         }
         let response = self.pool().request(request).await.map_err(|error| PeerFailure::Unreachable(causes(&error)))?;
         let (head, body) = response.into_parts();
@@ -299,13 +306,19 @@ impl RemoteCommunity {
         }
     }
 
+    fn outbound(&self, context: &RequestContext, root: Vec<u8>) -> Outbound {
+        let own = [&*self.services.own_home];
+        let passed: Vec<&str> = context.via.iter().map(HomeCommunityId::as_str).chain(own).collect();
+        let via = HeaderValue::from_str(&passed.join(", ")).ok();
+        Outbound { via, ..Outbound::simple(root, Some(Arc::clone(&context.correlation_id))) }
+    }
+
     async fn call_query(&self, context: &RequestContext, query: &AdhocQuery) -> Result<QueryResponse, PeerFailure> {
         let transaction = Transaction::of(TransactionId::CrossGatewayQuery);
         let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| {
             ebrs::write_query(out, query)
         });
-        let outbound = Outbound::simple(root, Some(Arc::clone(&context.correlation_id)));
-        let message = self.client.call(transaction, outbound).await?;
+        let message = self.client.call(transaction, self.outbound(context, root)).await?;
         read_answer(&message.root, self.client.bounds.xml, ebrs::read_query_response)
     }
 
@@ -318,8 +331,7 @@ impl RemoteCommunity {
         let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| {
             xdsb::write_retrieve(out, requests)
         });
-        let outbound = Outbound::simple(root, Some(Arc::clone(&context.correlation_id)));
-        let message = self.client.call(transaction, outbound).await?;
+        let message = self.client.call(transaction, self.outbound(context, root)).await?;
         retrieve_response(message, self.client.bounds.xml)
     }
 }

@@ -25,9 +25,10 @@ use crate::actors::document_registry::DocumentRegistry;
 use crate::actors::document_repository::DocumentRepository;
 use crate::actors::initiating_gateway::InitiatingGateway;
 use crate::actors::ports::Clock;
-use crate::actors::responding_gateway::RespondingGateway;
+use crate::actors::responding_gateway::{MOST_GATEWAYS, RespondingGateway};
 use crate::model::audit_event::{AuditEvent, AuditNode, AuditOutcome, AuditSide, Exchange};
 use crate::model::document::{BodyError, RetrieveResponse};
+use crate::model::ids::HomeCommunityId;
 use crate::model::response::{ErrorCode, RegistryError, ResponseStatus};
 use crate::transaction::{Packaging, Service, Transaction, TransactionId};
 use crate::wire::ebrs;
@@ -37,6 +38,9 @@ use crate::wire::xml::{self, Document};
 
 /// The HTTP header that tells a request's correlation id, to clients and to the peers we ask.
 pub const CORRELATION_ID: http::HeaderName = http::HeaderName::from_static("x-correlation-id");
+
+/// The HTTP header in which gateways of our kind name themselves, so that no request runs in circles.
+pub const VIA: http::HeaderName = http::HeaderName::from_static("x-causeway-via");
 
 /// How long a request waits for a place among those under way before it is answered Busy.
 const ADMISSION_WAIT: Duration = Duration::from_millis(500);
@@ -168,6 +172,11 @@ fn find_transaction(addressing: &Addressing, service: Service, root: &str) -> Re
         ));
     }
     Ok(transaction)
+}
+
+fn gateways_passed(headers: &http::HeaderMap) -> Arc<[HomeCommunityId]> {
+    let names = headers.get_all(VIA).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    names.filter_map(|name| HomeCommunityId::parse(name.trim()).ok()).take(MOST_GATEWAYS).collect()
 }
 
 fn response(status: u16, content_type: &str, body: OutBody) -> Response<OutBody> {
@@ -323,6 +332,7 @@ impl Pipeline {
             message_id: inbound.addressing.message_id.as_deref().map(Into::into),
             caller: connection.caller(),
             security: inbound.security.clone(),
+            via: gateways_passed(&parts.headers),
             deadline: began + deadline,
         };
         let host = parts.headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();

@@ -128,6 +128,56 @@ async fn a_hub_answers_for_its_members_and_never_for_neighbours() {
     assert_eq!(reply.parts()[1], b"document of community 2");
 }
 
+/// Tells a running community whom to ask.
+fn introduce(broker: &TestBroker, peers: String) {
+    let text = toml(broker.dir.path(), &Options { more: peers, ..Options::default() });
+    let config = causeway::config::Config::from_toml(&text, broker.dir.path()).expect("a configuration");
+    broker.broker.set_peers(config.peers).expect("peers that can be used");
+}
+
+#[tokio::test]
+async fn gateways_that_take_each_other_for_members_do_not_ask_in_circles() {
+    let communities = [community(1, String::new()).await, community(2, String::new()).await];
+    let third = community(3, String::new()).await;
+    let [first, second] = &communities;
+    let member =
+        |broker: &TestBroker, n: usize| peer("Other", &home(n), &broker.url("responding-gateway"), "member", "");
+    introduce(first, member(second, 2));
+    introduce(second, member(first, 1) + &member(&third, 3));
+    introduce(&third, member(first, 1));
+
+    let response = first.query_at("initiating-gateway", QUERY, &find(PATIENT)).await;
+    assert_eq!(response.status, ResponseStatus::Success, "{:?}", response.errors);
+    let homes: Vec<_> = unpacked(&response).iter().map(|o| o.common.home.clone().unwrap().into_owned()).collect();
+    assert_eq!(homes, [home(1), home(2), home(3)]);
+    let asked = |broker: &TestBroker| {
+        let records = audit_records(&broker.broker);
+        records.iter().filter(|record| record.contains("csd-code=\"ITI-38\"")).count()
+    };
+    // Each pair once: an outbound record of who asked, an inbound one of who was asked.
+    assert_eq!([asked(first), asked(second), asked(&third)], [1, 2, 1]);
+}
+
+#[tokio::test]
+async fn a_suspended_community_is_not_asked_even_by_name() {
+    let far = community(2, String::new()).await;
+    let entry = peer("Far", &home(2), &far.url("responding-gateway"), "neighbour", "");
+    let near = community(1, entry.replace("\"live\"", "\"suspended\"")).await;
+    let mut query = find(PATIENT);
+    query.home = Some(home(2));
+    let response = near.query_at("initiating-gateway", QUERY, &query).await;
+    assert_eq!(response.status, ResponseStatus::Failure);
+    let payload = retrieve(&[(Some(&home(2)), &repository(2), "2.999.902.2")]);
+    let (content_type, body) = mtom_request(RETRIEVE, &payload);
+    let (retrieved, documents) = near.post("initiating-gateway", &content_type, body).await.retrieve();
+    assert!(documents.is_empty());
+    for error in [&response.errors[0], &retrieved.errors[0]] {
+        assert_eq!(error.code.as_str(), "XDSUnavailableCommunity");
+        assert_eq!(error.location.as_deref(), Some(home(2).as_str()));
+    }
+    assert!(!audit_records(&far.broker).iter().any(|record| record.contains("ITI-38") || record.contains("ITI-39")));
+}
+
 #[tokio::test]
 async fn a_community_that_stops_is_named_and_the_others_are_there() {
     let far = community(2, String::new()).await;
