@@ -34,7 +34,7 @@ const NAMES: &str = "rename,renameat,renameat2,mkdir,mkdirat,unlink,unlinkat,lin
 /// How long a call is held at its entry: long against the time it takes to notice.
 const HELD: Duration = Duration::from_millis(15);
 /// How often the loop is run for calls that were missed.
-const PASSES: usize = 3;
+const PASSES: usize = 8;
 /// No submission has so many calls.
 const MOST: usize = 400;
 
