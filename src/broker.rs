@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -246,10 +247,11 @@ impl Broker {
         sweep: Option<(Arc<FileDocuments>, Arc<dyn RegistryStore>)>,
     ) -> Result<Self, BrokerError> {
         let limits = &config.limits;
+        let connections = Arc::new(Semaphore::new(limits.connections));
         for (listener, server) in config.listeners.iter().zip(&self.shared.servers) {
             let fail = |source| BrokerError::Bind { address: listener.bind, source };
             let listener_limits = ListenerLimits {
-                connections: limits.connections,
+                connections: Arc::clone(&connections),
                 header_bytes: limits.header_bytes,
                 headers: limits.headers,
                 header_timeout: limits.header_timeout,

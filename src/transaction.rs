@@ -3,7 +3,7 @@
 
 use crate::model::audit_event::AuditCodes;
 
-/// A web service of the broker: one path, one WSDL (design: endpoints).
+/// A web service of the broker: one path, one WSDL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Service {
     /// Document Registry.

@@ -1,4 +1,4 @@
-//! The communities a gateway asks, and how it asks several at once (ITI TF-1 §18, design §4.7).
+//! The communities a gateway asks, and how it asks several at once (ITI TF-1 §18).
 //!
 //! All are asked concurrently; each has its own budget and bounds behind its [`Community`] port,
 //! so a slow one delays nothing but its own part, and the deadline ends it.

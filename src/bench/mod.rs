@@ -1,5 +1,5 @@
 //! Measuring: a load generator over mutual TLS, a bare server to compare with, and the suite that
-//! runs both in turns (design §5).
+//! runs both in turns.
 //!
 //! A figure alone says more about the machine than about the broker, so the suite prints ratios:
 //! [`suite`] starts the broker as it is configured by default and a [`baseline`] server that

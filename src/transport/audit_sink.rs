@@ -1,4 +1,4 @@
-//! Where audit events go: the durable local trail, before any answer leaves (design §4.2).
+//! Where audit events go: the durable local trail, before any answer leaves.
 
 use std::sync::Arc;
 

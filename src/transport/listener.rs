@@ -1,5 +1,5 @@
 //! Accepting connections: TLS first, then HTTP/1.1, under limits; stopping without cutting anyone
-//! off (design §4.9, F-13).
+//! off.
 
 use std::future::Future;
 use std::io;
@@ -27,8 +27,8 @@ use crate::model::audit_event::{AuditEvent, AuditOutcome};
 /// Bounds of a listener, from `[limits]`.
 #[derive(Debug, Clone)]
 pub struct ListenerLimits {
-    /// Open connections.
-    pub connections: usize,
+    /// Room for open connections, shared by all listeners.
+    pub connections: Arc<Semaphore>,
     /// Bytes of a request's head.
     pub header_bytes: usize,
     /// Headers of a request.
@@ -79,7 +79,6 @@ impl Listener {
 
     /// Serves until told to stop, then lets open requests finish within the drain time.
     pub async fn serve(self, stop: CancellationToken) {
-        let room = Arc::new(Semaphore::new(self.limits.connections));
         let tasks = TaskTracker::new();
         let hard_stop = CancellationToken::new();
         loop {
@@ -95,7 +94,7 @@ impl Listener {
                     continue;
                 }
             };
-            let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+            let Ok(permit) = Arc::clone(&self.limits.connections).try_acquire_owned() else {
                 self.pipeline.metrics().connections_refused.inc();
                 continue;
             };

@@ -1,4 +1,4 @@
-//! Sockets, TLS, HTTP and the pipeline every message walks through (design §4.2). It never looks
+//! Sockets, TLS, HTTP and the pipeline every message walks through. It never looks
 //! inside a DocumentEntry: that is the actors' business.
 //!
 //! Inbound: [`listener`] accepts, [`tls`] names the caller, [`pipeline`] reads the message,

@@ -1,4 +1,4 @@
-//! The one way of every inbound message (design §4.2): TLS identity → limits → SOAP and addressing
+//! The one way of every inbound message: TLS identity → limits → SOAP and addressing
 //! → security header → access decision → actor → durable audit → answer. No transaction has a
 //! private copy of a step; what is its own is in [`super::endpoint`].
 
