@@ -123,6 +123,12 @@ impl Tracer {
     fn detach(mut self) -> String {
         // SIGTERM lets strace detach; on a process that has been killed it ends by itself.
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        // A thread killed while it was held can escape strace, which then waits for ever.
+        let began = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && began.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let _ = self.child.kill();
         let _ = self.child.wait();
         std::fs::read_to_string(&self.output).unwrap_or_default()
     }
