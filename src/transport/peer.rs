@@ -222,6 +222,32 @@ pub struct PeerServices {
     pub own_home: String,
 }
 
+impl PeerServices {
+    /// What audit says of an outbound call to that address that went well (ITI TF-2 §3.20).
+    pub fn exchange(
+        &self,
+        context: &RequestContext,
+        transaction: &'static Transaction,
+        uri: &Uri,
+        facts: &AuditFacts,
+    ) -> Exchange {
+        Exchange {
+            codes: transaction.audit_requester,
+            side: AuditSide::Requester,
+            at: self.clock.now(),
+            outcome: AuditOutcome::Success,
+            outcome_description: None,
+            requester: AuditNode::new(&*self.own_home, None),
+            responder: AuditNode::new(uri.to_string(), uri.host().map(NetworkAccessPoint::from_host)),
+            humans: Vec::new(),
+            purposes: Vec::new(),
+            patients: facts.patients(),
+            source: self.audit.source(),
+            correlation_id: Some(context.correlation_id.to_string()),
+        }
+    }
+}
+
 /// A community behind its Responding Gateway.
 pub struct RemoteCommunity {
     home: String,
@@ -260,7 +286,7 @@ impl RemoteCommunity {
             Ok(Ok(_permit)) => timeout_at(until, call).await.unwrap_or_else(|_| Err(late())),
             _ => Err(PeerFailure::NotAsked("too many requests to it are under way".into())),
         };
-        let exchange = self.exchange(context, transaction, facts);
+        let exchange = self.services.exchange(context, transaction, self.client.uri(), facts);
         let (events, outcome) = match &result {
             Ok(answer) => {
                 let (status, error, retrieved) = judge(answer);
@@ -285,24 +311,6 @@ impl RemoteCommunity {
                 tracing::error!(correlation_id = %context.correlation_id, %error, "an outbound call could not be audited");
                 Err(PeerFailure::NotAsked("its answer could not be audited".into()))
             }
-        }
-    }
-
-    fn exchange(&self, context: &RequestContext, transaction: &'static Transaction, facts: &AuditFacts) -> Exchange {
-        let uri = self.client.uri();
-        Exchange {
-            codes: transaction.audit_requester,
-            side: AuditSide::Requester,
-            at: self.services.clock.now(),
-            outcome: AuditOutcome::Success,
-            outcome_description: None,
-            requester: AuditNode::new(&*self.services.own_home, None),
-            responder: AuditNode::new(uri.to_string(), uri.host().map(NetworkAccessPoint::from_host)),
-            humans: Vec::new(),
-            purposes: Vec::new(),
-            patients: facts.patients(),
-            source: self.services.audit.source(),
-            correlation_id: Some(context.correlation_id.to_string()),
         }
     }
 

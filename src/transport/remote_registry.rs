@@ -2,12 +2,12 @@
 
 use tokio::time::{Instant, timeout_at};
 
-use super::endpoint::{AuditFacts, submission_facts};
+use super::endpoint::submission_facts;
 use super::peer::{Outbound, PeerServices, SoapClient, read_answer, request_envelope};
 use super::pipeline::outcome_name;
 use crate::actors::context::RequestContext;
 use crate::actors::ports::{PeerFailure, RegistryPort};
-use crate::model::audit_event::{AuditNode, AuditOutcome, AuditSide, Exchange, NetworkAccessPoint};
+use crate::model::audit_event::{AuditOutcome, Exchange};
 use crate::model::document::BoxFuture;
 use crate::model::response::{ErrorCode, RegistryError, RegistryResponse};
 use crate::model::rim::RegistryObject;
@@ -41,24 +41,6 @@ impl RemoteRegistry {
         let message = self.client.call(transaction, outbound).await?;
         read_answer(&message.root, self.xml, ebrs::read_registry_response)
     }
-
-    fn exchange(&self, context: &RequestContext, transaction: &'static Transaction, facts: &AuditFacts) -> Exchange {
-        let uri = self.client.uri();
-        Exchange {
-            codes: transaction.audit_requester,
-            side: AuditSide::Requester,
-            at: self.services.clock.now(),
-            outcome: AuditOutcome::Success,
-            outcome_description: None,
-            requester: AuditNode::new(&*self.services.own_home, None),
-            responder: AuditNode::new(uri.to_string(), uri.host().map(NetworkAccessPoint::from_host)),
-            humans: Vec::new(),
-            purposes: Vec::new(),
-            patients: facts.patients(),
-            source: self.services.audit.source(),
-            correlation_id: Some(context.correlation_id.to_string()),
-        }
-    }
 }
 
 impl RegistryPort for RemoteRegistry {
@@ -84,7 +66,7 @@ impl RegistryPort for RemoteRegistry {
             let result = timeout_at(context.deadline, self.call(context, &objects))
                 .await
                 .unwrap_or_else(|_| Err(PeerFailure::Timeout(began.elapsed().as_millis() as u64)));
-            let exchange = self.exchange(context, transaction, &facts);
+            let exchange = self.services.exchange(context, transaction, self.client.uri(), &facts);
             let (response, events, outcome) = match result {
                 Ok(response) => {
                     let events = facts.events(exchange, response.status, response.errors.first(), &[]);
