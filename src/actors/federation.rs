@@ -12,11 +12,13 @@ use futures_util::future::join_all;
 use super::context::RequestContext;
 use super::merge::{Outcome, locate, unavailable};
 use super::ports::{Community, PeerFailure};
+use super::spool::Spooled;
 pub use crate::model::community::{PeerState, Scope};
 use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse};
 use crate::model::ids::{HomeCommunityId, Oid, PatientId};
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError, has_error};
 use crate::model::stored_query::{AdhocQuery, QueryDefinition};
+use crate::store::DocumentStore;
 
 /// How a patient is known there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,36 +159,40 @@ pub enum RetrieveTarget<'a> {
     Peer(&'a Peer),
 }
 
-/// Asks all shares at once and merges their root parts (ITI TF-2 §3.39.4.1.3). Bodies follow as
-/// they come, one source after another.
+/// Asks all shares at once and merges their root parts (ITI TF-2 §3.39.4.1.3). Bodies follow one
+/// source after another; those of a peer whose turn has not come are kept in `spool`, so that no
+/// peer's answer stands still until another's is through.
 pub async fn retrieve(
     context: &RequestContext,
     own: &HomeCommunityId,
+    spool: &Arc<dyn DocumentStore>,
     shares: Vec<RetrieveShare<'_>>,
 ) -> RetrieveResponse {
     let answers = join_all(shares.into_iter().map(|share| async move {
+        let is_peer = matches!(share.target, RetrieveTarget::Peer(_));
         let requests = share.requests;
-        match share.target {
+        let response = match share.target {
             RetrieveTarget::Local(repository) => {
                 let mut response = repository.retrieve(requests.clone()).await;
                 response.errors = response.errors.into_iter().map(|error| locate(error, own)).collect();
                 response
             }
             RetrieveTarget::Peer(peer) => retrieve_from(context, peer, &requests).await,
-        }
+        };
+        (is_peer, response)
     }))
     .await;
     let mut merged = RetrieveResponse::failure(Vec::new());
-    for answer in answers {
+    for (is_peer, answer) in answers {
         let offset = merged.documents.len();
+        let waits = is_peer && !merged.sources.is_empty();
         merged.documents.extend(answer.documents);
         merged.errors.extend(answer.errors);
-        merged.sources.extend(
-            answer
-                .sources
-                .into_iter()
-                .map(|source| -> Box<dyn BodySource> { Box::new(Renumbered { source, offset, map: None }) }),
-        );
+        merged.sources.extend(answer.sources.into_iter().map(|source| -> Box<dyn BodySource> {
+            let source =
+                if waits { Box::new(Spooled::new(source, Arc::clone(spool))) as Box<dyn BodySource> } else { source };
+            Box::new(Renumbered { source, offset, map: None })
+        }));
     }
     merged
 }

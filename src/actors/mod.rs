@@ -11,3 +11,4 @@ pub mod merge;
 pub mod ports;
 pub mod queries;
 pub mod responding_gateway;
+pub mod spool;

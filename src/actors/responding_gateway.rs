@@ -128,7 +128,7 @@ impl RespondingGateway {
                 },
             }
         }
-        let mut response = retrieve(context, &self.own.home, shares).await;
+        let mut response = retrieve(context, &self.own.home, self.own.repository.documents(), shares).await;
         response.errors.extend(errors);
         response
     }
