@@ -28,7 +28,7 @@ use crate::store::{Change, DocumentStore, RegistryStore, StoreError};
 use crate::transport::admin::{AdminListener, AdminView};
 use crate::transport::audit_sink::AuditSink;
 use crate::transport::listener::{Listener, ListenerLimits};
-use crate::transport::message::Bounds;
+use crate::transport::message::{Bounds, EnvelopeRoom};
 use crate::transport::metrics::Metrics;
 use crate::transport::peer::{PeerServices, RemoteCommunity, SoapClient};
 use crate::transport::pipeline::{Actors, Pipeline, PipelineLimits};
@@ -116,6 +116,8 @@ pub(crate) fn bounds(limits: &config::Limits) -> Bounds {
             boundary_len: limits.boundary_bytes,
             ..mtom::Limits::default()
         },
+        // The largest allowed must fit, or it would be refused for ever.
+        room: EnvelopeRoom::new(limits.all_envelopes_bytes.max(limits.envelope_bytes).max(limits.peer_response_bytes)),
     }
 }
 

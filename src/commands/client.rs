@@ -29,7 +29,7 @@ use crate::model::vocabulary::{ns, scheme};
 use crate::terminal::{Colour, Tone, human_duration, human_size, parse_duration};
 use crate::transaction::{Service, Transaction, TransactionId};
 use crate::transport::answer::{self, Part};
-use crate::transport::message::{Bounds, Message};
+use crate::transport::message::{Bounds, EnvelopeRoom, Message};
 use crate::transport::peer::{Outbound, SoapClient, read_answer, request_envelope, retrieve_response};
 use crate::transport::tls::{ReloadableClient, TlsFiles};
 use crate::validate::codes::CodeSet;
@@ -351,6 +351,7 @@ fn bounds(timeout: Duration) -> Bounds {
         minimum_rate: 0,
         xml: Limits { elements: 10_000_000, value: 1 << 20, ..Limits::default() },
         mtom: mtom::Limits { parts: 100_000, ..mtom::Limits::default() },
+        room: EnvelopeRoom::new(MAX_ENVELOPE),
     }
 }
 

@@ -126,6 +126,8 @@ limits! {
     write_stall: Duration = seconds(30), seconds(1) => seconds(3600);
     /// SOAP envelope of a request, without its attachments.
     envelope_bytes: usize = 10 * MIB, 64 * KIB => 1024 * MIB;
+    /// Memory for all envelopes together, of requests and of peers' answers; those below 64 KiB need none of it.
+    all_envelopes_bytes: usize = 512 * MIB, MIB => 1024 * 1024 * MIB;
     /// Nesting of XML elements.
     xml_depth: usize = 64, 24 => 1_000;
     /// XML elements of one message.

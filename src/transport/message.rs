@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt;
-use tokio::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
 
 use crate::store::{DocumentReader, DocumentStore, StagedDocument, StoreError};
 use crate::wire::mtom::{self, Event, MtomError, MultipartParams, MultipartReader, Packaging, PartHeaders};
@@ -32,6 +33,63 @@ pub struct Bounds {
     pub xml: xml::Limits,
     /// Structure of the multipart package.
     pub mtom: mtom::Limits,
+    /// Memory for the envelopes of all messages together.
+    pub room: EnvelopeRoom,
+}
+
+/// Memory that the envelopes of all messages share while they are read and worked on, so that many
+/// large ones at once are told to come back rather than fill the machine. Small ones need no place
+/// in it: as much is bounded by the number of connections.
+#[derive(Debug, Clone)]
+pub struct EnvelopeRoom(Arc<Semaphore>);
+
+/// An envelope takes no place for so much, in bytes.
+const SMALL: usize = 64 * 1024;
+
+/// What one permit stands for, in bytes.
+const PLACE: usize = 1024;
+
+/// How long an envelope waits for its place.
+const ROOM_WAIT: Duration = Duration::from_millis(500);
+
+impl EnvelopeRoom {
+    /// Room for so many bytes.
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes.div_ceil(PLACE).min(Semaphore::MAX_PERMITS))))
+    }
+
+    async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, MessageError> {
+        let places = u32::try_from(bytes.div_ceil(PLACE)).map_err(|_| MessageError::NoRoom)?;
+        match timeout(ROOM_WAIT, Arc::clone(&self.0).acquire_many_owned(places)).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(MessageError::NoRoom),
+        }
+    }
+}
+
+/// An envelope while it grows.
+#[derive(Default)]
+struct Envelope {
+    bytes: BytesMut,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+impl Envelope {
+    async fn push(&mut self, chunk: &[u8], bounds: &Bounds) -> Result<(), MessageError> {
+        let (before, after) = (self.bytes.len(), self.bytes.len() + chunk.len());
+        if after > bounds.envelope_bytes {
+            return Err(MessageError::TooLarge { what: "the envelope", limit: bounds.envelope_bytes as u64 });
+        }
+        if after > SMALL {
+            let more = bounds.room.take(after - before.max(SMALL)).await?;
+            match &mut self.held {
+                Some(held) => held.merge(more),
+                None => self.held = Some(more),
+            }
+        }
+        self.bytes.extend_from_slice(chunk);
+        Ok(())
+    }
 }
 
 /// Why a message could not be received.
@@ -45,6 +103,9 @@ pub enum MessageError {
         /// The limit.
         limit: u64,
     },
+    /// Too many large envelopes at once.
+    #[error("too many large messages are under way; send it again in a moment")]
+    NoRoom,
     /// Nothing, or next to nothing, arrived for too long.
     #[error("the message arrived too slowly")]
     TooSlow,
@@ -68,6 +129,7 @@ impl MessageError {
         let reason = format!("The message cannot be read: {self}.");
         match self {
             Self::TooLarge { .. } => soap::Fault::sender(reason).with_status(413),
+            Self::NoRoom => soap::Fault::receiver(reason).with_status(503),
             Self::TooSlow => soap::Fault::sender(reason).with_status(408),
             Self::MediaType(_) => soap::Fault::sender(reason).with_status(415),
             Self::Broken(_) | Self::Mtom(_) => soap::Fault::sender(reason),
@@ -119,7 +181,7 @@ impl BodyStream {
     pub async fn next(&mut self) -> Result<Option<Bytes>, MessageError> {
         while !self.ended {
             let began = Instant::now();
-            let frame = tokio::time::timeout(self.idle, self.body.frame()).await.map_err(|_| MessageError::TooSlow)?;
+            let frame = timeout(self.idle, self.body.frame()).await.map_err(|_| MessageError::TooSlow)?;
             // Only waiting counts: a slow reader of ours is not the sender's fault.
             self.waited += began.elapsed();
             let Some(frame) = frame else {
@@ -158,6 +220,8 @@ pub struct Message {
     pub multipart: bool,
     /// What is behind the root part.
     pub attachments: Attachments,
+    /// Its place among the envelopes, to be kept as long as the envelope or what was read of it.
+    pub held: Option<OwnedSemaphorePermit>,
 }
 
 /// The parts behind the root part.
@@ -190,15 +254,15 @@ pub async fn receive(
 ) -> Result<Message, MessageError> {
     let params = match Packaging::parse(content_type).map_err(MessageError::MediaType)? {
         Packaging::Simple { .. } => {
-            let root = collect(&mut body, bounds.envelope_bytes).await?;
+            let (root, held) = collect(&mut body, bounds).await?;
             let attachments = Attachments::none(body, bounds);
-            return Ok(Message { root, multipart: false, attachments });
+            return Ok(Message { root, multipart: false, attachments, held });
         }
         Packaging::Multipart(params) => params,
     };
     let mut reader = MultipartReader::new(params.boundary.as_bytes(), bounds.mtom.clone());
     let mut early = VecDeque::new();
-    let root = read_root(&mut reader, &mut body, &params, bounds, spool.as_ref(), &mut early).await?;
+    let (root, held) = read_root(&mut reader, &mut body, &params, bounds, spool.as_ref(), &mut early).await?;
     Ok(Message {
         root,
         multipart: true,
@@ -211,26 +275,28 @@ pub async fn receive(
             document_bytes: bounds.document_bytes,
             in_part: 0,
         },
+        held,
     })
 }
 
-async fn collect(body: &mut BodyStream, limit: usize) -> Result<Bytes, MessageError> {
-    let too_large = MessageError::TooLarge { what: "the envelope", limit: limit as u64 };
-    let Some(first) = body.next().await? else { return Ok(Bytes::new()) };
-    if first.len() > limit {
-        return Err(too_large);
+async fn collect(
+    body: &mut BodyStream,
+    bounds: &Bounds,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), MessageError> {
+    let Some(first) = body.next().await? else { return Ok((Bytes::new(), None)) };
+    let second = body.next().await?;
+    if second.is_none() && first.len() <= SMALL.min(bounds.envelope_bytes) {
+        // The common case copies nothing.
+        return Ok((first, None));
     }
-    let Some(second) = body.next().await? else { return Ok(first) };
-    let mut all = BytesMut::from(first.as_ref());
-    let mut next = Some(second);
+    let mut envelope = Envelope::default();
+    envelope.push(&first, bounds).await?;
+    let mut next = second;
     while let Some(chunk) = next {
-        if all.len() + chunk.len() > limit {
-            return Err(too_large);
-        }
-        all.extend_from_slice(&chunk);
+        envelope.push(&chunk, bounds).await?;
         next = body.next().await?;
     }
-    Ok(all.freeze())
+    Ok((envelope.bytes.freeze(), envelope.held))
 }
 
 /// The next event, feeding the reader as needed; an end of input without the closing boundary is
@@ -260,21 +326,15 @@ async fn read_root(
     bounds: &Bounds,
     spool: Option<&Arc<dyn DocumentStore>>,
     early: &mut VecDeque<(PartHeaders, StagedDocument)>,
-) -> Result<Bytes, MessageError> {
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), MessageError> {
     loop {
         match event(reader, body).await? {
             Event::PartStart(headers) if params.is_root(&headers) => {
-                let limit = bounds.envelope_bytes;
-                let mut root = BytesMut::new();
-                loop {
-                    match event(reader, body).await? {
-                        Event::Data(data) if root.len() + data.len() <= limit => root.extend_from_slice(&data),
-                        Event::Data(_) => {
-                            return Err(MessageError::TooLarge { what: "the envelope", limit: limit as u64 });
-                        }
-                        _ => return Ok(root.freeze()),
-                    }
+                let mut root = Envelope::default();
+                while let Event::Data(data) = event(reader, body).await? {
+                    root.push(&data, bounds).await?;
                 }
+                return Ok((root.bytes.freeze(), root.held));
             }
             Event::PartStart(headers) => {
                 let Some(spool) = spool else {
@@ -380,5 +440,57 @@ impl Attachments {
     /// Discards what is left.
     pub async fn drain(&mut self) {
         self.body.drain().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{Full, StreamBody};
+
+    const SIMPLE: &str = "application/soap+xml";
+
+    fn bounds(envelope_bytes: usize, room: usize) -> Bounds {
+        Bounds {
+            envelope_bytes,
+            document_bytes: 1 << 20,
+            message_bytes: 1 << 20,
+            idle: Duration::from_secs(1),
+            minimum_rate: 0,
+            xml: xml::Limits::default(),
+            mtom: mtom::Limits::default(),
+            room: EnvelopeRoom::new(room),
+        }
+    }
+
+    async fn read(size: usize, bounds: &Bounds) -> Result<Message, MessageError> {
+        let body = BodyStream::new(Full::new(Bytes::from(vec![b'x'; size])), bounds);
+        receive(SIMPLE, body, bounds, None).await
+    }
+
+    #[tokio::test]
+    async fn large_envelopes_share_their_room_and_small_ones_need_none() {
+        let bounds = bounds(256 * 1024, 128 * 1024);
+        let first = read(SMALL + 100 * 1024, &bounds).await.unwrap();
+        assert_eq!(first.root.len(), SMALL + 100 * 1024);
+        let refused = read(SMALL + 100 * 1024, &bounds).await.err().unwrap();
+        assert!(matches!(refused, MessageError::NoRoom));
+        assert_eq!(refused.fault().http_status(soap::Version::V12), 503);
+        assert!(read(SMALL, &bounds).await.is_ok());
+        drop(first);
+        assert!(read(SMALL + 100 * 1024, &bounds).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_was_refused_gives_its_room_back() {
+        let bounds = bounds(256 * 1024, 256 * 1024);
+        for _ in 0..8 {
+            assert!(matches!(read(256 * 1024 + 1, &bounds).await, Err(MessageError::TooLarge { .. })));
+            let chunks = [Ok(Bytes::from(vec![b'x'; 200 * 1024])), Err(std::io::Error::other("gone"))];
+            let chunks = chunks.map(|chunk| chunk.map(http_body::Frame::data));
+            let body = BodyStream::new(StreamBody::new(futures_util::stream::iter(chunks)), &bounds);
+            assert!(matches!(receive(SIMPLE, body, &bounds, None).await, Err(MessageError::Broken(_))));
+        }
+        assert!(read(256 * 1024, &bounds).await.is_ok());
     }
 }

@@ -13,7 +13,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, OutBody, Package};
@@ -385,7 +385,8 @@ pub fn retrieve_response(message: Message, limits: xml::Limits) -> Result<Retrie
         }
         Ok((response, documents, wanted, inline))
     })?;
-    let bodies = ReceivedBodies { attachments: message.attachments, wanted, inline, current: None };
+    let _held = message.held.filter(|_| !inline.is_empty());
+    let bodies = ReceivedBodies { attachments: message.attachments, wanted, inline, current: None, _held };
     Ok(RetrieveResponse { errors: response.errors, documents, sources: vec![Box::new(bodies)] })
 }
 
@@ -395,6 +396,8 @@ struct ReceivedBodies {
     wanted: Vec<(usize, ContentId)>,
     inline: VecDeque<(usize, Bytes)>,
     current: Option<Option<Bytes>>,
+    /// Documents that came inline are as large as their envelope.
+    _held: Option<OwnedSemaphorePermit>,
 }
 
 impl ReceivedBodies {

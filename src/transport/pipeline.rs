@@ -311,6 +311,7 @@ impl Pipeline {
                 );
             }
         };
+        let _held = message.held;
         let multipart = message.multipart;
         let mut attachments = message.attachments;
         let inbound = match read_envelope(&message.root, service, self.limits.bounds.xml) {
