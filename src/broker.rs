@@ -18,6 +18,7 @@ use crate::actors::federation::{Federation, PatientTranslation, Peer};
 use crate::actors::initiating_gateway::{InitiatingGateway, OwnCommunity};
 use crate::actors::ports::{Clock, RegistryPort, SystemClock};
 use crate::actors::responding_gateway::RespondingGateway;
+use crate::actors::spool::Spool;
 use crate::config::{self, Config, DocumentStorage, MetadataStorage, PeerPatientId, UnknownPatients};
 use crate::model::audit_event::{AuditEvent, AuditOutcome, AuditSource};
 use crate::store::audit_trail::{AuditError, AuditTrail, AuditTrailOptions};
@@ -89,7 +90,7 @@ struct Shared {
     client: Arc<ReloadableClient>,
     federation: Arc<ArcSwap<Federation>>,
     services: PeerServices,
-    bounds: Bounds,
+    answer_bounds: Bounds,
     pipeline: Arc<Pipeline>,
     name: String,
 }
@@ -117,7 +118,17 @@ pub(crate) fn bounds(limits: &config::Limits) -> Bounds {
             ..mtom::Limits::default()
         },
         // The largest allowed must fit, or it would be refused for ever.
-        room: EnvelopeRoom::new(limits.all_envelopes_bytes.max(limits.envelope_bytes).max(limits.peer_response_bytes)),
+        room: EnvelopeRoom::new(limits.all_envelopes_bytes.max(limits.envelope_bytes)),
+    }
+}
+
+/// The limits of a peer's answer. It has room of its own: who sends requests must not be able to
+/// take it.
+fn answer_bounds(limits: &config::Limits) -> Bounds {
+    Bounds {
+        envelope_bytes: limits.peer_response_bytes,
+        room: EnvelopeRoom::new(limits.all_envelopes_bytes.max(limits.peer_response_bytes)),
+        ..bounds(limits)
     }
 }
 
@@ -204,15 +215,16 @@ impl Broker {
         let metrics = Arc::new(Metrics::default());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let bounds = bounds(&config.limits);
+        let answer_bounds = answer_bounds(&config.limits);
         let services = PeerServices {
             audit: audit.clone(),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock),
             own_home: config.community.home_community_id.to_string(),
         };
-        let federation = Arc::new(ArcSwap::from_pointee(federation(&config, &client, &services, &bounds)?));
+        let federation = Arc::new(ArcSwap::from_pointee(federation(&config, &client, &services, &answer_bounds)?));
         let actors =
-            actors(&config, &codes, store.clone(), documents, &clock, &federation, &client, &services, &bounds);
+            actors(&config, &codes, store.clone(), documents, &clock, &federation, &client, &services, &answer_bounds);
         let limits = PipelineLimits {
             bounds: bounds.clone(),
             in_flight: config.limits.in_flight,
@@ -227,7 +239,7 @@ impl Broker {
             client,
             federation,
             services,
-            bounds,
+            answer_bounds,
             pipeline,
             name: config.community.name.clone(),
             config: Mutex::new(config.clone()),
@@ -327,7 +339,12 @@ impl Broker {
         let shared = &self.shared;
         let mut current = shared.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let config = Config { peers, ..current.clone() };
-        shared.federation.store(Arc::new(federation(&config, &shared.client, &shared.services, &shared.bounds)?));
+        shared.federation.store(Arc::new(federation(
+            &config,
+            &shared.client,
+            &shared.services,
+            &shared.answer_bounds,
+        )?));
         *current = config;
         Ok(())
     }
@@ -381,7 +398,7 @@ fn actors(
     federation: &Arc<ArcSwap<Federation>>,
     client: &Arc<ReloadableClient>,
     services: &PeerServices,
-    bounds: &Bounds,
+    answer_bounds: &Bounds,
 ) -> Actors {
     let patients = PatientPolicy {
         domains: config
@@ -398,9 +415,10 @@ fn actors(
     let port: Arc<dyn RegistryPort> = match &config.registry {
         None => Arc::clone(&registry) as Arc<dyn RegistryPort>,
         Some(uri) => Arc::new(RemoteRegistry::new(
-            SoapClient::new(Arc::clone(client), uri.clone(), bounds.clone()),
+            SoapClient::new(Arc::clone(client), uri.clone(), answer_bounds.clone()),
             services.clone(),
-            bounds.xml,
+            answer_bounds.xml,
+            config.limits.request_deadline,
         )),
     };
     let repository =
@@ -410,6 +428,7 @@ fn actors(
         name: config.community.name.clone(),
         registry: Arc::clone(&registry),
         repository: Arc::clone(&repository),
+        spool: Spool { store: Arc::clone(repository.documents()), bytes: config.limits.spool_bytes },
     };
     Actors {
         registry,
@@ -423,10 +442,8 @@ fn federation(
     config: &Config,
     client: &Arc<ReloadableClient>,
     services: &PeerServices,
-    bounds: &Bounds,
+    answer_bounds: &Bounds,
 ) -> Result<Federation, TlsError> {
-    let mut answer_bounds = bounds.clone();
-    answer_bounds.envelope_bytes = config.limits.peer_response_bytes;
     let peers = config.peers.iter().map(|peer| {
         let tls = match &peer.ca {
             None => Arc::clone(client),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::model::ids::HomeCommunityId;
 use crate::transaction::Transaction;
@@ -22,6 +23,8 @@ pub struct RequestContext {
     pub security: Option<Arc<str>>,
     /// The gateways of our kind that it has passed already, in order: none is asked again for it.
     pub via: Arc<[HomeCommunityId]>,
+    /// Told when the broker stops and no longer waits: nobody else is to be waited for either.
+    pub cut: CancellationToken,
     /// When the answer must be on its way.
     pub deadline: Instant,
 }

@@ -12,13 +12,13 @@ use futures_util::future::join_all;
 use super::context::RequestContext;
 use super::merge::{Outcome, locate, unavailable};
 use super::ports::{Community, PeerFailure};
-use super::spool::Spooled;
+use super::responding_gateway::MOST_GATEWAYS;
+use super::spool::{Spool, Spooled};
 pub use crate::model::community::{PeerState, Scope};
 use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse};
 use crate::model::ids::{HomeCommunityId, Oid, PatientId};
-use crate::model::response::{ErrorCode, QueryResponse, RegistryError, has_error};
+use crate::model::response::{ErrorCode, QueryResponse, RegistryError, Severity, has_error};
 use crate::model::stored_query::{AdhocQuery, QueryDefinition};
-use crate::store::DocumentStore;
 
 /// How a patient is known there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,9 +54,10 @@ impl Peer {
     }
 
     /// Why it is not asked, not even by who names it.
-    fn not_asked(&self) -> Option<PeerFailure> {
+    fn not_asked(&self, context: &RequestContext) -> Option<PeerFailure> {
         let why = match self.state {
             _ if !self.answers => "it has no Responding Gateway",
+            PeerState::Live if context.via.len() >= MOST_GATEWAYS => "the request has passed too many gateways",
             PeerState::Live => return None,
             PeerState::Suspended => "it is suspended",
             PeerState::Closed => "it is closed",
@@ -108,7 +109,7 @@ pub async fn query_peer(context: &RequestContext, peer: &Peer, query: &AdhocQuer
     let mut query = query.clone();
     query.home = Some(peer.home.to_string());
     translate(&mut query, &peer.translation);
-    let result = match peer.not_asked() {
+    let result = match peer.not_asked(context) {
         Some(failure) => Err(failure),
         None => peer.community.query(context, &query).await,
     };
@@ -165,7 +166,7 @@ pub enum RetrieveTarget<'a> {
 pub async fn retrieve(
     context: &RequestContext,
     own: &HomeCommunityId,
-    spool: &Arc<dyn DocumentStore>,
+    spool: &Spool,
     shares: Vec<RetrieveShare<'_>>,
 ) -> RetrieveResponse {
     let answers = join_all(shares.into_iter().map(|share| async move {
@@ -189,8 +190,7 @@ pub async fn retrieve(
         merged.documents.extend(answer.documents);
         merged.errors.extend(answer.errors);
         merged.sources.extend(answer.sources.into_iter().map(|source| -> Box<dyn BodySource> {
-            let source =
-                if waits { Box::new(Spooled::new(source, Arc::clone(spool))) as Box<dyn BodySource> } else { source };
+            let source = if waits { Box::new(Spooled::new(source, spool)) as Box<dyn BodySource> } else { source };
             Box::new(Renumbered { source, offset, map: None })
         }));
     }
@@ -199,7 +199,7 @@ pub async fn retrieve(
 
 async fn retrieve_from(context: &RequestContext, peer: &Peer, requests: &[DocumentRequest]) -> RetrieveResponse {
     let addressed = requests.iter().map(|r| DocumentRequest { home: Some(peer.home.clone()), ..r.clone() }).collect();
-    let result = match peer.not_asked() {
+    let result = match peer.not_asked(context) {
         Some(failure) => Err(failure),
         None => peer.community.retrieve(context, addressed).await,
     };
@@ -239,7 +239,8 @@ async fn retrieve_from(context: &RequestContext, peer: &Peer, requests: &[Docume
     }
     // One error may stand for the whole of a request; one that names a document stands for that.
     let named = |request: &DocumentRequest| {
-        response.errors.iter().any(|error| error.context.contains(request.unique_id.as_str()))
+        let errors = response.errors.iter().filter(|error| error.severity == Severity::Error);
+        errors.into_iter().any(|error| names(&error.context, request.unique_id.as_str()))
     };
     let refused_as_a_whole = kept.is_empty() && has_error(&response.errors) && !requests.iter().any(&named);
     if !refused_as_a_whole {
@@ -266,6 +267,12 @@ async fn retrieve_from(context: &RequestContext, peer: &Peer, requests: &[Docume
         })
         .collect();
     response
+}
+
+/// Whether a text has that id in it, and not as a part of a longer one.
+fn names(text: &str, id: &str) -> bool {
+    let in_an_id = |c: char| c.is_alphanumeric() || ".^_-:&".contains(c);
+    text.split(|c| !in_an_id(c)).any(|word| word == id || word.trim_matches(['.', ':', '-', '_']) == id)
 }
 
 /// A source whose numbers are shifted, and whose unwanted documents are skipped.
@@ -295,5 +302,20 @@ impl BodySource for Renumbered {
 
     fn next_chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, BodyError>> {
         self.source.next_chunk()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names;
+
+    #[test]
+    fn an_id_is_not_named_by_a_longer_one() {
+        assert!(names("2.999.1: no such document (at urn:oid:2.999.7)", "2.999.1"));
+        assert!(names("there is no 2.999.1.", "2.999.1"));
+        assert!(names("2.999.1^5, gone", "2.999.1^5"));
+        for other in ["2.999.10: gone", "1.2.999.1: gone", "2.999.1.4 is gone", "2.999.1^5: gone", ""] {
+            assert!(!names(other, "2.999.1"), "{other}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::document_registry::DocumentRegistry;
 use super::document_repository::DocumentRepository;
 use super::federation::{Federation, RetrieveShare, RetrieveTarget, query_peer, query_peers, retrieve};
 use super::merge::{self, Outcome};
+use super::spool::Spool;
 use crate::model::document::{DocumentRequest, RetrieveResponse};
 use crate::model::ids::HomeCommunityId;
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError};
@@ -31,6 +32,8 @@ pub struct OwnCommunity {
     pub registry: Arc<DocumentRegistry>,
     /// Its repository.
     pub repository: Arc<DocumentRepository>,
+    /// Where other communities' documents wait for their turn.
+    pub spool: Spool,
 }
 
 impl OwnCommunity {
@@ -98,7 +101,13 @@ impl InitiatingGateway {
         }
         let (targets, mut errors) = self.targets(&federation, query);
         let is_target = |home: &HomeCommunityId| targets.as_ref().is_none_or(|targets| targets.contains(home));
-        let (peers, suspended) = federation.candidates(|peer| is_target(&peer.home));
+        let (peers, suspended) = match &targets {
+            // Who is asked for by name is never left out in silence.
+            Some(targets) => {
+                (federation.peers.iter().filter(|peer| targets.contains(&peer.home)).collect(), Vec::new())
+            }
+            None => federation.candidates(|_| true),
+        };
         errors.extend(suspended);
         let local = async { if is_target(&self.own.home) { Some(self.own.query(query).await) } else { None } };
         let (local, others) = join(local, query_peers(context, &peers, query)).await;
@@ -181,7 +190,7 @@ impl InitiatingGateway {
                 },
             }
         }
-        let mut response = retrieve(context, &self.own.home, self.own.repository.documents(), shares).await;
+        let mut response = retrieve(context, &self.own.home, &self.own.spool, shares).await;
         response.errors.extend(errors);
         response
     }

@@ -48,6 +48,9 @@ pub enum PeerFailure {
     /// The answer was a SOAP fault.
     #[error("answered with a fault: {0}")]
     Fault(String),
+    /// Its answer found no room here: too many large ones at once (`limits.all_envelopes_bytes`).
+    #[error("answered, and too many large answers are under way here to take it; ask again in a moment")]
+    NoRoom,
     /// We did not ask: too many requests under way to it, or it is not to be asked.
     #[error("was not asked: {0}")]
     NotAsked(String),
@@ -60,7 +63,7 @@ impl PeerFailure {
         match self {
             Self::Fault(_) => "answered with a fault".into(),
             Self::Garbage(_) => "answered with something that is not acceptable".into(),
-            Self::Unreachable(_) | Self::Timeout(_) | Self::NotAsked(_) => self.to_string().into(),
+            Self::Unreachable(_) | Self::Timeout(_) | Self::NoRoom | Self::NotAsked(_) => self.to_string().into(),
         }
     }
 }

@@ -2,8 +2,8 @@
 //! §3.39.4.1.3).
 //!
 //! What came from another gateway goes onward to members of our region at most, never to
-//! neighbours; never to a gateway that it has passed, and not on and on: no request can run in
-//! circles, even when two gateways take each other for members.
+//! neighbours; never to a gateway that it has passed, and not on and on (then each member that is
+//! not asked is named by an error): no request can run in circles, even when two gateways take each other for members.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub struct RespondingGateway {
     federation: Arc<ArcSwap<Federation>>,
 }
 
-/// Gateways of our kind that a request may pass; beyond, it is answered from our own community.
+/// Gateways of our kind that a request may pass.
 pub const MOST_GATEWAYS: usize = 4;
 
 impl RespondingGateway {
@@ -37,10 +37,7 @@ impl RespondingGateway {
     /// Whether a request of another gateway may go on to that peer.
     fn goes_on_to(&self, context: &RequestContext, peer: &Peer) -> bool {
         let passed = &context.via;
-        peer.scope == Scope::Member
-            && passed.len() < MOST_GATEWAYS
-            && !passed.contains(&peer.home)
-            && !passed.contains(&self.own.home)
+        peer.scope == Scope::Member && !passed.contains(&peer.home) && !passed.contains(&self.own.home)
     }
 
     /// Our community's identity.
@@ -128,7 +125,7 @@ impl RespondingGateway {
                 },
             }
         }
-        let mut response = retrieve(context, &self.own.home, self.own.repository.documents(), shares).await;
+        let mut response = retrieve(context, &self.own.home, &self.own.spool, shares).await;
         response.errors.extend(errors);
         response
     }

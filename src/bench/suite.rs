@@ -210,6 +210,7 @@ fn context(transaction: TransactionId) -> RequestContext {
         caller: "bench".into(),
         security: None,
         via: Arc::new([]),
+        cut: tokio_util::sync::CancellationToken::new(),
         deadline: Instant::now() + Duration::from_secs(3600),
     }
 }

@@ -387,7 +387,7 @@ impl Call<'_> {
             }
             PeerFailure::Garbage(_) => "--show-wire shows the messages; check that --to is the right service",
             PeerFailure::Fault(_) => "--show-wire shows the request that it is about",
-            PeerFailure::NotAsked(_) => "try again later",
+            PeerFailure::NoRoom | PeerFailure::NotAsked(_) => "try again later",
         };
         CommandError::failed(format!(
             "{} ({}): {} {what}; {fix}",

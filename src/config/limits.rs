@@ -126,7 +126,7 @@ limits! {
     write_stall: Duration = seconds(30), seconds(1) => seconds(3600);
     /// SOAP envelope of a request, without its attachments.
     envelope_bytes: usize = 10 * MIB, 64 * KIB => 1024 * MIB;
-    /// Memory for all envelopes together, of requests and of peers' answers; those below 64 KiB need none of it.
+    /// Memory for all requests' envelopes together, and as much for all peers' answers; below 64 KiB none is needed.
     all_envelopes_bytes: usize = 512 * MIB, MIB => 1024 * 1024 * MIB;
     /// Nesting of XML elements.
     xml_depth: usize = 64, 24 => 1_000;
@@ -148,6 +148,8 @@ limits! {
     boundary_bytes: usize = 70, 1 => 70;
     /// One document, on the way in and on the way through.
     document_bytes: u64 = 2 * GIB, 1024 => 1024 * GIB;
+    /// Documents of one community that are kept while another's are passed on; more waits at its sender.
+    spool_bytes: u64 = 4 * GIB, 0 => 4096 * GIB;
     /// All of one submission.
     submission_bytes: u64 = 4 * GIB, 64 * 1024 => 4096 * GIB;
     /// Values of one stored query's parameter.

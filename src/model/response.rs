@@ -85,6 +85,14 @@ error_codes! {
 }
 
 impl ErrorCode {
+    /// What a log or the audit trail may say of it: a peer's own code may be anything.
+    pub fn without_their_words(&self) -> &str {
+        match &self.0 {
+            Cow::Borrowed(known) => known,
+            Cow::Owned(_) => "a code of its own",
+        }
+    }
+
     /// A code as a peer sent it; a namespace before `#` is cut off, as some peers write one.
     pub fn received(text: &str) -> Self {
         let bare = text.rsplit('#').next().unwrap_or(text).trim();

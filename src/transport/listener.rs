@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -98,8 +98,10 @@ impl Listener {
                 self.pipeline.metrics().connections_refused.inc();
                 continue;
             };
+            let permit = Arc::new(permit);
             let connection = Connection {
                 requests: tasks.clone(),
+                permit: Arc::clone(&permit),
                 tls: Arc::clone(&self.tls),
                 pipeline: Arc::clone(&self.pipeline),
                 access: Arc::clone(&self.access),
@@ -124,6 +126,7 @@ impl Listener {
         if timeout(self.limits.drain, tasks.wait()).await.is_err() {
             tracing::warn!("requests still open after the drain time are cut off");
             hard_stop.cancel();
+            self.pipeline.cut_off();
             tasks.wait().await;
         }
     }
@@ -131,6 +134,8 @@ impl Listener {
 
 struct Connection {
     requests: TaskTracker,
+    /// Its place among the connections, which a request keeps that outlives it.
+    permit: Arc<OwnedSemaphorePermit>,
     tls: Arc<ReloadableServer>,
     pipeline: Arc<Pipeline>,
     access: Arc<dyn AccessPolicy>,
@@ -163,12 +168,16 @@ impl Connection {
             scheme: "https",
             access: Arc::clone(&self.access),
         });
-        let (pipeline, requests) = (Arc::clone(&self.pipeline), self.requests.clone());
+        let (pipeline, requests, permit) =
+            (Arc::clone(&self.pipeline), self.requests.clone(), Arc::clone(&self.permit));
         let service = service_fn(move |request| {
             // A task of its own: a client that goes away must not end a request between its
             // commit and its audit record.
-            let (pipeline, info) = (Arc::clone(&pipeline), Arc::clone(&info));
-            requests.spawn(async move { pipeline.handle(request, info).await })
+            let (pipeline, info, permit) = (Arc::clone(&pipeline), Arc::clone(&info), Arc::clone(&permit));
+            requests.spawn(async move {
+                let _permit = permit;
+                pipeline.handle(request, info).await
+            })
         });
         let mut builder = http1::Builder::new();
         builder

@@ -39,7 +39,7 @@ pub struct Bounds {
 
 /// Memory that the envelopes of all messages share while they are read and worked on, so that many
 /// large ones at once are told to come back rather than fill the machine. Small ones need no place
-/// in it: as much is bounded by the number of connections.
+/// in it. What is read of an answer of a peer lives on after its envelope, bounded by `results`.
 #[derive(Debug, Clone)]
 pub struct EnvelopeRoom(Arc<Semaphore>);
 
@@ -58,8 +58,13 @@ impl EnvelopeRoom {
         Self(Arc::new(Semaphore::new(bytes.div_ceil(PLACE).min(Semaphore::MAX_PERMITS))))
     }
 
-    async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, MessageError> {
-        let places = u32::try_from(bytes.div_ceil(PLACE)).map_err(|_| MessageError::NoRoom)?;
+    /// How many places an envelope of that size has.
+    fn places(bytes: usize) -> usize {
+        bytes.saturating_sub(SMALL).div_ceil(PLACE)
+    }
+
+    async fn take(&self, places: usize) -> Result<OwnedSemaphorePermit, MessageError> {
+        let places = u32::try_from(places).map_err(|_| MessageError::NoRoom)?;
         match timeout(ROOM_WAIT, Arc::clone(&self.0).acquire_many_owned(places)).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(MessageError::NoRoom),
@@ -80,8 +85,10 @@ impl Envelope {
         if after > bounds.envelope_bytes {
             return Err(MessageError::TooLarge { what: "the envelope", limit: bounds.envelope_bytes as u64 });
         }
-        if after > SMALL {
-            let more = bounds.room.take(after - before.max(SMALL)).await?;
+        // Counted by the whole, or many small chunks would take far more than they are.
+        let more = EnvelopeRoom::places(after) - EnvelopeRoom::places(before);
+        if more > 0 {
+            let more = bounds.room.take(more).await?;
             match &mut self.held {
                 Some(held) => held.merge(more),
                 None => self.held = Some(more),
@@ -492,5 +499,14 @@ mod tests {
             assert!(matches!(receive(SIMPLE, body, &bounds, None).await, Err(MessageError::Broken(_))));
         }
         assert!(read(256 * 1024, &bounds).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn many_small_chunks_take_no_more_than_they_are() {
+        let bounds = bounds(80 * 1024, 16 * 1024);
+        let chunk = |_| Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::from_static(b"xxxxxxx")));
+        let chunks = futures_util::stream::iter((0..80 * 1024 / 7).map(chunk));
+        let body = BodyStream::new(StreamBody::new(chunks), &bounds);
+        assert!(receive(SIMPLE, body, &bounds, None).await.is_ok());
     }
 }

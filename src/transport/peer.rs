@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::{self, OutBody, Package};
 use super::audit_sink::AuditSink;
 use super::endpoint::{AuditFacts, query_facts};
-use super::message::{Attachments, BodyStream, Bounds, Message, receive};
+use super::message::{Attachments, BodyStream, Bounds, Message, MessageError, receive};
 use super::metrics::Metrics;
 use super::pipeline::{CORRELATION_ID, VIA, outcome_name};
 use super::tls::ReloadableClient;
@@ -155,9 +155,10 @@ impl SoapClient {
         let content_type =
             head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         let body = BodyStream::new(body, &self.bounds);
-        receive(&content_type, body, &self.bounds, None)
-            .await
-            .map_err(|error| PeerFailure::Garbage(format!("HTTP {}: {error}", head.status.as_u16())))
+        receive(&content_type, body, &self.bounds, None).await.map_err(|error| match error {
+            MessageError::NoRoom => PeerFailure::NoRoom,
+            error => PeerFailure::Garbage(format!("HTTP {}: {error}", head.status.as_u16())),
+        })
     }
 }
 
@@ -283,7 +284,10 @@ impl RemoteCommunity {
         let until = context.deadline.min(began + self.budget);
         let late = || PeerFailure::Timeout(began.elapsed().as_millis() as u64);
         let result = match timeout_at(until, self.in_flight.acquire()).await {
-            Ok(Ok(_permit)) => timeout_at(until, call).await.unwrap_or_else(|_| Err(late())),
+            Ok(Ok(_permit)) => tokio::select! {
+                result = timeout_at(until, call) => result.unwrap_or_else(|_| Err(late())),
+                () = context.cut.cancelled() => Err(PeerFailure::NotAsked("this broker stops".into())),
+            },
             _ => Err(PeerFailure::NotAsked("too many requests to it are under way".into())),
         };
         let exchange = self.services.exchange(context, transaction, self.client.uri(), facts);

@@ -11,6 +11,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, Inline, OnFailure, OutBody, Package, Part};
 use super::audit_sink::AuditSink;
@@ -83,6 +84,7 @@ pub struct Pipeline {
     limits: PipelineLimits,
     in_flight: Arc<Semaphore>,
     submissions: Arc<Semaphore>,
+    cut: CancellationToken,
 }
 
 /// What is known of a connection.
@@ -205,7 +207,13 @@ impl Pipeline {
     ) -> Self {
         let in_flight = Arc::new(Semaphore::new(limits.in_flight));
         let submissions = Arc::new(Semaphore::new(limits.in_flight_submissions));
-        Self { actors, audit, metrics, clock, limits, in_flight, submissions }
+        let cut = CancellationToken::new();
+        Self { actors, audit, metrics, clock, limits, in_flight, submissions, cut }
+    }
+
+    /// Ends every wait for a peer: requests go on at once to their audit record.
+    pub fn cut_off(&self) {
+        self.cut.cancel();
     }
 
     /// The actors behind it.
@@ -333,7 +341,11 @@ impl Pipeline {
             message_id: inbound.addressing.message_id.as_deref().map(Into::into),
             caller: connection.caller(),
             security: inbound.security.clone(),
-            via: gateways_passed(&parts.headers),
+            via: match service {
+                Service::RespondingGateway => gateways_passed(&parts.headers),
+                _ => Arc::new([]),
+            },
+            cut: self.cut.clone(),
             deadline: began + deadline,
         };
         let host = parts.headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();

@@ -1,6 +1,8 @@
 //! A Document Registry across the network, for a repository of ours (ITI-42 outbound).
 
-use tokio::time::{Instant, timeout_at};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
 
 use super::endpoint::submission_facts;
 use super::peer::{Outbound, PeerServices, SoapClient, read_answer, request_envelope};
@@ -20,12 +22,13 @@ pub struct RemoteRegistry {
     client: SoapClient,
     services: PeerServices,
     xml: xml::Limits,
+    budget: Duration,
 }
 
 impl RemoteRegistry {
-    /// A registry at the client's address.
-    pub fn new(client: SoapClient, services: PeerServices, xml: xml::Limits) -> Self {
-        Self { client, services, xml }
+    /// A registry at the client's address, with so much time for one answer.
+    pub fn new(client: SoapClient, services: PeerServices, xml: xml::Limits, budget: Duration) -> Self {
+        Self { client, services, xml, budget }
     }
 
     async fn call(
@@ -63,9 +66,12 @@ impl RegistryPort for RemoteRegistry {
             let transaction = Transaction::of(TransactionId::RegisterDocumentSet);
             let facts = submission_facts(&objects);
             let began = Instant::now();
-            let result = timeout_at(context.deadline, self.call(context, &objects))
-                .await
-                .unwrap_or_else(|_| Err(PeerFailure::Timeout(began.elapsed().as_millis() as u64)));
+            // Not the request's deadline, which may have passed while its documents came.
+            let result = tokio::select! {
+                result = timeout(self.budget, self.call(context, &objects)) =>
+                    result.unwrap_or_else(|_| Err(PeerFailure::Timeout(began.elapsed().as_millis() as u64))),
+                () = context.cut.cancelled() => Err(PeerFailure::Unreachable("this broker stops".into())),
+            };
             let exchange = self.services.exchange(context, transaction, self.client.uri(), &facts);
             let (response, events, outcome) = match result {
                 Ok(response) => {

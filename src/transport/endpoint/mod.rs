@@ -111,7 +111,7 @@ impl Answer {
 
     /// The codes of its errors, for the log: contexts may name a patient.
     pub fn error_codes(&self) -> String {
-        let mut codes: Vec<&str> = self.errors().iter().map(|error| error.code.as_str()).collect();
+        let mut codes: Vec<&str> = self.errors().iter().map(|error| error.code.without_their_words()).collect();
         codes.dedup();
         codes.join(",")
     }
@@ -280,7 +280,7 @@ impl AuditFacts {
         retrieved: &[RetrievedDocument],
     ) -> Vec<AuditEvent> {
         // Codes only: a codeContext may name the patient, who is in the record already.
-        let description = error.map(|error| error.code.as_str().to_owned());
+        let description = error.map(|error| error.code.without_their_words().to_owned());
         let failed = |exchange: Exchange| Exchange {
             outcome: AuditOutcome::SeriousFailure,
             outcome_description: description.clone(),
