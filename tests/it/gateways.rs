@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use causeway::model::response::ResponseStatus;
+use causeway::model::rim::Slot;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -176,6 +177,75 @@ async fn a_suspended_community_is_not_asked_even_by_name() {
         assert_eq!(error.location.as_deref(), Some(home(2).as_str()));
     }
     assert!(!audit_records(&far.broker).iter().any(|record| record.contains("ITI-38") || record.contains("ITI-39")));
+}
+
+#[tokio::test]
+async fn a_target_that_is_not_asked_is_named() {
+    let far = community(2, String::new()).await;
+    let entry = peer("Far", &home(2), &far.url("responding-gateway"), "neighbour", "");
+    for state in ["suspended", "closed", "planned"] {
+        let near = community(1, entry.replace("\"live\"", &format!("\"{state}\""))).await;
+        let mut query = find(PATIENT);
+        let homes = format!("('{}','{}')", home(1), home(2));
+        query.slots.push(Slot::single("$targetCommunityIdList", homes));
+        let response = near.query_at("initiating-gateway", QUERY, &query).await;
+        assert_eq!((response.status, response.objects.len()), (ResponseStatus::PartialSuccess, 1));
+        assert_eq!(response.errors[0].code.as_str(), "XDSUnavailableCommunity");
+        assert_eq!(response.errors[0].location.as_deref(), Some(home(2).as_str()));
+        near.broker.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_has_passed_many_gateways_says_whom_it_did_not_reach() {
+    let member = community(2, String::new()).await;
+    let hub = community(1, peer("Member", &home(2), &member.url("responding-gateway"), "member", "")).await;
+    let query = envelope(CROSS_QUERY, |out| causeway::wire::ebrs::write_query(out, &find(PATIENT)));
+    for (passed, reached) in [(3, true), (4, false)] {
+        let via: Vec<_> = (0..passed).map(|n| home(10 + n)).collect();
+        let request = http::Request::post(hub.url("responding-gateway"))
+            .header("content-type", "application/soap+xml; charset=UTF-8")
+            .header("x-causeway-via", via.join(","))
+            .body(http_body_util::Full::new(query.clone().into()))
+            .unwrap();
+        let response = hub.client.request(request).await.unwrap();
+        let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+        let reply = Reply { status: 200, content_type: "application/soap+xml".into(), body };
+        let response = reply.query();
+        assert_eq!(response.objects.len(), if reached { 2 } else { 1 });
+        let missing: Vec<_> = response.errors.iter().map(|e| (e.code.as_str(), e.location.clone().unwrap())).collect();
+        let expected = if reached { vec![] } else { vec![("XDSUnavailableCommunity", home(2))] };
+        assert_eq!(missing, expected);
+    }
+}
+
+/// Who stops does not wait for a community that hangs, and what it broke off is on record.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_for_no_community() {
+    let url = misbehaving(Fault::Hang).await;
+    let near = TestBroker::start(Options {
+        home: Some(home(1)),
+        repository: Some(repository(1)),
+        more: peer("Hangs", &home(2), &url, "neighbour", "timeout = \"60s\""),
+        limits: "request_deadline = \"60s\"\ndrain = \"1s\"".into(),
+        ..Options::default()
+    })
+    .await;
+    let body = envelope(QUERY, |out| causeway::wire::ebrs::write_query(out, &find(PATIENT)));
+    let request = http::Request::post(near.url("initiating-gateway"))
+        .header("content-type", "application/soap+xml; charset=UTF-8")
+        .body(http_body_util::Full::new(body.into()))
+        .unwrap();
+    let asking = tokio::spawn(near.client.request(request));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let began = Instant::now();
+    near.broker.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(20), "stopped after {:?}", began.elapsed());
+    let _ = asking.await.unwrap();
+    let records = records_in(&near.dir.path().join("data/audit"));
+    for code in ["ITI-18", "ITI-38"] {
+        assert!(records.iter().any(|record| record.contains(&format!("csd-code=\"{code}\""))), "{code}: {records:?}");
+    }
 }
 
 #[tokio::test]
