@@ -31,6 +31,7 @@ use crate::model::audit_event::{AuditEvent, AuditNode, AuditOutcome, AuditSide, 
 use crate::model::document::{BodyError, RetrieveResponse};
 use crate::model::ids::HomeCommunityId;
 use crate::model::response::{ErrorCode, RegistryError, ResponseStatus};
+use crate::store::audit_trail::AuditError;
 use crate::transaction::{Packaging, Service, Transaction, TransactionId};
 use crate::wire::ebrs;
 use crate::wire::soap::{self, Addressing, Fault, Version};
@@ -128,19 +129,33 @@ pub struct Inbound {
 struct Refused {
     version: Version,
     relates_to: Option<String>,
+    /// What the message wanted, as far as it could be made out.
+    attempted: Option<&'static Transaction>,
     fault: Fault,
 }
 
+impl Refused {
+    /// Of a message that could not be read far enough to know anything of it.
+    fn unread(fault: Fault) -> Self {
+        Self { version: Version::V12, relates_to: None, attempted: None, fault }
+    }
+}
+
 fn read_envelope(root: &[u8], service: Service, limits: xml::Limits) -> Result<Inbound, Box<Refused>> {
-    let refused = |version, relates_to, fault| Box::new(Refused { version, relates_to, fault });
-    let text = xml::decode(root).map_err(|e| refused(Version::V12, None, e.into()))?;
-    let document = Document::parse(&text, limits).map_err(|e| refused(Version::V12, None, e.into()))?;
+    let text = xml::decode(root).map_err(|e| Refused::unread(e.into()))?;
+    let document = Document::parse(&text, limits).map_err(|e| Refused::unread(e.into()))?;
     let version = soap::version(&document);
-    let relates_to = soap::message_id(&document);
-    let envelope = soap::read(&document).map_err(|fault| refused(version, relates_to.clone(), fault))?;
-    let transaction = find_transaction(&envelope.addressing, service, envelope.payload.local())
-        .map_err(|fault| refused(version, relates_to.clone(), fault))?;
-    envelope.addressing.synchronous().map_err(|fault| refused(version, relates_to, fault))?;
+    let refused = |fault| {
+        Box::new(Refused {
+            version,
+            relates_to: soap::message_id(&document),
+            attempted: soap::action(&document).and_then(|action| Transaction::find(service, &action)),
+            fault,
+        })
+    };
+    let envelope = soap::read(&document).map_err(refused)?;
+    let transaction = find_transaction(&envelope.addressing, service, envelope.payload.local()).map_err(refused)?;
+    envelope.addressing.synchronous().map_err(refused)?;
     let payload = endpoint::read(transaction.id, envelope.payload);
     let facts = endpoint::facts(payload.as_ref().ok(), envelope.payload);
     Ok(Inbound {
@@ -297,26 +312,16 @@ impl Pipeline {
             // A compressed body would pass every limit on its way in and none on its way out.
             let fault = Fault::sender("Compressed messages are not accepted: send it without Content-Encoding.")
                 .with_status(415);
-            return self.refuse(
-                service,
-                &correlation_id,
-                connection,
-                began,
-                &Refused { version: Version::V12, relates_to: None, fault },
-            );
+            return self.refuse(service, &correlation_id, connection, began, &Refused::unread(fault));
         }
+        let host = parts.headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let endpoint = format!("{}://{host}{}", connection.scheme, parts.uri.path());
         let body = BodyStream::new(body, &self.limits.bounds);
         let spool = (service == Service::Repository).then(|| Arc::clone(self.actors.repository.documents()));
         let message = match receive(&content_type, body, &self.limits.bounds, spool).await {
             Ok(message) => message,
             Err(error) => {
-                return self.refuse(
-                    service,
-                    &correlation_id,
-                    connection,
-                    began,
-                    &Refused { version: Version::V12, relates_to: None, fault: error.fault() },
-                );
+                return self.refuse(service, &correlation_id, connection, began, &Refused::unread(error.fault()));
             }
         };
         let _held = message.held;
@@ -324,32 +329,33 @@ impl Pipeline {
         let mut attachments = message.attachments;
         let inbound = match read_envelope(&message.root, service, self.limits.bounds.xml) {
             Ok(inbound) => inbound,
-            Err(refused) => {
+            Err(mut refused) => {
                 attachments.drain().await;
+                if let Some(transaction) = refused.attempted {
+                    let message_id = refused.relates_to.as_deref();
+                    let context = self.context(transaction, &correlation_id, connection, message_id, began);
+                    let facts = AuditFacts::of_no_request(transaction.request_root);
+                    let addressing = Addressing::default();
+                    let answer = Err(refused.fault.clone());
+                    let events = self.inbound_events(&context, &endpoint, connection, &addressing, &facts, &answer);
+                    if let Err(error) = self.audit.record(events).await {
+                        refused.fault = unaudited(&correlation_id, &error);
+                    }
+                }
                 return self.refuse(service, &correlation_id, connection, began, &refused);
             }
         };
         drop(message.root);
         let transaction = inbound.transaction;
-        let deadline = match transaction.packaging {
-            Packaging::Mtom => self.limits.retrieve_deadline,
-            Packaging::Simple => self.limits.request_deadline,
-        };
+        let message_id = inbound.addressing.message_id.as_deref();
         let context = RequestContext {
-            transaction,
-            correlation_id,
-            message_id: inbound.addressing.message_id.as_deref().map(Into::into),
-            caller: connection.caller(),
             security: inbound.security.clone(),
             via: match service {
                 Service::RespondingGateway => gateways_passed(&parts.headers),
                 _ => Arc::new([]),
             },
-            cut: self.cut.clone(),
-            deadline: began + deadline,
+            ..self.context(transaction, &correlation_id, connection, message_id, began)
         };
-        let host = parts.headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let endpoint = format!("{}://{host}{}", connection.scheme, parts.uri.path());
         let Inbound { version, addressing, payload, facts, .. } = inbound;
         let answer = match connection.access.decide(&context, service) {
             Decision::Permit => self.perform(&context, service, payload, &mut attachments).await,
@@ -362,19 +368,16 @@ impl Pipeline {
         attachments.drain().await;
         let events = self.inbound_events(&context, &endpoint, connection, &addressing, &facts, &answer);
         let audited = self.audit.record(events).await;
+        let refused =
+            |fault| Refused { version, relates_to: addressing.message_id.clone(), attempted: Some(transaction), fault };
         let answer = match (audited, answer) {
             (Ok(()), Ok(answer)) => answer,
             (Ok(()), Err(fault)) => {
-                let refused = Refused { version, relates_to: addressing.message_id, fault };
-                return self.refuse(service, &context.correlation_id, connection, began, &refused);
+                return self.refuse(service, &context.correlation_id, connection, began, &refused(fault));
             }
             (Err(error), _) => {
-                tracing::error!(correlation_id = %context.correlation_id, %error, "no answer without its audit record");
-                let fault = Fault::receiver(
-                    "The audit trail takes no records; nothing is answered without one. Tell the operator.",
-                );
-                let refused = Refused { version, relates_to: addressing.message_id, fault };
-                return self.refuse(service, &context.correlation_id, connection, began, &refused);
+                let fault = unaudited(&context.correlation_id, &error);
+                return self.refuse(service, &context.correlation_id, connection, began, &refused(fault));
             }
         };
         let outcome = outcome_name(answer.status());
@@ -385,6 +388,30 @@ impl Pipeline {
         );
         let on_failure = self.on_stream_failure(&context, &endpoint, connection, &addressing, &facts);
         self.encode(transaction, version, multipart, addressing.message_id, answer, on_failure)
+    }
+
+    fn context(
+        &self,
+        transaction: &'static Transaction,
+        correlation_id: &Arc<str>,
+        connection: &ConnectionInfo,
+        message_id: Option<&str>,
+        began: Instant,
+    ) -> RequestContext {
+        let deadline = match transaction.packaging {
+            Packaging::Mtom => self.limits.retrieve_deadline,
+            Packaging::Simple => self.limits.request_deadline,
+        };
+        RequestContext {
+            transaction,
+            correlation_id: Arc::clone(correlation_id),
+            message_id: message_id.map(Into::into),
+            caller: connection.caller(),
+            security: None,
+            via: Arc::new([]),
+            cut: self.cut.clone(),
+            deadline: began + deadline,
+        }
     }
 
     /// Calls the transaction, within its admission bound.
@@ -525,9 +552,10 @@ impl Pipeline {
         began: Instant,
         refused: &Refused,
     ) -> Response<OutBody> {
-        self.metrics.count("none", "inbound", "fault", began.elapsed());
+        let transaction = refused.attempted.map_or("none", |transaction| transaction.number);
+        self.metrics.count(transaction, "inbound", "fault", began.elapsed());
         tracing::warn!(
-            correlation_id, service = service.name(), caller = %connection.caller(), remote = %connection.remote,
+            correlation_id, service = service.name(), transaction, caller = %connection.caller(), remote = %connection.remote,
             code = ?refused.fault.code, subcodes = ?refused.fault.subcodes, "answered with a fault"
         );
         fault_response(refused)
@@ -593,13 +621,15 @@ impl Pipeline {
     }
 }
 
+fn unaudited(correlation_id: &str, error: &AuditError) -> Fault {
+    tracing::error!(correlation_id, %error, "no answer without its audit record");
+    Fault::receiver("The audit trail takes no records; nothing is answered without one. Tell the operator.")
+}
+
 fn internal(version: Version, relates_to: Option<String>, cause: &str) -> Response<OutBody> {
     tracing::error!(cause, "an answer could not be written");
-    fault_response(&Refused {
-        version,
-        relates_to,
-        fault: Fault::receiver("The answer could not be written; the log has the cause."),
-    })
+    let fault = Fault::receiver("The answer could not be written; the log has the cause.");
+    fault_response(&Refused { version, relates_to, attempted: None, fault })
 }
 
 fn encode_retrieve(

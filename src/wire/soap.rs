@@ -176,8 +176,17 @@ pub fn version(document: &Document<'_>) -> Version {
 
 /// The message's id, wherever it can still be made out: a fault relates to it.
 pub fn message_id(document: &Document<'_>) -> Option<String> {
+    addressing_text(document, "MessageID")
+}
+
+/// The message's action, wherever it can still be made out: audit says what was attempted.
+pub fn action(document: &Document<'_>) -> Option<String> {
+    addressing_text(document, "Action")
+}
+
+fn addressing_text(document: &Document<'_>, name: &str) -> Option<String> {
     let header = document.root().children().find(|child| child.local() == "Header")?;
-    header.child(Ns::Wsa, "MessageID").and_then(text)
+    header.child(Ns::Wsa, name).and_then(text)
 }
 
 fn once<'d, 'a>(header: Node<'d, 'a>, name: &'static str, qname: &'static str) -> Result<Option<Node<'d, 'a>>, Fault> {

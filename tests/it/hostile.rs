@@ -58,6 +58,11 @@ async fn what_is_no_message_is_a_fault() {
         assert!(reply.fault().is_some(), "{what}: {}", reply.text());
         assert!(reply.text().contains(code), "{what}: {}", reply.text());
     }
+    // What was attempted is on record, as far as the action could be made out.
+    let records = audit_records(&broker.broker);
+    let attempts: Vec<_> = records.iter().filter(|record| record.contains("EventOutcomeIndicator=\"8\"")).collect();
+    let of = |code: &str| attempts.iter().filter(|r| r.contains(&format!("csd-code=\"{code}\""))).count();
+    assert_eq!([of("ITI-18"), of("ITI-42")], [4, 1], "{attempts:?}");
     assert_eq!(broker.post("registry", "text/html", "<p/>").await.status, 415);
     // The broker is as well as before.
     assert_eq!(broker.query(&find(PATIENT)).await.objects.len(), 0);

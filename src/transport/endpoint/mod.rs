@@ -222,11 +222,18 @@ pub fn facts(payload: Option<&Payload>, node: Node<'_, '_>) -> AuditFacts {
                 })
                 .collect(),
         ),
-        None => match node.local() {
-            "AdhocQueryRequest" => AuditFacts::Query { query: None, patient: None },
-            "RetrieveDocumentSetRequest" => AuditFacts::Retrieve(Vec::new()),
-            _ => AuditFacts::Submission { set: None, patients: Vec::new() },
-        },
+        None => AuditFacts::of_no_request(node.local()),
+    }
+}
+
+impl AuditFacts {
+    /// Of a request that could not be read, by the name of its root element.
+    pub fn of_no_request(root: &str) -> Self {
+        match root {
+            "AdhocQueryRequest" => Self::Query { query: None, patient: None },
+            "RetrieveDocumentSetRequest" => Self::Retrieve(Vec::new()),
+            _ => Self::Submission { set: None, patients: Vec::new() },
+        }
     }
 }
 
