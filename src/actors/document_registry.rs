@@ -5,20 +5,23 @@
 //! locked in between: the commit names what was seen, and if that has changed the second round is
 //! repeated on the new state, so the loser of a race gets the error it deserves.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
+
 use super::context::RequestContext;
+use super::draft::{Draft, named};
 use super::ports::{Clock, RegistryPort};
 use crate::model::document::BoxFuture;
 use crate::model::ids::{EntryUuid, IdentifierRule, Oid, PatientId, UniqueId};
 use crate::model::metadata::{Noun, build};
 use crate::model::packed::PackedObject;
 use crate::model::response::{ErrorCode, RegistryError, RegistryResponse};
-use crate::model::rim::{Body, ObjectId, RegistryObject, VersionInfo};
+use crate::model::rim::{Body, RegistryObject};
 use crate::model::time::Dtm;
-use crate::model::vocabulary::{APPROVED, DEPRECATED, association, slot};
-use crate::store::{Change, DocumentLocator, Expectation, Put, Receipt, RegistryStore, StoreError};
+use crate::model::vocabulary::{DEPRECATED, association, slot};
+use crate::store::{Change, DocumentLocator, Expectation, Receipt, RegistryStore, StoreError};
 use crate::validate::Profile;
 use crate::validate::codes::CodeSet;
 use crate::validate::submission::{AssociationRole, End, RelationshipType, Submission, judge};
@@ -38,7 +41,7 @@ pub struct PatientPolicy {
 /// The registry of one community.
 pub struct DocumentRegistry {
     pub(super) store: Arc<dyn RegistryStore>,
-    codes: Option<Arc<CodeSet>>,
+    codes: ArcSwapOption<CodeSet>,
     patients: PatientPolicy,
     clock: Arc<dyn Clock>,
     pub(super) limits: QueryLimits,
@@ -76,19 +79,12 @@ pub(super) fn store_error(error: &StoreError) -> RegistryError {
 struct Plan<'s> {
     registry: &'s DocumentRegistry,
     submission: &'s Submission<'static>,
-    patient: PatientId,
-    now: Dtm,
-    errors: Vec<RegistryError>,
-    change: Change,
+    draft: Draft<'s>,
     /// entryUUIDs by position: the set, then entries, folders, associations.
     set: EntryUuid,
     entries: Vec<EntryUuid>,
     folders: Vec<EntryUuid>,
     associations: Vec<EntryUuid>,
-    /// Registry objects already loaded.
-    loaded: HashMap<EntryUuid, Option<PackedObject>>,
-    /// Existing folders whose lastUpdateTime moves.
-    touched: Vec<EntryUuid>,
     deprecated: HashSet<EntryUuid>,
 }
 
@@ -101,10 +97,27 @@ impl DocumentRegistry {
         clock: Arc<dyn Clock>,
         limits: QueryLimits,
     ) -> Self {
-        Self { store, codes, patients, clock, limits }
+        Self { store, codes: ArcSwapOption::new(codes), patients, clock, limits }
     }
 
-    async fn judge_patient(&self, patient: &PatientId) -> Result<Option<RegistryError>, StoreError> {
+    /// Judges by these codes from now on.
+    pub fn set_codes(&self, codes: Option<Arc<CodeSet>>) {
+        self.codes.store(codes);
+    }
+
+    pub(super) fn store(&self) -> &dyn RegistryStore {
+        &*self.store
+    }
+
+    pub(super) fn codes(&self) -> Option<Arc<CodeSet>> {
+        self.codes.load_full()
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(super) async fn judge_patient(&self, patient: &PatientId) -> Result<Option<RegistryError>, StoreError> {
         let unknown = |why: &str| {
             // The standard wants the value in codeContext; it goes to its sender alone.
             Some(RegistryError::new(ErrorCode::XDSUnknownPatientId, format!("{}: {why}", patient.to_cx())))
@@ -130,19 +143,68 @@ impl DocumentRegistry {
         objects: Vec<RegistryObject<'static>>,
         documents: Vec<DocumentLocator>,
     ) -> RegistryResponse {
+        self.submit(context, objects, Profile::Register, &documents).await
+    }
+
+    /// ITI-61: as ITI-42, of DocumentEntries whose documents are made when they are asked for
+    /// (ITI TF-2 §3.61.4.1.3).
+    pub async fn register_on_demand(
+        &self,
+        context: &RequestContext,
+        objects: Vec<RegistryObject<'static>>,
+    ) -> RegistryResponse {
+        self.submit(context, objects, Profile::RegisterOnDemand, &[]).await
+    }
+
+    async fn submit(
+        &self,
+        context: &RequestContext,
+        objects: Vec<RegistryObject<'static>>,
+        profile: Profile,
+        documents: &[DocumentLocator],
+    ) -> RegistryResponse {
         let digest = digest(&objects);
-        let submission = match judge(objects, Profile::Register, self.codes.as_deref()) {
+        let submission = match judge(objects, profile, self.codes().as_deref()) {
             Ok(submission) => submission,
             Err(errors) => return RegistryResponse::from_errors(errors),
         };
+        self.settle(|| Box::pin(self.attempt(context, &submission, digest, documents))).await
+    }
+
+    /// Repeats an attempt until no other change comes between its look and its commit.
+    pub(super) async fn settle<'a>(
+        &self,
+        attempt: impl Fn() -> BoxFuture<'a, Result<RegistryResponse, StoreError>>,
+    ) -> RegistryResponse {
         for _ in 0..ATTEMPTS {
-            match self.attempt(context, &submission, digest, &documents).await {
+            match attempt().await {
                 Ok(response) => return response,
                 Err(StoreError::Conflict) => tokio::task::yield_now().await,
                 Err(error) => return RegistryResponse::from_errors(vec![store_error(&error)]),
             }
         }
         RegistryResponse::from_errors(vec![store_error(&StoreError::Conflict)])
+    }
+
+    /// The receipt to leave for a submission, or none when it has been answered already: then it
+    /// is answered as the first was.
+    pub(super) async fn receipt(
+        &self,
+        context: &RequestContext,
+        set: &RegistryObject<'_>,
+        digest: [u8; 32],
+    ) -> Result<Sent, StoreError> {
+        let (Some(message_id), Some(set_unique_id)) =
+            (&context.message_id, set.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok()))
+        else {
+            return Ok(Sent::FirstTime(None));
+        };
+        let receipt = Receipt { set_unique_id, message_id: message_id.to_string(), digest };
+        if self.store.receipt(&receipt.set_unique_id).await?.as_ref() == Some(&receipt) {
+            tracing::info!(correlation_id = %context.correlation_id, "a submission sent again is answered as the first was");
+            return Ok(Sent::Again);
+        }
+        Ok(Sent::FirstTime(Some(receipt)))
     }
 
     async fn attempt(
@@ -152,45 +214,40 @@ impl DocumentRegistry {
         digest: [u8; 32],
         documents: &[DocumentLocator],
     ) -> Result<RegistryResponse, StoreError> {
-        let set_unique_id = submission.set.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok());
-        let (Some(patient), Some(set_unique_id)) = (submission.patient.clone(), set_unique_id) else {
-            // The rules guarantee both; a table that stops doing so must not panic here.
-            let error = RegistryError::new(
-                ErrorCode::XDSRegistryMetadataError,
-                "SubmissionSet.patientId and uniqueId are required",
-            );
+        let Some(patient) = submission.patient.clone() else {
+            // The rules guarantee it; a table that stops doing so must not panic here.
+            let error = RegistryError::new(ErrorCode::XDSRegistryMetadataError, "SubmissionSet.patientId is required");
             return Ok(RegistryResponse::from_errors(vec![error]));
         };
-        if let (Some(message_id), Some(receipt)) = (&context.message_id, self.store.receipt(&set_unique_id).await?)
-            && receipt.message_id == **message_id
-            && receipt.digest == digest
-        {
-            tracing::info!(correlation_id = %context.correlation_id, "a submission sent again is answered as the first was");
+        let Sent::FirstTime(receipt) = self.receipt(context, &submission.set, digest).await? else {
             return Ok(RegistryResponse::from_errors(Vec::new()));
-        }
-        let mut plan = Plan::new(self, submission, patient, Dtm::from_timestamp(self.clock.now()));
+        };
+        let draft = Draft::new(&*self.store, patient, Dtm::from_timestamp(self.clock.now()));
+        let mut plan = Plan::new(self, submission, draft);
         plan.judge().await?;
-        if !plan.errors.is_empty() {
-            return Ok(RegistryResponse::from_errors(plan.errors));
+        if plan.draft.errors.is_empty() {
+            plan.effects().await?;
         }
-        plan.effects().await?;
-        if !plan.errors.is_empty() {
-            return Ok(RegistryResponse::from_errors(plan.errors));
+        match plan.draft.finish().await? {
+            Ok(change) => {
+                self.store.commit(Change { documents: documents.to_vec(), receipt, ..change }).await?;
+                Ok(RegistryResponse::from_errors(Vec::new()))
+            }
+            Err(errors) => Ok(RegistryResponse::from_errors(errors)),
         }
-        let mut change = plan.into_change();
-        change.documents = documents.to_vec();
-        change.receipt = context.message_id.as_ref().map(|message_id| Receipt {
-            set_unique_id,
-            message_id: message_id.to_string(),
-            digest,
-        });
-        self.store.commit(change).await?;
-        Ok(RegistryResponse::from_errors(Vec::new()))
     }
 }
 
+/// Whether a submission has been answered before.
+pub(super) enum Sent {
+    /// Not yet; its receipt, if it can be known again.
+    FirstTime(Option<Receipt>),
+    /// Yes, with success.
+    Again,
+}
+
 /// SHA-256 over a submission, to know it again.
-fn digest(objects: &[RegistryObject<'_>]) -> [u8; 32] {
+pub(super) fn digest(objects: &[RegistryObject<'_>]) -> [u8; 32] {
     let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
     for object in objects {
         hash.update(PackedObject::pack(object).as_bytes());
@@ -200,32 +257,23 @@ fn digest(objects: &[RegistryObject<'_>]) -> [u8; 32] {
     out
 }
 
-fn named(noun: Noun, id: EntryUuid) -> String {
-    format!("{} {id}", noun.as_str())
-}
-
 impl<'s> Plan<'s> {
-    fn new(registry: &'s DocumentRegistry, submission: &'s Submission<'static>, patient: PatientId, now: Dtm) -> Self {
+    fn new(registry: &'s DocumentRegistry, submission: &'s Submission<'static>, draft: Draft<'s>) -> Self {
         let uuid = |object: &RegistryObject<'_>| object.uuid().unwrap_or_else(EntryUuid::random);
         Self {
             registry,
             submission,
-            patient,
-            now,
-            errors: Vec::new(),
-            change: Change::default(),
+            draft,
             set: uuid(&submission.set),
             entries: submission.entries.iter().map(uuid).collect(),
             folders: submission.folders.iter().map(uuid).collect(),
             associations: submission.associations.iter().map(|a| uuid(&a.object)).collect(),
-            loaded: HashMap::new(),
-            touched: Vec::new(),
             deprecated: HashSet::new(),
         }
     }
 
     fn error(&mut self, code: ErrorCode, context: impl Into<String>) {
-        self.errors.push(RegistryError::new(code, context));
+        self.draft.error(code, context);
     }
 
     fn uuid_of(&self, end: End) -> Option<EntryUuid> {
@@ -238,19 +286,10 @@ impl<'s> Plan<'s> {
         }
     }
 
-    async fn load(&mut self, uuid: EntryUuid) -> Result<Option<PackedObject>, StoreError> {
-        if let Some(known) = self.loaded.get(&uuid) {
-            return Ok(known.clone());
-        }
-        let found = self.registry.store.by_uuid(uuid).await?;
-        self.loaded.insert(uuid, found.clone());
-        Ok(found)
-    }
-
     /// The rules that need the registry: V11, V15–V19, V23–V30, V33.
     async fn judge(&mut self) -> Result<(), StoreError> {
-        if let Some(error) = self.registry.judge_patient(&self.patient).await? {
-            self.errors.push(error);
+        if let Some(error) = self.registry.judge_patient(&self.draft.patient).await? {
+            self.draft.errors.push(error);
         }
         self.judge_uuids().await?;
         self.judge_unique_ids().await?;
@@ -290,15 +329,7 @@ impl<'s> Plan<'s> {
             .chain(&submission.folders)
             .chain(submission.associations.iter().map(|a| &a.object));
         for object in objects {
-            let Some(uuid) = object.uuid() else { continue };
-            if self.registry.store.by_uuid(uuid).await?.is_some() {
-                let what = named(object.noun(), uuid);
-                self.error(
-                    ErrorCode::XDSRegistryMetadataError,
-                    format!("{what}: the registry already has an object with this entryUUID; use a new one or a symbolic id (ITI TF-3 §4.2.3.1.5)"),
-                );
-            }
-            self.change.expects.push(Expectation::Absent(uuid));
+            self.draft.expect_new(object).await?;
         }
         Ok(())
     }
@@ -317,7 +348,7 @@ impl<'s> Plan<'s> {
                     ),
                 );
             }
-            self.change.expects.push(Expectation::Holders(unique_id, Vec::new()));
+            self.draft.change.expects.push(Expectation::Holders(unique_id, Vec::new()));
         }
         for entry in &submission.entries {
             let Some(unique_id) = entry.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok()) else { continue };
@@ -326,9 +357,14 @@ impl<'s> Plan<'s> {
             for packed in &holders {
                 let holder = packed.unpack()?;
                 seen.extend(packed.uuid());
-                if holder.noun() != Noun::DocumentEntry || holder.is_on_demand() {
-                    let what =
-                        if holder.is_on_demand() { "an on-demand DocumentEntry" } else { "another kind of object" };
+                let other = match (holder.noun(), holder.is_on_demand()) {
+                    (Noun::DocumentEntry, on_demand) if on_demand == entry.is_on_demand() => None,
+                    (Noun::DocumentEntry, true) => Some("an on-demand DocumentEntry"),
+                    // DECISION(ITI TF-2 §3.61.4.1.3): refused, with no code stated.
+                    (Noun::DocumentEntry, false) => Some("a stable DocumentEntry"),
+                    _ => Some("another kind of object"),
+                };
+                if let Some(what) = other {
                     self.error(
                         ErrorCode::XDSRegistryMetadataError,
                         format!("DocumentEntry.uniqueId {unique_id} is already the id of {what}"),
@@ -345,7 +381,7 @@ impl<'s> Plan<'s> {
                     self.error(ErrorCode::XDSNonIdenticalSize, format!("{unique_id}: a document with this uniqueId and another size is registered (ITI TF-2 §3.42.4.1.3.3.1)"));
                 }
             }
-            self.change.expects.push(Expectation::Holders(unique_id, seen));
+            self.draft.change.expects.push(Expectation::Holders(unique_id, seen));
         }
         Ok(())
     }
@@ -353,8 +389,8 @@ impl<'s> Plan<'s> {
     /// An object of the registry that an association points at: it exists, is what it should be,
     /// is Approved, and is about the same patient where that matters.
     async fn judge_target(&mut self, uuid: EntryUuid, noun: Noun, same_patient: bool) -> Result<bool, StoreError> {
-        let before = self.errors.len();
-        let Some(packed) = self.load(uuid).await? else {
+        let before = self.draft.errors.len();
+        let Some(packed) = self.draft.load(uuid).await? else {
             self.error(
                 ErrorCode::UnresolvedReferenceException,
                 format!("{uuid}: the registry has no such {} (ITI TF-2 §3.42.4.1.3.5)", noun.as_str()),
@@ -385,25 +421,25 @@ impl<'s> Plan<'s> {
         }
         if same_patient {
             let theirs = object.patient_id().and_then(|id| PatientId::parse(id.trim()).ok());
-            if theirs.as_ref() != Some(&self.patient) {
+            if theirs.as_ref() != Some(&self.draft.patient) {
                 self.error(
                     ErrorCode::XDSPatientIdDoesNotMatch,
                     format!(
                         "{}: its patientId is not that of the submission, {}",
                         named(noun, uuid),
-                        self.patient.to_cx()
+                        self.draft.patient.to_cx()
                     ),
                 );
             }
         }
-        self.change.expects.push(Expectation::Approved(uuid, true));
-        Ok(self.errors.len() == before)
+        self.draft.change.expects.push(Expectation::Approved(uuid, true));
+        Ok(self.draft.errors.len() == before)
     }
 
     async fn judge_relationship(&mut self, kind: RelationshipType, target: EntryUuid) -> Result<(), StoreError> {
         match kind {
             RelationshipType::IsSnapshotOf => {
-                let on_demand = match self.load(target).await? {
+                let on_demand = match self.draft.load(target).await? {
                     Some(packed) => packed.unpack()?.is_on_demand(),
                     None => false,
                 };
@@ -443,14 +479,14 @@ impl<'s> Plan<'s> {
     async fn effects(&mut self) -> Result<(), StoreError> {
         let submission = self.submission;
         // New objects, in the order of the message: set, entries, folders, associations.
-        self.put(submission.set.clone(), self.set);
+        self.draft.put_new(submission.set.clone(), self.set);
         for (entry, uuid) in submission.entries.iter().zip(self.entries.clone()) {
-            self.put(entry.clone(), uuid);
+            self.draft.put_new(entry.clone(), uuid);
         }
         for (folder, uuid) in submission.folders.iter().zip(self.folders.clone()) {
             let mut folder = folder.clone();
-            folder.common.set_slot(slot::LAST_UPDATE_TIME, self.now.as_str().to_owned());
-            self.put(folder, uuid);
+            folder.common.set_slot(slot::LAST_UPDATE_TIME, self.draft.now.as_str().to_owned());
+            self.draft.put_new(folder, uuid);
         }
         for (submitted, uuid) in submission.associations.iter().zip(self.associations.clone()) {
             let mut object = submitted.object.clone();
@@ -459,9 +495,9 @@ impl<'s> Plan<'s> {
             {
                 (*source, *target) = (from.into(), to.into());
             }
-            self.put(object, uuid);
+            self.draft.put_new(object, uuid);
             if let (AssociationRole::FolderEntry, End::Registry(folder)) = (submitted.role, submitted.source) {
-                self.touch(folder);
+                self.draft.touch(folder);
             }
         }
         for submitted in &submission.associations {
@@ -472,21 +508,7 @@ impl<'s> Plan<'s> {
                 self.replace(target, replacement).await?;
             }
         }
-        let touched = std::mem::take(&mut self.touched);
-        for folder in touched {
-            if let Some(packed) = self.load(folder).await? {
-                let mut object = owned(packed.unpack()?);
-                object.common.set_slot(slot::LAST_UPDATE_TIME, self.now.as_str().to_owned());
-                self.put_existing(object, folder);
-            }
-        }
         Ok(())
-    }
-
-    fn touch(&mut self, folder: EntryUuid) {
-        if !self.touched.contains(&folder) {
-            self.touched.push(folder);
-        }
     }
 
     /// Deprecates a replaced entry with its transforms and addenda, recursively (DECISION: a
@@ -494,16 +516,13 @@ impl<'s> Plan<'s> {
     async fn replace(&mut self, target: EntryUuid, replacement: EntryUuid) -> Result<(), StoreError> {
         let mut open = vec![target];
         while let Some(uuid) = open.pop() {
-            let Some(packed) = self.load(uuid).await? else { continue };
+            let Some(packed) = self.draft.load(uuid).await? else { continue };
             if !self.deprecated.insert(uuid) {
                 continue;
             }
-            let associations = self.registry.store.associations_of(uuid).await?;
-            self.change.expects.push(Expectation::Associations(uuid, associations.len()));
+            let associations = self.draft.associations_of(uuid).await?;
             if packed.is_approved() {
-                let mut object = owned(packed.unpack()?);
-                object.common.status = Some(DEPRECATED.into());
-                self.put_existing(object, uuid);
+                self.draft.modify(uuid, |object| object.common.status = Some(DEPRECATED.into())).await?;
             }
             for packed in &associations {
                 let association = packed.unpack()?;
@@ -513,7 +532,7 @@ impl<'s> Plan<'s> {
                     continue;
                 }
                 if kind == association::XFRM || kind == association::APND {
-                    if self.load(from).await?.is_some_and(|child| child.is_approved()) {
+                    if self.draft.load(from).await?.is_some_and(|child| child.is_approved()) {
                         open.push(from);
                     }
                 } else if kind == association::HAS_MEMBER && uuid == target {
@@ -526,7 +545,7 @@ impl<'s> Plan<'s> {
 
     /// RPLC's fourth effect: the replacement joins the folders of the replaced entry.
     async fn join_folder(&mut self, holder: EntryUuid, replacement: EntryUuid) -> Result<(), StoreError> {
-        let Some(packed) = self.load(holder).await? else { return Ok(()) };
+        let Some(packed) = self.draft.load(holder).await? else { return Ok(()) };
         let folder = packed.unpack()?;
         if folder.noun() != Noun::Folder || !packed.is_approved() {
             return Ok(());
@@ -540,145 +559,23 @@ impl<'s> Plan<'s> {
             return Ok(());
         }
         let theirs = folder.patient_id().and_then(|id| PatientId::parse(id.trim()).ok());
-        if theirs.as_ref() != Some(&self.patient) {
+        if theirs.as_ref() != Some(&self.draft.patient) {
             self.error(
                 ErrorCode::XDSPatientIdDoesNotMatch,
                 format!(
                     "{}: it holds the replaced document, but its patientId is not that of the submission, {}",
                     named(Noun::Folder, holder),
-                    self.patient.to_cx()
+                    self.draft.patient.to_cx()
                 ),
             );
             return Ok(());
         }
         let (member, membership) = (EntryUuid::random(), EntryUuid::random());
         let (has_member, set) = (association::HAS_MEMBER, self.set);
-        self.put(build::association(member.into(), has_member, holder.into(), replacement.into()), member);
-        self.put(build::association(membership.into(), has_member, set.into(), member.into()), membership);
-        self.touch(holder);
+        self.draft.put_new(build::association(member.into(), has_member, holder.into(), replacement.into()), member);
+        self.draft.put_new(build::association(membership.into(), has_member, set.into(), member.into()), membership);
+        self.draft.touch(holder);
         Ok(())
-    }
-
-    /// A new object with what the registry assigns (ITI TF-3 §4.2.3; MD 14.4, 14.5).
-    fn put(&mut self, mut object: RegistryObject<'static>, uuid: EntryUuid) {
-        let common = &mut object.common;
-        common.id = Some(uuid.into());
-        common.lid = Some(uuid.into());
-        common.status = Some(APPROVED.into());
-        common.version = Some(VersionInfo { name: Some("1".into()), comment: None });
-        // Our own home is stamped on answers; a submitted one means nothing.
-        common.home = None;
-        for c in &mut object.classifications {
-            c.classified = None;
-            assigned(&mut c.common.id);
-        }
-        for i in &mut object.identifiers {
-            i.registry_object = None;
-            assigned(&mut i.common.id);
-        }
-        self.put_existing(object, uuid);
-    }
-
-    fn put_existing(&mut self, object: RegistryObject<'static>, uuid: EntryUuid) {
-        let ends = match &object.body {
-            Body::Association { source, target, .. } => source.uuid().zip(target.uuid()),
-            _ => None,
-        };
-        let noun = object.noun();
-        let patient =
-            object.patient_id().and_then(|id| PatientId::parse(id.trim()).ok()).unwrap_or_else(|| self.patient.clone());
-        let put = Put {
-            unique_id: object.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok()),
-            object: PackedObject::pack(&object),
-            noun,
-            patient,
-            ends,
-        };
-        // One object may change twice (deprecated and a folder touched): the last word counts.
-        self.loaded.insert(uuid, Some(put.object.clone()));
-        match self.change.puts.iter_mut().find(|other| other.object.uuid() == Some(uuid)) {
-            Some(other) => *other = put,
-            None => self.change.puts.push(put),
-        }
-    }
-
-    fn into_change(self) -> Change {
-        self.change
-    }
-}
-
-/// A classification's symbolic id is dropped: the stored object derives a UUID for it.
-fn assigned(id: &mut Option<ObjectId<'static>>) {
-    if matches!(id, Some(ObjectId::Symbol(_))) {
-        *id = None;
-    }
-}
-
-/// A copy that borrows nothing.
-pub fn owned(object: RegistryObject<'_>) -> RegistryObject<'static> {
-    use crate::model::rim::{Classification, Common, ExternalIdentifier, LocalizedString, Slot, Text};
-    fn text(t: Text<'_>) -> Text<'static> {
-        Text::Owned(t.into_owned())
-    }
-    fn strings(list: Vec<LocalizedString<'_>>) -> Vec<LocalizedString<'static>> {
-        list.into_iter()
-            .map(|s| LocalizedString { value: text(s.value), lang: s.lang.map(text), charset: s.charset.map(text) })
-            .collect()
-    }
-    fn common(c: Common<'_>) -> Common<'static> {
-        Common {
-            id: c.id.map(ObjectId::into_owned),
-            home: c.home.map(text),
-            lid: c.lid.map(ObjectId::into_owned),
-            object_type: c.object_type.map(text),
-            status: c.status.map(text),
-            version: c.version.map(|v| VersionInfo { name: v.name.map(text), comment: v.comment.map(text) }),
-            slots: c
-                .slots
-                .into_iter()
-                .map(|s| Slot {
-                    name: text(s.name),
-                    slot_type: s.slot_type.map(text),
-                    values: s.values.into_iter().map(text).collect(),
-                })
-                .collect(),
-            names: strings(c.names),
-            descriptions: strings(c.descriptions),
-        }
-    }
-    RegistryObject {
-        common: common(object.common),
-        body: match object.body {
-            Body::ExtrinsicObject { mime_type, opaque } => {
-                Body::ExtrinsicObject { mime_type: mime_type.map(text), opaque }
-            }
-            Body::RegistryPackage => Body::RegistryPackage,
-            Body::Association { kind, source, target } => {
-                Body::Association { kind: text(kind), source: source.into_owned(), target: target.into_owned() }
-            }
-            Body::ObjectRef => Body::ObjectRef,
-        },
-        classifications: object
-            .classifications
-            .into_iter()
-            .map(|c| Classification {
-                common: common(c.common),
-                classified: c.classified.map(ObjectId::into_owned),
-                scheme: c.scheme.map(text),
-                node: c.node.map(text),
-                representation: c.representation.map(text),
-            })
-            .collect(),
-        identifiers: object
-            .identifiers
-            .into_iter()
-            .map(|i| ExternalIdentifier {
-                common: common(i.common),
-                registry_object: i.registry_object.map(ObjectId::into_owned),
-                scheme: i.scheme.map(text),
-                value: i.value.map(text),
-            })
-            .collect(),
     }
 }
 
@@ -691,7 +588,7 @@ impl RegistryPort for DocumentRegistry {
     ) -> BoxFuture<'a, Vec<RegistryError>> {
         Box::pin(async move {
             // Only what the message itself says: the rest is judged once, at the commit.
-            match judge(objects.to_vec(), Profile::Register, self.codes.as_deref()) {
+            match judge(objects.to_vec(), Profile::Register, self.codes().as_deref()) {
                 Ok(_) => Vec::new(),
                 Err(errors) => errors,
             }

@@ -1,4 +1,5 @@
-//! Document Repository: ITI-41 and ITI-43 (ITI TF-2 §3.41.4.1.3, §3.43.4.1.3).
+//! Document Repository: ITI-41, ITI-43 and ITI-86 (ITI TF-2 §3.41.4.1.3, §3.43.4.1.3, Remove Metadata
+//! and Documents §3.86.4.1.3).
 //!
 //! The order is the promise: metadata is judged before bytes are kept; bytes are durable before
 //! the registry is told; the registry's commit is durable before anyone is answered. An orphan
@@ -9,13 +10,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::claims::{Claim, Claims};
 use super::context::RequestContext;
 use super::ports::RegistryPort;
 use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse, RetrievedDocument};
 use crate::model::hl7;
 use crate::model::ids::{RepositoryUniqueId, UniqueId};
 use crate::model::metadata::Noun;
-use crate::model::response::{ErrorCode, RegistryError, RegistryResponse};
+use crate::model::response::{ErrorCode, RegistryError, RegistryResponse, ResponseStatus};
 use crate::model::rim::{Body, RegistryObject};
 use crate::model::vocabulary::slot;
 use crate::store::{Change, DocumentLocator, DocumentReader, DocumentStore, RegistryStore, StagedDocument, StoreError};
@@ -29,6 +31,7 @@ pub struct DocumentRepository {
     documents: Arc<dyn DocumentStore>,
     store: Arc<dyn RegistryStore>,
     registry: Arc<dyn RegistryPort>,
+    claims: Arc<Claims>,
 }
 
 /// A document received for an entry of the submission.
@@ -70,7 +73,7 @@ impl DocumentRepository {
         store: Arc<dyn RegistryStore>,
         registry: Arc<dyn RegistryPort>,
     ) -> Self {
-        Self { unique_id, documents, store, registry }
+        Self { unique_id, documents, store, registry, claims: Arc::default() }
     }
 
     /// Where documents are staged while they come in.
@@ -150,12 +153,17 @@ impl DocumentRepository {
         mut objects: Vec<RegistryObject<'static>>,
         provided: Vec<Provided>,
     ) -> RegistryResponse {
-        let (mut errors, mut locators) = (Vec::new(), Vec::new());
+        let distant = !self.registry.shares_store();
+        let _claimed = self.claims.claim(claims(&objects, &provided, distant)).await;
+        let (mut errors, mut locators, mut fresh) = (Vec::new(), Vec::new(), Vec::new());
         for entry in objects.iter_mut().filter(|object| object.noun() == Noun::DocumentEntry) {
             let id = id_of(entry);
             let Some(document) = provided.iter().find(|document| document.entry_id == id) else { continue };
             match self.complete(entry, document).await {
-                Ok(locator) => locators.extend(locator),
+                Ok((locator, known)) => {
+                    fresh.extend(locator.clone().filter(|_| !known));
+                    locators.extend(locator);
+                }
                 Err(mut found) => errors.append(&mut found),
             }
         }
@@ -166,22 +174,93 @@ impl DocumentRepository {
         if let Err(error) = self.documents.publish(staged).await {
             return RegistryResponse::from_errors(vec![store_error(&error)]);
         }
-        if !self.registry.shares_store() && !locators.is_empty() {
+        if distant && !locators.is_empty() {
             // Retrievable before a distant registry hears of it (§3.41.4.1.3.2).
             let change = Change { documents: locators.clone(), ..Change::default() };
             if let Err(error) = self.store.commit(change).await {
                 return RegistryResponse::from_errors(vec![store_error(&error)]);
             }
         }
-        self.registry.register(context, objects, locators).await
+        let response = self.registry.register(context, objects, locators).await;
+        // A registry that did not answer may have registered them all the same.
+        let refused = response.status == ResponseStatus::Failure
+            && !response.errors.iter().any(|error| error.code == ErrorCode::XDSRegistryNotAvailable);
+        if distant && refused {
+            self.take_back(fresh).await;
+        }
+        response
     }
 
-    /// Compares what the source stated with what came, and fills in what it left to us.
+    /// Documents that a distant registry has refused are not retrievable: their locators go, unless
+    /// another submission has relied on one meanwhile. The bytes are orphans, swept at start.
+    async fn take_back(&self, fresh: Vec<DocumentLocator>) {
+        let _closed = self.claims.close().await;
+        for locator in fresh {
+            if self.claims.is_alone(&Claim::Document(locator.unique_id.clone())) {
+                let change = Change { withdrawals: vec![locator], ..Change::default() };
+                if let Err(error) = self.store.commit(change).await {
+                    tracing::warn!(%error, "a refused document stays retrievable");
+                }
+            }
+        }
+    }
+
+    /// ITI-86: documents are no longer retrievable; bytes go with the last document that has them
+    /// (Remove Metadata and Documents §3.86.4.1.3). Each entry for itself.
+    pub async fn remove_documents(&self, requests: Vec<DocumentRequest>) -> RegistryResponse {
+        let (mut errors, mut removed) = (Vec::new(), false);
+        for request in requests {
+            match self.remove(&request).await {
+                Ok(()) => removed = true,
+                Err(error) => errors.push(error.at(request.unique_id.as_str())),
+            }
+        }
+        let status = match (removed, errors.is_empty()) {
+            (_, true) => ResponseStatus::Success,
+            (true, false) => ResponseStatus::PartialSuccess,
+            (false, false) => ResponseStatus::Failure,
+        };
+        RegistryResponse { status, errors }
+    }
+
+    async fn remove(&self, request: &DocumentRequest) -> Result<(), RegistryError> {
+        let unique_id = &request.unique_id;
+        self.judge_repository(request)?;
+        let _closed = self.claims.close().await;
+        let failed = |error: &StoreError| {
+            tracing::error!(%error, "a document could not be removed");
+            RegistryError::new(
+                ErrorCode::XDSRemoveDocumentsError,
+                format!("{unique_id}: it could not be removed; the log of this repository has the cause"),
+            )
+        };
+        let locator = self.store.document(unique_id).await.map_err(|error| failed(&error))?;
+        let Some(locator) = locator else { return Err(no_such_document(unique_id)) };
+        let content = locator.content.sha256;
+        if !self.claims.is_free(&Claim::Document(unique_id.clone())) {
+            return Err(RegistryError::new(
+                ErrorCode::XDSRemoveDocumentsError,
+                format!("{unique_id}: it is just being submitted; send the request again"),
+            ));
+        }
+        let change = Change { withdrawals: vec![locator], ..Change::default() };
+        self.store.commit(change).await.map_err(|error| failed(&error))?;
+        // From here on it is removed; bytes that stay behind are orphans, swept at start.
+        let unused = self.claims.is_free(&Claim::Content(content))
+            && matches!(self.store.is_referenced(content).await, Ok(false));
+        if unused && let Err(error) = self.documents.remove(content).await {
+            tracing::warn!(%error, "the bytes of a removed document stay until the next start");
+        }
+        Ok(())
+    }
+
+    /// Compares what the source stated with what came, and fills in what it left to us. Tells too
+    /// whether the repository has had the document before.
     async fn complete(
         &self,
         entry: &mut RegistryObject<'static>,
         document: &Provided,
-    ) -> Result<Option<DocumentLocator>, Vec<RegistryError>> {
+    ) -> Result<(Option<DocumentLocator>, bool), Vec<RegistryError>> {
         let content = document.staged.content;
         let id = &document.entry_id;
         let mut errors = Vec::new();
@@ -207,6 +286,7 @@ impl DocumentRepository {
             ));
         }
         let unique_id = entry.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok());
+        let mut is_known = false;
         if let Some(unique_id) = &unique_id {
             match self.store.document(unique_id).await {
                 Ok(Some(known)) if known.content.sha256 != content.sha256 => {
@@ -215,7 +295,7 @@ impl DocumentRepository {
                         format!("{unique_id}: the repository holds another document under this uniqueId (ITI TF-2 §3.41.4.1.3.2)"),
                     ));
                 }
-                Ok(_) => {}
+                Ok(known) => is_known = known.is_some(),
                 Err(error) => errors.push(store_error(&error)),
             }
         }
@@ -233,7 +313,7 @@ impl DocumentRepository {
             Body::ExtrinsicObject { mime_type: Some(mime), .. } => mime.to_string(),
             _ => "application/octet-stream".to_owned(),
         };
-        Ok(unique_id.map(|unique_id| DocumentLocator { unique_id, content, mime_type }))
+        Ok((unique_id.map(|unique_id| DocumentLocator { unique_id, content, mime_type }), is_known))
     }
 
     /// ITI-43: opens every document first, so that what is promised is there (§3.43.4.1.3).
@@ -258,24 +338,27 @@ impl DocumentRepository {
         response
     }
 
+    fn judge_repository(&self, request: &DocumentRequest) -> Result<(), RegistryError> {
+        if request.repository == self.unique_id {
+            return Ok(());
+        }
+        Err(RegistryError::new(
+            ErrorCode::XDSUnknownRepositoryId,
+            format!(
+                "{}: repository {} is not this one, which is {}",
+                request.unique_id, request.repository, self.unique_id
+            ),
+        ))
+    }
+
     async fn open(
         &self,
         request: &DocumentRequest,
     ) -> Result<(DocumentLocator, Box<dyn DocumentReader>), RegistryError> {
         let unique_id = &request.unique_id;
-        if request.repository != self.unique_id {
-            return Err(RegistryError::new(
-                ErrorCode::XDSUnknownRepositoryId,
-                format!("{unique_id}: repository {} is not this one, which is {}", request.repository, self.unique_id),
-            ));
-        }
+        self.judge_repository(request)?;
         let locator = self.store.document(unique_id).await.map_err(|error| store_error(&error))?;
-        let Some(locator) = locator else {
-            return Err(RegistryError::new(
-                ErrorCode::XDSDocumentUniqueIdError,
-                format!("{unique_id}: no such document in this repository"),
-            ));
-        };
+        let Some(locator) = locator else { return Err(no_such_document(unique_id)) };
         match self.documents.open(&locator.content).await {
             Ok(Some(reader)) => Ok((locator, reader)),
             Ok(None) => {
@@ -288,6 +371,18 @@ impl DocumentRepository {
             Err(error) => Err(store_error(&error)),
         }
     }
+}
+
+fn no_such_document(unique_id: &UniqueId) -> RegistryError {
+    RegistryError::new(ErrorCode::XDSDocumentUniqueIdError, format!("{unique_id}: no such document in this repository"))
+}
+
+/// What a submission relies on: that nobody removes the bytes it has published, nor, where a distant
+/// registry is told only afterwards, the documents.
+fn claims(objects: &[RegistryObject<'static>], provided: &[Provided], distant: bool) -> Vec<Claim> {
+    let contents = provided.iter().map(|document| Claim::Content(document.staged.content.sha256));
+    let ids = entries(objects).filter(|_| distant).filter_map(|entry| UniqueId::parse(entry.unique_id()?.trim()).ok());
+    contents.chain(ids.map(Claim::Document)).collect()
 }
 
 /// One document of our store as a source of bodies.

@@ -2,9 +2,11 @@
 //! rules and the stores; no XML, no HTTP, no TLS. What they need from elsewhere is in [`ports`].
 
 pub mod access;
+mod claims;
 pub mod context;
 pub mod document_registry;
 pub mod document_repository;
+mod draft;
 pub mod federation;
 pub mod initiating_gateway;
 pub mod merge;
@@ -12,3 +14,4 @@ pub mod ports;
 pub mod queries;
 pub mod responding_gateway;
 pub mod spool;
+mod update;

@@ -31,11 +31,13 @@ const FORMAT: u8 = 1;
 const HEADER: usize = 4;
 /// Room made beforehand for so many things at most: a damaged count must not ask for memory.
 const MOST_AT_ONCE: usize = 64;
-/// Flags of the header: the id is a UUID; the entry is on-demand; its document is Offline.
+/// Flags of the header: the id is a UUID; the entry is on-demand; its document is Offline; the
+/// registry has a later version of the object.
 const HAS_UUID: u8 = 1;
 const ON_DEMAND_ENTRY: u8 = 2;
 const OFFLINE_ENTRY: u8 = 4;
-const FLAGS: u8 = HAS_UUID | ON_DEMAND_ENTRY | OFFLINE_ENTRY;
+const SUPERSEDED: u8 = 8;
+const FLAGS: u8 = HAS_UUID | ON_DEMAND_ENTRY | OFFLINE_ENTRY | SUPERSEDED;
 
 static NUMBERS: LazyLock<HashMap<&'static str, usize>> =
     LazyLock::new(|| KNOWN.iter().enumerate().map(|(number, text)| (*text, number)).collect());
@@ -51,6 +53,12 @@ pub struct Damaged {
 /// A registry object in its packed form; cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PackedObject(Bytes);
+
+impl std::fmt::Debug for PackedObject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {:?}", self.kind(), self.uuid())
+    }
+}
 
 /// The kind of a packed object, readable without decoding it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -133,6 +141,24 @@ impl PackedObject {
         self.flag(OFFLINE_ENTRY)
     }
 
+    /// Whether a later version of the object took its place (Metadata Update).
+    pub fn is_superseded(&self) -> bool {
+        self.flag(SUPERSEDED)
+    }
+
+    /// The same object, told whether a later version took its place: no attribute of the object
+    /// says so.
+    pub fn with_superseded(self, superseded: bool) -> Self {
+        if self.is_superseded() == superseded {
+            return self;
+        }
+        let mut bytes = self.0.to_vec();
+        if let Some(flags) = bytes.get_mut(3) {
+            *flags ^= SUPERSEDED;
+        }
+        Self(bytes.into())
+    }
+
     /// Whether availabilityStatus is Approved.
     pub fn is_approved(&self) -> bool {
         self.0.get(2) == Some(&1)
@@ -142,6 +168,14 @@ impl PackedObject {
     pub fn has_home(&self) -> bool {
         let common = if self.flag(HAS_UUID) { HEADER + 16 } else { HEADER };
         self.0.get(common).is_some_and(|mask| mask & 1 != 0)
+    }
+
+    /// The homeCommunityId that it names.
+    pub fn home(&self) -> Option<Text<'_>> {
+        if !self.has_home() {
+            return None;
+        }
+        open(&self.0).ok().and_then(|(head, _)| head.attributes.home).map(Piece::into_text)
     }
 
     /// Its head, and a cursor at what follows: for rendering it without making it.
@@ -794,6 +828,17 @@ pub(crate) mod tests {
         // mask, then the id: a symbol of sixteen bytes becomes a UUID.
         bytes.splice(HEADER + 1..HEADER + 3, [1]);
         assert!(decode(&bytes).is_err());
+    }
+
+    #[test]
+    fn superseded_is_told_beside_the_object() {
+        let object = RegistryObject::new(Body::RegistryPackage, EntryUuid([7; 16]).into());
+        let packed = PackedObject::pack(&object);
+        assert!(!packed.is_superseded() && packed.clone().with_superseded(false) == packed);
+        let old = packed.clone().with_superseded(true);
+        assert!(old.is_superseded() && old.clone().with_superseded(true) == old && old != packed);
+        assert!(old.unpack().unwrap() == object && PackedObject::from_bytes(old.as_bytes().clone()).is_ok());
+        assert!(old.with_superseded(false) == packed);
     }
 
     #[test]

@@ -82,6 +82,30 @@ error_codes! {
     XDSUnknownRepositoryId,
     /// A query id is not recognised.
     XDSUnknownStoredQuery,
+    /// An update of metadata failed (Metadata Update).
+    XDSMetadataUpdateError,
+    /// Operations of one update are malformed, or exclude each other (Metadata Update).
+    XDSMetadataUpdateOperationError,
+    /// An update names an unknown logicalID, or not the latest version (Metadata Update).
+    XDSMetadataVersionError,
+    /// An update would tie objects of several patients together (Metadata Update).
+    XDSPatientIDReconciliationError,
+    /// What annotates a restricted update is missing or wrong (Restricted Metadata Update).
+    XDSMetadataAnnotationError,
+    /// A restricted update changes the uniqueId (Restricted Metadata Update).
+    XDSMetadataIdentifierError,
+    /// A restricted update is of another kind of object (Restricted Metadata Update).
+    XDSObjectTypeError,
+    /// A restricted update is not one of an existing object (Restricted Metadata Update).
+    XDSInvalidRequestException,
+    /// A restricted update changes what it may not (Restricted Metadata Update).
+    UnmodifiableMetadataError,
+    /// Something that stays refers to what is to be removed (Remove Metadata and Documents).
+    ReferencesExistException,
+    /// Something would stay that nothing refers to any more (Remove Metadata and Documents).
+    XDSUnreferencedObjectException,
+    /// A document cannot be removed (Remove Metadata and Documents).
+    XDSRemoveDocumentsError,
 }
 
 impl ErrorCode {

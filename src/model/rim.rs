@@ -301,3 +301,80 @@ impl fmt::Debug for RegistryObject<'_> {
         write!(f, "{:?}({:?})", self.body, self.common.id)
     }
 }
+
+impl RegistryObject<'_> {
+    /// Source and target of an association, where both are UUIDs.
+    pub fn ends(&self) -> Option<(EntryUuid, EntryUuid)> {
+        match &self.body {
+            Body::Association { source, target, .. } => source.uuid().zip(target.uuid()),
+            _ => None,
+        }
+    }
+
+    /// A copy that borrows nothing.
+    pub fn into_owned(self) -> RegistryObject<'static> {
+        fn text(t: Text<'_>) -> Text<'static> {
+            Text::Owned(t.into_owned())
+        }
+        fn strings(list: Vec<LocalizedString<'_>>) -> Vec<LocalizedString<'static>> {
+            list.into_iter()
+                .map(|s| LocalizedString { value: text(s.value), lang: s.lang.map(text), charset: s.charset.map(text) })
+                .collect()
+        }
+        fn common(c: Common<'_>) -> Common<'static> {
+            Common {
+                id: c.id.map(ObjectId::into_owned),
+                home: c.home.map(text),
+                lid: c.lid.map(ObjectId::into_owned),
+                object_type: c.object_type.map(text),
+                status: c.status.map(text),
+                version: c.version.map(|v| VersionInfo { name: v.name.map(text), comment: v.comment.map(text) }),
+                slots: c
+                    .slots
+                    .into_iter()
+                    .map(|s| Slot {
+                        name: text(s.name),
+                        slot_type: s.slot_type.map(text),
+                        values: s.values.into_iter().map(text).collect(),
+                    })
+                    .collect(),
+                names: strings(c.names),
+                descriptions: strings(c.descriptions),
+            }
+        }
+        RegistryObject {
+            common: common(self.common),
+            body: match self.body {
+                Body::ExtrinsicObject { mime_type, opaque } => {
+                    Body::ExtrinsicObject { mime_type: mime_type.map(text), opaque }
+                }
+                Body::RegistryPackage => Body::RegistryPackage,
+                Body::Association { kind, source, target } => {
+                    Body::Association { kind: text(kind), source: source.into_owned(), target: target.into_owned() }
+                }
+                Body::ObjectRef => Body::ObjectRef,
+            },
+            classifications: self
+                .classifications
+                .into_iter()
+                .map(|c| Classification {
+                    common: common(c.common),
+                    classified: c.classified.map(ObjectId::into_owned),
+                    scheme: c.scheme.map(text),
+                    node: c.node.map(text),
+                    representation: c.representation.map(text),
+                })
+                .collect(),
+            identifiers: self
+                .identifiers
+                .into_iter()
+                .map(|i| ExternalIdentifier {
+                    common: common(i.common),
+                    registry_object: i.registry_object.map(ObjectId::into_owned),
+                    scheme: i.scheme.map(text),
+                    value: i.value.map(text),
+                })
+                .collect(),
+        }
+    }
+}

@@ -86,6 +86,10 @@ pub mod association {
     pub const SIGNS: &str = "urn:ihe:iti:2007:AssociationType:signs";
     /// Stable snapshot of an on-demand entry.
     pub const IS_SNAPSHOT_OF: &str = "urn:ihe:iti:2010:AssociationType:IsSnapshotOf";
+    /// Operation: change the status of its target (Metadata Update); never stored.
+    pub const UPDATE_STATUS: &str = "urn:ihe:iti:2010:AssociationType:UpdateAvailabilityStatus";
+    /// Operation: add the association that is its target (Metadata Update); never stored.
+    pub const SUBMIT_ASSOCIATION: &str = "urn:ihe:iti:2010:AssociationType:SubmitAssociation";
 }
 
 /// availabilityStatus: Approved (ITI TF-3 §4.2.3.2.2).
@@ -145,10 +149,14 @@ pub mod slot {
     pub const CODING_SCHEME: &str = "codingScheme";
     /// Association SubmissionSet → DocumentEntry: Original or Reference.
     pub const SUBMISSION_SET_STATUS: &str = "SubmissionSetStatus";
-    /// Metadata Update.
+    /// Metadata Update: the version that an update is of.
     pub const PREVIOUS_VERSION: &str = "PreviousVersion";
-    /// Metadata Update.
+    /// Metadata Update: whether the new version takes over its associations.
     pub const ASSOCIATION_PROPAGATION: &str = "AssociationPropagation";
+    /// Metadata Update: the status that is to change.
+    pub const ORIGINAL_STATUS: &str = "OriginalStatus";
+    /// Metadata Update: what it becomes.
+    pub const NEW_STATUS: &str = "NewStatus";
 }
 
 /// Namespaces (ITI TF-2 Table V.2.4-1).

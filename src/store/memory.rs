@@ -29,6 +29,7 @@ struct State {
     patients: BTreeMap<(PatientId, Noun, u64), ()>,
     unique_ids: BTreeMap<(UniqueId, u64), ()>,
     ends: BTreeMap<(EntryUuid, u64), ()>,
+    versions: BTreeMap<(EntryUuid, u64), ()>,
     documents: HashMap<UniqueId, DocumentLocator>,
     receipts: HashMap<UniqueId, Receipt>,
     known: HashSet<PatientId>,
@@ -60,28 +61,35 @@ impl State {
             }
             Expectation::Approved(uuid, approved) => self.object(*uuid).is_some_and(|o| o.is_approved() == *approved),
             Expectation::Associations(uuid, count) => self.associations(*uuid).count() == *count,
+            Expectation::Unchanged(object) => {
+                object.uuid().is_some_and(|uuid| self.object(uuid).is_some_and(|now| now == object))
+            }
         }
     }
 
+    /// Takes an object out; its number stays free for it.
+    fn take(&mut self, uuid: EntryUuid) -> Option<u64> {
+        let number = self.uuids.remove(&uuid)?;
+        if let Some(old) = self.objects.remove(&number) {
+            self.patients.remove(&(old.patient, old.noun, number));
+            if let Some(unique_id) = old.unique_id {
+                self.unique_ids.remove(&(unique_id, number));
+            }
+            for end in old.ends.into_iter().flat_map(<[EntryUuid; 2]>::from) {
+                self.ends.remove(&(end, number));
+            }
+            if let Some(lid) = old.version_of {
+                self.versions.remove(&(lid, number));
+            }
+        }
+        Some(number)
+    }
+
     fn put(&mut self, uuid: EntryUuid, put: Put) {
-        let number = match self.uuids.get(&uuid).copied() {
-            Some(number) => {
-                if let Some(old) = self.objects.remove(&number) {
-                    self.patients.remove(&(old.patient, old.noun, number));
-                    if let Some(unique_id) = old.unique_id {
-                        self.unique_ids.remove(&(unique_id, number));
-                    }
-                    for end in old.ends.into_iter().flat_map(<[EntryUuid; 2]>::from) {
-                        self.ends.remove(&(end, number));
-                    }
-                }
-                number
-            }
-            None => {
-                self.next += 1;
-                self.next
-            }
-        };
+        let number = self.take(uuid).unwrap_or_else(|| {
+            self.next += 1;
+            self.next
+        });
         self.uuids.insert(uuid, number);
         self.patients.insert((put.patient.clone(), put.noun, number), ());
         if let Some(unique_id) = put.unique_id.clone() {
@@ -89,6 +97,9 @@ impl State {
         }
         for end in put.ends.into_iter().flat_map(<[EntryUuid; 2]>::from) {
             self.ends.insert((end, number), ());
+        }
+        if let Some(lid) = put.version_of {
+            self.versions.insert((lid, number), ());
         }
         self.objects.insert(number, put);
     }
@@ -99,6 +110,18 @@ impl State {
         }
         if change.puts.iter().any(|put| put.object.uuid().is_none()) {
             return Err(StoreError::Failed("an object without entryUUID cannot be stored".into()));
+        }
+        let there = |uuid: &EntryUuid| self.uuids.contains_key(uuid);
+        let retrievable =
+            |locator: &DocumentLocator| self.documents.get(&locator.unique_id).is_some_and(|now| now == locator);
+        if !change.removes.iter().all(there) || !change.withdrawals.iter().all(retrievable) {
+            return Err(StoreError::Conflict);
+        }
+        for uuid in change.removes {
+            self.take(uuid);
+        }
+        for locator in change.withdrawals {
+            self.documents.remove(&locator.unique_id);
         }
         for put in change.puts {
             if let Some(uuid) = put.object.uuid() {
@@ -139,6 +162,18 @@ impl RegistryStore for MemoryStore {
 
     fn by_unique_id<'s>(&'s self, unique_id: &'s UniqueId) -> BoxFuture<'s, StoreResult<Vec<PackedObject>>> {
         self.answer(|state| Ok(state.holders(unique_id).cloned().collect()))
+    }
+
+    fn by_logical_id(&self, lid: EntryUuid) -> BoxFuture<'_, StoreResult<Vec<PackedObject>>> {
+        self.answer(|state| {
+            let later = state.versions.range((lid, 0)..=(lid, u64::MAX)).map(|((_, number), ())| *number);
+            let first = state
+                .uuids
+                .get(&lid)
+                .copied()
+                .filter(|number| state.objects.get(number).is_some_and(|put| put.version_of.is_none()));
+            Ok(state.objects(first.into_iter().chain(later)).cloned().collect())
+        })
     }
 
     fn associations_of(&self, uuid: EntryUuid) -> BoxFuture<'_, StoreResult<Vec<PackedObject>>> {

@@ -23,6 +23,7 @@ use crate::model::document::{BodyError, BoxFuture};
 use crate::model::ids::{EntryUuid, PatientId, UniqueId};
 use crate::model::metadata::Noun;
 use crate::model::packed::{Damaged, PackedObject};
+use crate::model::rim::{ObjectId, RegistryObject};
 
 /// Why a store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,30 @@ pub struct Put {
     pub unique_id: Option<UniqueId>,
     /// Source and target, for associations.
     pub ends: Option<(EntryUuid, EntryUuid)>,
+    /// Its logicalID, for all versions but the first, whose entryUUID it is.
+    pub version_of: Option<EntryUuid>,
+}
+
+impl Put {
+    /// Packs an object, whose id is a UUID. `patient` is that of its submission, for an object
+    /// that names none.
+    pub fn new(object: &RegistryObject<'_>, patient: &PatientId) -> Self {
+        let own = object.patient_id().and_then(|id| PatientId::parse(id.trim()).ok());
+        Self {
+            object: PackedObject::pack(object),
+            noun: object.noun(),
+            patient: own.unwrap_or_else(|| patient.clone()),
+            unique_id: object.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok()),
+            ends: object.ends(),
+            version_of: version_of(object),
+        }
+    }
+}
+
+/// The logicalID of a later version.
+fn version_of(object: &RegistryObject<'_>) -> Option<EntryUuid> {
+    let lid = object.common.lid.as_ref().and_then(ObjectId::uuid);
+    lid.filter(|lid| object.uuid() != Some(*lid))
 }
 
 /// Where a repository keeps a document, and what it is.
@@ -133,6 +158,8 @@ pub enum Expectation {
     Approved(EntryUuid, bool),
     /// So many associations have the object at either end.
     Associations(EntryUuid, usize),
+    /// The object is there, and is what was seen.
+    Unchanged(PackedObject),
 }
 
 /// One atomic change of the registry.
@@ -142,8 +169,12 @@ pub struct Change {
     pub expects: Vec<Expectation>,
     /// Objects to add or replace, in order.
     pub puts: Vec<Put>,
+    /// Objects to remove; one that is not there is a conflict.
+    pub removes: Vec<EntryUuid>,
     /// Documents that can be retrieved from now on; an equal uniqueId is replaced.
     pub documents: Vec<DocumentLocator>,
+    /// Documents that can no longer be retrieved; one that is not as it was seen is a conflict.
+    pub withdrawals: Vec<DocumentLocator>,
     /// The submission's receipt.
     pub receipt: Option<Receipt>,
     /// Patient ids that are known from now on (ITI-8, ITI-44).
@@ -163,6 +194,10 @@ pub trait RegistryStore: Send + Sync + 'static {
 
     /// The objects with that uniqueId, in the order of registration.
     fn by_unique_id<'s>(&'s self, unique_id: &'s UniqueId) -> BoxFuture<'s, StoreResult<Vec<PackedObject>>>;
+
+    /// All versions of the object with that logicalID, in the order of registration; each object is
+    /// its own first version.
+    fn by_logical_id(&self, lid: EntryUuid) -> BoxFuture<'_, StoreResult<Vec<PackedObject>>>;
 
     /// The associations that have that object at either end, in the order of registration.
     fn associations_of(&self, uuid: EntryUuid) -> BoxFuture<'_, StoreResult<Vec<PackedObject>>>;

@@ -8,6 +8,7 @@
 //! u entryUUID(16)                    → place           patient, noun, sequence
 //! x uniqueId 0 sequence(8)           → patient, noun
 //! a end(16) sequence(8)              → patient, noun   the associations of an object
+//! l logicalID(16) sequence(8)        → patient, noun   its versions but the first
 //! d uniqueId                         → document locator
 //! c first half of SHA-256(16)        → how many locators have that content
 //! r set uniqueId                     → receipt
@@ -50,7 +51,6 @@ use crate::model::document::BoxFuture;
 use crate::model::ids::{EntryUuid, PatientId, UniqueId};
 use crate::model::metadata::Noun;
 use crate::model::packed::PackedObject;
-use crate::model::rim::Body;
 
 /// Number of the layout above.
 const SCHEMA: u32 = 1;
@@ -362,6 +362,10 @@ fn end_prefix(end: EntryUuid) -> Vec<u8> {
     uuid_key(b'a', end)
 }
 
+fn version_prefix(lid: EntryUuid) -> Vec<u8> {
+    uuid_key(b'l', lid)
+}
+
 fn uuid_key(tag: u8, uuid: EntryUuid) -> Vec<u8> {
     let mut key = Vec::with_capacity(25);
     key.push(tag);
@@ -498,6 +502,10 @@ trait Look {
             }
             Expectation::Approved(uuid, approved) => self.object(*uuid)?.is_some_and(|o| o.is_approved() == *approved),
             Expectation::Associations(uuid, count) => self.scan(&end_prefix(*uuid))?.len() == *count,
+            Expectation::Unchanged(object) => match object.uuid() {
+                Some(uuid) => self.object(uuid)?.as_ref() == Some(object),
+                None => false,
+            },
         })
     }
 }
@@ -571,6 +579,12 @@ impl Draft<'_> {
                 return Err(StoreError::Conflict);
             }
         }
+        for uuid in &change.removes {
+            self.take(*uuid)?;
+        }
+        for locator in &change.withdrawals {
+            self.withdraw(locator)?;
+        }
         for put in &change.puts {
             self.put(put)?;
         }
@@ -611,9 +625,9 @@ impl Draft<'_> {
         let sequence = old.map_or_else(|| self.number(), |old| old.sequence);
         let place = Place { patient, noun: noun_number(put.noun), sequence };
         let unique_id = put.unique_id.as_ref().map(UniqueId::as_str);
-        let new = index_entries(uuid, place, unique_id, put.ends);
+        let new = index_entries(uuid, place, unique_id, put.ends, put.version_of);
         if let Some(old) = old {
-            self.clear(uuid, old, place, &new)?;
+            self.clear(uuid, old, Some(place), &new)?;
         } else {
             self.writes.extend(new);
         }
@@ -637,16 +651,21 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Removes what an object leaves behind that is replaced, and writes what it changes.
-    fn clear(&mut self, uuid: EntryUuid, old: Place, place: Place, new: &Writes) -> StoreResult<()> {
+    /// Takes an object out.
+    fn take(&mut self, uuid: EntryUuid) -> StoreResult<()> {
+        let old = self.place(uuid)?.ok_or(StoreError::Conflict)?;
+        self.clear(uuid, old, None, &Writes::new())
+    }
+
+    /// Removes what an object leaves behind that is replaced or goes, and writes what it changes.
+    fn clear(&mut self, uuid: EntryUuid, old: Place, place: Option<Place>, new: &Writes) -> StoreResult<()> {
         let packed = self.record(old)?;
         let before = {
             let object = packed.unpack()?;
-            let ends = match &object.body {
-                Body::Association { source, target, .. } => source.uuid().zip(target.uuid()),
-                _ => None,
-            };
-            index_entries(uuid, old, object.unique_id(), ends)
+            // As `Put::new` has made them.
+            let unique_id = object.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok());
+            let unique_id = unique_id.as_ref().map(UniqueId::as_str);
+            index_entries(uuid, old, unique_id, object.ends(), super::version_of(&object))
         };
         for key in before.keys().filter(|key| !new.contains_key(*key)) {
             self.remove(key.clone());
@@ -654,7 +673,7 @@ impl Draft<'_> {
         for (key, value) in new.iter().filter(|(key, value)| before.get(*key) != Some(*value)) {
             self.writes.insert(key.clone(), value.clone());
         }
-        if old != place {
+        if Some(old) != place {
             self.remove(old.key());
         }
         if packed.as_bytes().len() > RECORD_PART {
@@ -681,6 +700,17 @@ impl Draft<'_> {
         Ok(())
     }
 
+    fn withdraw(&mut self, locator: &DocumentLocator) -> StoreResult<()> {
+        let key = text_key(b'd', locator.unique_id.as_str().as_bytes());
+        let old = self.get(&key)?.ok_or(StoreError::Conflict)?;
+        if decode_locator(&locator.unique_id, &old)? != *locator {
+            return Err(StoreError::Conflict);
+        }
+        self.count(&locator.content.sha256, false)?;
+        self.remove(key);
+        Ok(())
+    }
+
     /// Counts a content's locators up or down.
     fn count(&mut self, sha256: &[u8; 32], up: bool) -> StoreResult<()> {
         let key = content_key(sha256);
@@ -702,10 +732,12 @@ fn index_entries(
     place: Place,
     unique_id: Option<&str>,
     ends: Option<(EntryUuid, EntryUuid)>,
+    version_of: Option<EntryUuid>,
 ) -> Writes {
     let mut entries = Writes::from([(uuid_key(b'u', uuid), Some(place.encode().into()))]);
     let prefixes = unique_id.map(unique_prefix).into_iter();
     let prefixes = prefixes.chain(ends.into_iter().flat_map(<[EntryUuid; 2]>::from).map(end_prefix));
+    let prefixes = prefixes.chain(version_of.map(version_prefix));
     for mut key in prefixes {
         key.extend_from_slice(&place.sequence.to_be_bytes());
         entries.insert(key, Some(place.cluster().into()));
@@ -925,6 +957,21 @@ impl RegistryStore for SledStore {
 
     fn by_unique_id<'s>(&'s self, unique_id: &'s UniqueId) -> BoxFuture<'s, StoreResult<Vec<PackedObject>>> {
         Box::pin(async move { self.shared.read(|tree| tree.indexed(&unique_prefix(unique_id.as_str()))) })
+    }
+
+    fn by_logical_id(&self, lid: EntryUuid) -> BoxFuture<'_, StoreResult<Vec<PackedObject>>> {
+        Box::pin(async move {
+            self.shared.read(|tree| {
+                let mut versions = Vec::new();
+                if let Some(first) = tree.object(lid)? {
+                    // The id may be that of a later version of something else.
+                    let is_first = super::version_of(&first.unpack()?).is_none();
+                    versions.extend(is_first.then_some(first));
+                }
+                versions.extend(tree.indexed(&version_prefix(lid))?);
+                Ok(versions)
+            })
+        })
     }
 
     fn associations_of(&self, uuid: EntryUuid) -> BoxFuture<'_, StoreResult<Vec<PackedObject>>> {

@@ -26,7 +26,7 @@ macro_rules! registry_suite {
         $crate::store::suite::cases!($make;
             lookups, order_and_replacement, moves_between_patients, names_with_common_beginnings, expectations,
             nothing_of_a_refused_change_stays, one_change_many_puts, receipts_and_patients, locators, long_values,
-            readers_see_all_or_nothing, one_of_many_wins);
+            readers_see_all_or_nothing, one_of_many_wins, versions, removal_of_objects, withdrawal);
     };
 }
 
@@ -66,13 +66,7 @@ pub(crate) fn uuid(n: u32) -> EntryUuid {
 }
 
 fn pack_put(object: &RegistryObject<'_>, patient: PatientId) -> Put {
-    Put {
-        object: PackedObject::pack(object),
-        noun: object.noun(),
-        patient,
-        unique_id: object.unique_id().map(unique),
-        ends: None,
-    }
+    Put::new(object, &patient)
 }
 
 /// A DocumentEntry of that patient.
@@ -92,7 +86,7 @@ fn entry_of_status(n: u32, patient: &PatientId, unique_id: &str, title: &str, st
 fn member(n: u32, patient: &PatientId, source: u32, target: u32) -> Put {
     let (source, target) = (uuid(source), uuid(target));
     let object = build::original(uuid(n).into(), source.into(), ObjectId::Uuid(target));
-    Put { ends: Some((source, target)), ..pack_put(&object, patient.clone()) }
+    pack_put(&object, patient.clone())
 }
 
 fn puts(puts: impl IntoIterator<Item = Put>) -> Change {
@@ -250,6 +244,76 @@ pub(crate) async fn expectations(store: Arc<impl RegistryStore>) {
     ] {
         assert_eq!(conflicts(&*store, expectation.clone()).await, conflict, "{expectation:?}");
     }
+    let seen = store.by_uuid(uuid(1)).await.unwrap().unwrap();
+    assert!(!conflicts(&*store, Expectation::Unchanged(seen.clone())).await);
+    for other in [seen.with_superseded(true), entry(9, &p, "u", "a").object] {
+        assert!(conflicts(&*store, Expectation::Unchanged(other)).await);
+    }
+}
+
+/// A later version of an object.
+fn version(n: u32, patient: &PatientId, unique_id: &str, lid: u32) -> Put {
+    let first = entry(n, patient, unique_id, &format!("version {n}"));
+    let mut object = first.object.unpack().unwrap().into_owned();
+    object.common.lid = Some(uuid(lid).into());
+    pack_put(&object, patient.clone())
+}
+
+pub(crate) async fn versions(store: Arc<impl RegistryStore>) {
+    let p = patient("1");
+    assert!(store.by_logical_id(uuid(1)).await.unwrap().is_empty());
+    store.commit(puts([entry(1, &p, "u", "version 1"), entry(2, &p, "u", "another")])).await.unwrap();
+    assert_eq!(uuids(&store.by_logical_id(uuid(1)).await.unwrap()), [uuid(1)]);
+    store.commit(puts([version(9, &p, "u", 1), version(5, &p, "u", 1), version(6, &p, "u", 2)])).await.unwrap();
+    assert_eq!(uuids(&store.by_logical_id(uuid(1)).await.unwrap()), [uuid(1), uuid(9), uuid(5)]);
+    assert_eq!(uuids(&store.by_logical_id(uuid(2)).await.unwrap()), [uuid(2), uuid(6)]);
+    assert!(store.by_logical_id(uuid(9)).await.unwrap().is_empty(), "no logicalID is that of a later version");
+    // A version that is replaced keeps its place; the first one may go.
+    let mut changed = version(9, &p, "u", 1);
+    changed.object = changed.object.with_superseded(true);
+    store.commit(Change { removes: vec![uuid(1)], ..puts([changed.clone()]) }).await.unwrap();
+    let found = store.by_logical_id(uuid(1)).await.unwrap();
+    assert_eq!(uuids(&found), [uuid(9), uuid(5)]);
+    assert!(found[0] == changed.object && found[0].is_superseded());
+    store.commit(Change { removes: vec![uuid(9), uuid(5)], ..Change::default() }).await.unwrap();
+    assert!(store.by_logical_id(uuid(1)).await.unwrap().is_empty());
+}
+
+pub(crate) async fn removal_of_objects(store: Arc<impl RegistryStore>) {
+    let (p, long) = (patient("1"), "x".repeat(20_000));
+    store.commit(puts([entry(1, &p, "u", &long), entry(2, &p, "u", "b"), member(3, &p, 1, 2)])).await.unwrap();
+    let gone = |removes: &[u32]| Change { removes: removes.iter().copied().map(uuid).collect(), ..Change::default() };
+    // What is not there cannot be removed, and then nothing is.
+    assert!(matches!(store.commit(gone(&[1, 9])).await, Err(StoreError::Conflict)));
+    let seen = store.by_uuid(uuid(1)).await.unwrap().unwrap();
+    store.commit(Change { expects: vec![Expectation::Unchanged(seen.clone())], ..gone(&[1, 3]) }).await.unwrap();
+    assert!(store.by_uuid(uuid(1)).await.unwrap().is_none());
+    assert_eq!(titles_of(&*store, &p).await, ["b"]);
+    assert_eq!(uuids(&store.by_unique_id(&unique("u")).await.unwrap()), [uuid(2)]);
+    assert!(store.of_patient(&p, Noun::Association).await.unwrap().is_empty());
+    for end in [1, 2] {
+        assert!(store.associations_of(uuid(end)).await.unwrap().is_empty());
+    }
+    assert!(conflicts(&*store, Expectation::Unchanged(seen)).await);
+    // The id may be used again, for an object at the end.
+    store.commit(puts([entry(1, &p, "v", "new")])).await.unwrap();
+    assert_eq!(titles_of(&*store, &p).await, ["b", "new"]);
+}
+
+pub(crate) async fn withdrawal(store: Arc<impl RegistryStore>) {
+    let (one, two) = (ContentHasher::of(b"one"), ContentHasher::of(b"two"));
+    let documents = vec![locator("d.1", one), locator("d.2", one)];
+    store.commit(Change { documents, ..Change::default() }).await.unwrap();
+    let withdraw = |locators| Change { withdrawals: locators, ..Change::default() };
+    for wrong in [locator("d.9", one), locator("d.1", two)] {
+        let refused = store.commit(withdraw(vec![locator("d.2", one), wrong])).await;
+        assert!(matches!(refused, Err(StoreError::Conflict)));
+    }
+    for (document, referenced) in [("d.1", true), ("d.2", false)] {
+        store.commit(withdraw(vec![locator(document, one)])).await.unwrap();
+        assert_eq!(store.document(&unique(document)).await.unwrap(), None);
+        assert_eq!(store.is_referenced(one.sha256).await.unwrap(), referenced, "{document}");
+    }
 }
 
 pub(crate) async fn nothing_of_a_refused_change_stays(store: Arc<impl RegistryStore>) {
@@ -261,6 +325,7 @@ pub(crate) async fn nothing_of_a_refused_change_stays(store: Arc<impl RegistrySt
         documents: vec![locator("v", ContentHasher::of(b"v"))],
         receipt: Some(Receipt { set_unique_id: unique("s"), message_id: "m".into(), digest: [0; 32] }),
         patients: vec![p.clone()],
+        ..Change::default()
     };
     let refused = store.commit(change(vec![Expectation::Absent(uuid(2)), Expectation::Absent(uuid(1))])).await;
     assert!(matches!(refused, Err(StoreError::Conflict)));

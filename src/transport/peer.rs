@@ -129,7 +129,8 @@ impl SoapClient {
                     Package::new(Version::V12, &outbound.token, outbound.root, outbound.parts, outbound.sources)
                         .map_err(|e| broken(&e))?;
                 let quiet: answer::OnFailure = Arc::new(|error| {
-                    tracing::warn!(%error, "a document could not be read to its end while it was sent");
+                    let cause = error.without_their_words();
+                    tracing::warn!(cause, "a document could not be read to its end while it was sent");
                     Box::pin(async {})
                 });
                 (package.content_type(transaction.action), package.content_length(), package.into_body(quiet))
@@ -200,9 +201,20 @@ pub fn request_envelope(
     security: Option<&str>,
     payload: impl FnOnce(&mut Vec<u8>),
 ) -> Vec<u8> {
+    request_envelope_with_id(transaction, to, security, soap::new_message_id(), payload)
+}
+
+/// The same under a message id of the caller's: a request that is sent again must be known again.
+pub fn request_envelope_with_id(
+    transaction: &'static Transaction,
+    to: &Uri,
+    security: Option<&str>,
+    message_id: String,
+    payload: impl FnOnce(&mut Vec<u8>),
+) -> Vec<u8> {
     let addressing = Addressing {
         action: Some(transaction.action.to_owned()),
-        message_id: Some(soap::new_message_id()),
+        message_id: Some(message_id),
         to: Some(to.to_string()),
         reply_to: Some(soap::ANONYMOUS.to_owned()),
         ..Addressing::default()
@@ -256,6 +268,8 @@ pub struct RemoteCommunity {
     /// Longest time for one answer, whatever the request's deadline.
     budget: Duration,
     in_flight: Semaphore,
+    /// Objects of one answer.
+    results: usize,
     services: PeerServices,
 }
 
@@ -266,9 +280,10 @@ impl RemoteCommunity {
         client: SoapClient,
         budget: Duration,
         max_in_flight: usize,
+        results: usize,
         services: PeerServices,
     ) -> Self {
-        Self { home, client, budget, in_flight: Semaphore::new(max_in_flight), services }
+        Self { home, client, budget, in_flight: Semaphore::new(max_in_flight), results, services }
     }
 
     /// Calls within budget, bound and deadline, audits, counts.
@@ -331,7 +346,11 @@ impl RemoteCommunity {
             ebrs::write_query(out, query)
         });
         let message = self.client.call(transaction, self.outbound(context, root)).await?;
-        read_answer(&message.root, self.client.bounds.xml, ebrs::read_query_response)
+        let answer = read_answer(&message.root, self.client.bounds.xml, ebrs::read_query_response)?;
+        if answer.objects.len() > self.results {
+            return Err(PeerFailure::TooMany(self.results));
+        }
+        Ok(answer)
     }
 
     async fn call_retrieve(

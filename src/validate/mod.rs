@@ -17,6 +17,7 @@ pub mod metadata;
 pub mod response;
 pub mod stored_query;
 pub mod submission;
+pub mod update;
 
 use std::fmt;
 

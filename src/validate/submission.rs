@@ -222,14 +222,14 @@ fn sort(objects: Vec<RegistryObject<'_>>, roles: Vec<Role>, patient: Option<Pati
 }
 
 /// The message's objects with what several rules need to know of them.
-struct Message<'o, 'a> {
+pub(super) struct Message<'o, 'a> {
     objects: &'o [RegistryObject<'a>],
     nouns: Vec<Noun>,
-    by_id: HashMap<&'o ObjectId<'a>, usize>,
+    pub(super) by_id: HashMap<&'o ObjectId<'a>, usize>,
 }
 
 impl<'o, 'a> Message<'o, 'a> {
-    fn new(objects: &'o [RegistryObject<'a>]) -> Self {
+    pub(super) fn new(objects: &'o [RegistryObject<'a>]) -> Self {
         let mut by_id = HashMap::with_capacity(objects.len());
         for (at, object) in objects.iter().enumerate() {
             if let Some(id) = &object.common.id {
@@ -239,7 +239,7 @@ impl<'o, 'a> Message<'o, 'a> {
         Self { objects, nouns: objects.iter().map(RegistryObject::noun).collect(), by_id }
     }
 
-    fn of(&self, noun: Noun) -> impl Iterator<Item = &'o RegistryObject<'a>> {
+    pub(super) fn of(&self, noun: Noun) -> impl Iterator<Item = &'o RegistryObject<'a>> {
         self.objects.iter().zip(&self.nouns).filter(move |(_, n)| **n == noun).map(|(object, _)| object)
     }
 
@@ -254,7 +254,7 @@ impl<'o, 'a> Message<'o, 'a> {
     ///
     /// DECISION: ids of classifications and external identifiers are not compared. Nothing refers
     /// to them, and they are derived anew from their object's.
-    fn judge_ids(&self, findings: &mut Findings) {
+    pub(super) fn judge_ids(&self, findings: &mut Findings) {
         for (at, object) in self.objects.iter().enumerate() {
             if let Some(id) = &object.common.id
                 && self.by_id.get(id).is_some_and(|first| *first != at)
@@ -300,7 +300,7 @@ impl<'o, 'a> Message<'o, 'a> {
     }
 
     /// No uniqueId twice (ITI TF-3 Table 4.2.4.1-2).
-    fn judge_unique_ids(&self, profile: Profile, findings: &mut Findings) {
+    pub(super) fn judge_unique_ids(&self, profile: Profile, findings: &mut Findings) {
         let mut seen = HashMap::with_capacity(self.objects.len());
         for object in self.objects {
             if let Some(unique_id) = object.unique_id().filter(|unique_id| !unique_id.is_empty())
@@ -323,7 +323,7 @@ impl<'o, 'a> Message<'o, 'a> {
     ///
     /// DEVIATION(ITI TF-3 Table 4.2.4.1-2): the context says which objects differ, not the ids; the
     /// sender has them, and nobody else should.
-    fn judge_patients(&self, findings: &mut Findings) -> Option<PatientId> {
+    pub(super) fn judge_patients(&self, findings: &mut Findings) -> Option<PatientId> {
         let mut patients = self.objects.iter().filter_map(|object| {
             let patient = PatientId::parse(object.patient_id()?).ok()?;
             Some((object, patient))

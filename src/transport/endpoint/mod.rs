@@ -11,7 +11,6 @@ use bytes::Bytes;
 
 use super::pipeline::Actors;
 use crate::actors::context::RequestContext;
-use crate::actors::document_registry::owned;
 use crate::model::audit_event::{
     AuditEvent, AuditOutcome, AuditedDocument, AuditedQuery, AuditedSubmissionSet, Exchange,
 };
@@ -149,9 +148,9 @@ pub fn read(transaction: TransactionId, payload: Node<'_, '_>) -> Result<Payload
         TransactionId::RegistryStoredQuery | TransactionId::CrossGatewayQuery => {
             Ok(Payload::Query(ebrs::read_query(payload)?))
         }
-        TransactionId::RegisterDocumentSet => {
-            Ok(Payload::Submit(ebrs::read_submit(payload)?.objects.into_iter().map(owned).collect()))
-        }
+        TransactionId::RegisterDocumentSet => Ok(Payload::Submit(
+            ebrs::read_submit(payload)?.objects.into_iter().map(RegistryObject::into_owned).collect(),
+        )),
         TransactionId::ProvideAndRegisterDocumentSet => {
             let provide = xdsb::read_provide(payload)?;
             let documents = provide.documents.into_iter().map(|(id, content)| ProvidedDocument {
@@ -163,7 +162,7 @@ pub fn read(transaction: TransactionId, payload: Node<'_, '_>) -> Result<Payload
             });
             Ok(Payload::Provide(Provide {
                 documents: documents.collect(),
-                objects: provide.submit.objects.into_iter().map(owned).collect(),
+                objects: provide.submit.objects.into_iter().map(RegistryObject::into_owned).collect(),
             }))
         }
         TransactionId::RetrieveDocumentSet | TransactionId::CrossGatewayRetrieve => {
