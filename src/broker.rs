@@ -119,18 +119,22 @@ pub(crate) fn bounds(limits: &config::Limits) -> Bounds {
         },
         // The largest allowed must fit, or it would be refused for ever.
         room: EnvelopeRoom::new(limits.all_envelopes_bytes.max(limits.envelope_bytes)),
+        envelope_time: limits.envelope_timeout,
     }
 }
 
-/// The limits of a peer's answer. It has room of its own: who sends requests must not be able to
-/// take it.
+/// The limits of one peer's answers. Each peer has room of its own: neither who sends requests nor
+/// another peer must be able to take it.
 fn answer_bounds(limits: &config::Limits) -> Bounds {
     Bounds {
         envelope_bytes: limits.peer_response_bytes,
-        room: EnvelopeRoom::new(limits.all_envelopes_bytes.max(limits.peer_response_bytes)),
+        room: EnvelopeRoom::new(limits.peer_response_bytes.saturating_mul(LARGE_ANSWERS)),
         ..bounds(limits)
     }
 }
+
+/// Answers of the largest size that one peer may have under way at once.
+const LARGE_ANSWERS: usize = 4;
 
 fn codes(config: &Config) -> Result<Option<Arc<CodeSet>>, BrokerError> {
     let Some(codes) = config.codes.as_ref().filter(|codes| codes.enforce) else {
@@ -349,7 +353,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Reads certificates, revocation lists and peers again (SIGHUP). What fails keeps its old
+    /// Reads certificates, revocation lists, codes and peers again (SIGHUP). What fails keeps its old
     /// state, and the error tells.
     ///
     /// # Errors
@@ -366,10 +370,12 @@ impl Broker {
             keep(server.reload());
         }
         keep(self.shared.client.reload());
+        let codes = codes(&config).map(|codes| self.shared.pipeline.actors().registry.set_codes(codes));
+        let codes = codes.inspect_err(|error| tracing::error!(%error, "reload: the old codes stay in use"));
         let peers = self.set_peers(config.peers).inspect_err(|error| {
             tracing::error!(%error, "reload: the communities asked stay as they were");
         });
-        first.map_or(peers, |error| Err(error.into()))
+        first.map_or(codes.and(peers), |error| Err(error.into()))
     }
 
     /// Stops: no new connections, open requests finish within the drain time, then the trail is
@@ -428,7 +434,7 @@ fn actors(
         name: config.community.name.clone(),
         registry: Arc::clone(&registry),
         repository: Arc::clone(&repository),
-        spool: Spool { store: Arc::clone(repository.documents()), bytes: config.limits.spool_bytes },
+        spool: Spool::new(Arc::clone(repository.documents()), config.limits.spool_bytes),
     };
     Actors {
         registry,
@@ -460,6 +466,7 @@ fn federation(
             soap,
             peer.timeout,
             peer.max_in_flight,
+            config.limits.results,
             services.clone(),
         );
         Ok(Peer {
@@ -475,7 +482,7 @@ fn federation(
             community: Arc::new(community),
         })
     });
-    Ok(Federation { peers: peers.collect::<Result<_, TlsError>>()? })
+    Ok(Federation::new(peers.collect::<Result<_, TlsError>>()?))
 }
 
 /// How long a start may take before `/readyz` is worth asking; the page refreshes as often.

@@ -61,7 +61,7 @@ Examples:
     Init(init::Args),
     /// Check configuration, certificates, stores and peers; exit code 1 if anything fails
     Check(check::Args),
-    /// Run the broker; SIGTERM stops it gracefully, SIGHUP reloads certificates, revocation lists and peers
+    /// Run the broker; SIGTERM stops it gracefully, SIGHUP reloads certificates, revocation lists, codes and peers
     Serve(ServeArgs),
     /// Make certificates for development
     Certs(certs::Args),

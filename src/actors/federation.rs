@@ -4,16 +4,17 @@
 //! so a slow one delays nothing but its own part, and the deadline ends it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use tokio::time::{Instant, timeout_at};
 
 use super::context::RequestContext;
 use super::merge::{Outcome, locate, unavailable};
 use super::ports::{Community, PeerFailure};
 use super::responding_gateway::MOST_GATEWAYS;
-use super::spool::{Spool, Spooled};
+use super::spool::Spool;
 pub use crate::model::community::{PeerState, Scope};
 use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse};
 use crate::model::ids::{HomeCommunityId, Oid, PatientId};
@@ -67,17 +68,48 @@ impl Peer {
     }
 }
 
+/// Communities behind others that are remembered at most.
+const MOST_ROUTES: usize = 10_000;
+
 /// The communities we know, in configured order.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Federation {
     /// In configured order, which is the order of answers.
     pub peers: Vec<Peer>,
+    /// Communities that we know from the answers of others: each with the peer that answers for it.
+    routes: Mutex<HashMap<HomeCommunityId, HomeCommunityId>>,
 }
 
 impl Federation {
-    /// The peer of that identity.
+    /// These communities, and nobody known behind them yet.
+    pub fn new(peers: Vec<Peer>) -> Self {
+        Self { peers, routes: Mutex::default() }
+    }
+
+    /// The peer of that identity, or the one that answers for it: a consumer asks on with the
+    /// homeCommunityId that an answer gave it (ITI TF-2 §3.18.4.1.2.3.8).
     pub fn peer(&self, home: &HomeCommunityId) -> Option<&Peer> {
-        self.peers.iter().find(|peer| peer.home == *home)
+        let configured = |home: &HomeCommunityId| self.peers.iter().find(|peer| peer.home == *home);
+        configured(home).or_else(|| {
+            let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+            routes.get(home).and_then(configured)
+        })
+    }
+
+    /// Remembers which communities a peer has answered for. The first to answer for one keeps it;
+    /// those with a way of their own are not for others to answer for.
+    fn learn(&self, peer: &Peer, answer: &QueryResponse) {
+        for object in &answer.objects {
+            let Some(home) = object.home().filter(|home| *home != peer.home.as_str()) else { continue };
+            let Ok(home) = HomeCommunityId::parse(home.trim()) else { continue };
+            if self.peers.iter().any(|configured| configured.home == home) {
+                continue;
+            }
+            let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+            if routes.len() < MOST_ROUTES {
+                routes.entry(home).or_insert_with(|| peer.home.clone());
+            }
+        }
     }
 
     /// The peers to ask about a patient, and a warning for each that is suspended.
@@ -104,15 +136,22 @@ impl Federation {
     }
 }
 
-/// Asks one peer. The query names its home, as a query by id must and any other may (§3.38.4.1.2).
-pub async fn query_peer(context: &RequestContext, peer: &Peer, query: &AdhocQuery) -> Outcome<QueryResponse> {
+/// Asks one peer what names it, or a community behind it, as its home.
+pub async fn query_peer(
+    context: &RequestContext,
+    federation: &Federation,
+    peer: &Peer,
+    query: &AdhocQuery,
+) -> Outcome<QueryResponse> {
     let mut query = query.clone();
-    query.home = Some(peer.home.to_string());
     translate(&mut query, &peer.translation);
     let result = match peer.not_asked(context) {
         Some(failure) => Err(failure),
         None => peer.community.query(context, &query).await,
     };
+    if let Ok(answer) = &result {
+        federation.learn(peer, answer);
+    }
     if let Err(failure) = &result {
         tracing::warn!(
             correlation_id = %context.correlation_id, transaction = "ITI-38", community = %peer.home,
@@ -124,8 +163,33 @@ pub async fn query_peer(context: &RequestContext, peer: &Peer, query: &AdhocQuer
 }
 
 /// Asks several peers at once; the outcomes come in the peers' order.
-pub async fn query_peers(context: &RequestContext, peers: &[&Peer], query: &AdhocQuery) -> Vec<Outcome<QueryResponse>> {
-    join_all(peers.iter().map(|peer| query_peer(context, peer, query))).await
+pub async fn query_peers(
+    context: &RequestContext,
+    federation: &Federation,
+    peers: &[&Peer],
+    query: &AdhocQuery,
+) -> Vec<Outcome<QueryResponse>> {
+    join_all(peers.iter().map(|peer| async move {
+        // Each is asked by its own name, as a query by id must and any other may (§3.38.4.1.2).
+        let query = AdhocQuery { home: Some(peer.home.to_string()), ..query.clone() };
+        query_peer(context, federation, peer, &query).await
+    }))
+    .await
+}
+
+/// The parameter that limits a query to some communities (ITI TF-2 §3.18.4.1.2.3.7, Target
+/// Communities Option).
+const TARGETS: &str = "$targetCommunityIdList";
+
+/// The communities that a query is limited to, as they are written; none: it is not limited.
+pub fn targets(query: &AdhocQuery) -> Option<Vec<&str>> {
+    let values = query.slots.iter().filter(|slot| slot.name == TARGETS).flat_map(|slot| &slot.values);
+    let targets: Vec<&str> = values
+        .flat_map(|value| value.trim().trim_start_matches('(').trim_end_matches(')').split(','))
+        .map(|text| text.trim().trim_matches('\''))
+        .filter(|text| !text.is_empty())
+        .collect();
+    (!targets.is_empty()).then_some(targets)
 }
 
 /// Replaces the patient's domain, and nothing else (§3.38.4.1.2.1).
@@ -161,60 +225,109 @@ pub enum RetrieveTarget<'a> {
 }
 
 /// Asks all shares at once and merges their root parts (ITI TF-2 §3.39.4.1.3). Bodies follow one
-/// source after another; those of a peer whose turn has not come are kept in `spool`, so that no
-/// peer's answer stands still until another's is through.
+/// source after another. Those of one community alone pass through as they come; where several
+/// are asked, those of others are kept in `spool` first, so that one that breaks off is an error
+/// beside the others' documents.
 pub async fn retrieve(
     context: &RequestContext,
     own: &HomeCommunityId,
     spool: &Spool,
     shares: Vec<RetrieveShare<'_>>,
 ) -> RetrieveResponse {
+    let several = shares.len() > 1;
     let answers = join_all(shares.into_iter().map(|share| async move {
-        let is_peer = matches!(share.target, RetrieveTarget::Peer(_));
         let requests = share.requests;
-        let response = match share.target {
+        match share.target {
             RetrieveTarget::Local(repository) => {
-                let mut response = repository.retrieve(requests.clone()).await;
+                let mut response = repository.retrieve(requests).await;
                 response.errors = response.errors.into_iter().map(|error| locate(error, own)).collect();
                 response
             }
-            RetrieveTarget::Peer(peer) => retrieve_from(context, peer, &requests).await,
-        };
-        (is_peer, response)
+            RetrieveTarget::Peer(peer) => {
+                let response = retrieve_from(context, peer, &requests).await;
+                if several { keep(context, peer, spool, response).await } else { response }
+            }
+        }
     }))
     .await;
     let mut merged = RetrieveResponse::failure(Vec::new());
-    for (is_peer, answer) in answers {
+    for answer in answers {
         let offset = merged.documents.len();
-        let waits = is_peer && !merged.sources.is_empty();
         merged.documents.extend(answer.documents);
         merged.errors.extend(answer.errors);
-        merged.sources.extend(answer.sources.into_iter().map(|source| -> Box<dyn BodySource> {
-            let source = if waits { Box::new(Spooled::new(source, spool)) as Box<dyn BodySource> } else { source };
-            Box::new(Renumbered { source, offset, map: None })
-        }));
+        merged.sources.extend(
+            answer
+                .sources
+                .into_iter()
+                .map(|source| -> Box<dyn BodySource> { Box::new(Renumbered { source, offset, map: None }) }),
+        );
     }
     merged
 }
 
+/// Keeps a peer's documents until all are there or the time is up; an error names those that are not.
+async fn keep(
+    context: &RequestContext,
+    peer: &Peer,
+    spool: &Spool,
+    mut response: RetrieveResponse,
+) -> RetrieveResponse {
+    if response.documents.is_empty() {
+        return response;
+    }
+    let (mut kept, began) = (spool.empty(), Instant::now());
+    let sources = std::mem::take(&mut response.sources);
+    let failure = tokio::select! {
+        drawn = timeout_at(context.deadline, kept.draw(sources)) => match drawn {
+            Ok(drawn) => drawn.err(),
+            Err(_) => Some(PeerFailure::Timeout(began.elapsed().as_millis() as u64)),
+        },
+        () = context.cut.cancelled() => Some(PeerFailure::NotAsked("this broker stops".into())),
+    };
+    let (mut map, mut whole, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, mut document) in std::mem::take(&mut response.documents).into_iter().enumerate() {
+        document.size = kept.size(number);
+        if document.size.is_some() {
+            map.push(Some(whole.len()));
+            whole.push(document);
+        } else {
+            map.push(None);
+            missing.push(document.request.unique_id.to_string());
+        }
+    }
+    response.documents = whole;
+    if !missing.is_empty() {
+        let failure =
+            failure.unwrap_or_else(|| PeerFailure::Garbage("a document that was announced did not come".into()));
+        response.errors.push(undelivered(context, peer, &failure, &missing.join(", ")));
+    }
+    response.sources = vec![Box::new(Renumbered { source: Box::new(kept), offset: 0, map: Some(Arc::new(map)) })];
+    response
+}
+
+/// The error for documents that a peer did not deliver, once it is logged.
+fn undelivered(context: &RequestContext, peer: &Peer, failure: &PeerFailure, documents: &str) -> RegistryError {
+    tracing::warn!(
+        correlation_id = %context.correlation_id, transaction = "ITI-39", community = %peer.home,
+        failure = %failure.without_their_words(),
+        "a community did not deliver"
+    );
+    let mut error = unavailable(&peer.home, &peer.name, failure);
+    error.context = format!("{} ({documents})", error.context);
+    error
+}
+
 async fn retrieve_from(context: &RequestContext, peer: &Peer, requests: &[DocumentRequest]) -> RetrieveResponse {
-    let addressed = requests.iter().map(|r| DocumentRequest { home: Some(peer.home.clone()), ..r.clone() }).collect();
     let result = match peer.not_asked(context) {
         Some(failure) => Err(failure),
-        None => peer.community.retrieve(context, addressed).await,
+        // Each names its home: the peer's, or that of a community behind it.
+        None => peer.community.retrieve(context, requests.to_vec()).await,
     };
     let mut response = match result {
         Ok(response) => response,
         Err(failure) => {
-            tracing::warn!(
-                correlation_id = %context.correlation_id, transaction = "ITI-39", community = %peer.home,
-            failure = %failure.without_their_words(),
-                "a community did not deliver"
-            );
             let ids: Vec<&str> = requests.iter().map(|request| request.unique_id.as_str()).collect();
-            let mut error = unavailable(&peer.home, &peer.name, &failure);
-            error.context = format!("{} ({})", error.context, ids.join(", "));
-            return RetrieveResponse::failure(vec![error]);
+            return RetrieveResponse::failure(vec![undelivered(context, peer, &failure, &ids.join(", "))]);
         }
     };
     response.errors = response.errors.into_iter().map(|error| locate(error, &peer.home)).collect();

@@ -9,7 +9,7 @@ use futures_util::future::join;
 use super::context::RequestContext;
 use super::document_registry::DocumentRegistry;
 use super::document_repository::DocumentRepository;
-use super::federation::{Federation, RetrieveShare, RetrieveTarget, query_peer, query_peers, retrieve};
+use super::federation::{Federation, RetrieveShare, RetrieveTarget, query_peer, query_peers, retrieve, targets};
 use super::merge::{self, Outcome};
 use super::spool::Spool;
 use crate::model::document::{DocumentRequest, RetrieveResponse};
@@ -17,9 +17,6 @@ use crate::model::ids::HomeCommunityId;
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError};
 use crate::model::stored_query::{AdhocQuery, QueryDefinition, ReturnType};
 use crate::validate::stored_query::read;
-
-/// The parameter of the Target Communities Option.
-const TARGETS: &str = "$targetCommunityIdList";
 
 /// Our own community, as both gateways see it.
 #[derive(Clone)]
@@ -110,13 +107,13 @@ impl InitiatingGateway {
         };
         errors.extend(suspended);
         let local = async { if is_target(&self.own.home) { Some(self.own.query(query).await) } else { None } };
-        let (local, others) = join(local, query_peers(context, &peers, query)).await;
+        let (local, others) = join(local, query_peers(context, &federation, &peers, query)).await;
         let local = local.map(|response| Outcome {
             home: self.own.home.clone(),
             name: self.own.name.clone(),
             result: Ok(response),
         });
-        let mut merged = merge::queries(local.into_iter().chain(others).collect());
+        let mut merged = merge::queries(&self.own.home, local.into_iter().chain(others).collect());
         if crate::model::response::has_error(&errors)
             && merged.status == crate::model::response::ResponseStatus::Success
         {
@@ -144,7 +141,7 @@ impl InitiatingGateway {
                 format!("no community {home} is known here (ITI TF-2 §3.18.4.1.3)"),
             )]);
         };
-        merge::queries(vec![query_peer(context, peer, query).await])
+        merge::queries(&self.own.home, vec![query_peer(context, federation, peer, query).await])
     }
 
     /// The communities that the consumer limits its query to, and an error for each unknown one.
@@ -153,24 +150,24 @@ impl InitiatingGateway {
         federation: &Federation,
         query: &AdhocQuery,
     ) -> (Option<Vec<HomeCommunityId>>, Vec<RegistryError>) {
-        let (mut targets, mut errors, mut given) = (Vec::new(), Vec::new(), false);
-        for value in query.slots.iter().filter(|slot| slot.name == TARGETS).flat_map(|slot| &slot.values) {
-            for text in value.trim().trim_start_matches('(').trim_end_matches(')').split(',') {
-                let text = text.trim().trim_matches('\'');
-                if text.is_empty() {
-                    continue;
-                }
-                given = true;
-                match HomeCommunityId::parse(text) {
-                    Ok(home) if home == self.own.home || federation.peer(&home).is_some() => targets.push(home),
-                    _ => errors.push(self.own.refuse(
-                        ErrorCode::XDSUnknownCommunity,
-                        format!("{TARGETS}: no community {text} is known here"),
-                    )),
-                }
+        let Some(given) = targets(query) else { return (None, Vec::new()) };
+        let (mut targets, mut errors) = (Vec::new(), Vec::new());
+        for text in given {
+            let home = HomeCommunityId::parse(text).ok();
+            if home.as_ref() == Some(&self.own.home) {
+                targets.extend(home);
+                continue;
+            }
+            match home.as_ref().and_then(|home| federation.peer(home)) {
+                // One behind another is asked by way of that, which reads the list too.
+                Some(peer) => targets.push(peer.home.clone()),
+                None => errors.push(self.own.refuse(
+                    ErrorCode::XDSUnknownCommunity,
+                    format!("$targetCommunityIdList: no community {text} is known here"),
+                )),
             }
         }
-        (given.then_some(targets), errors)
+        (Some(targets), errors)
     }
 
     /// ITI-43 from a consumer.

@@ -1,6 +1,7 @@
 //! One outcome per community asked → one response, one status (ITI TF-2 §3.18.4.1.3, §3.38.4.1.3).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::ports::PeerFailure;
 use crate::model::ids::{EntryUuid, HomeCommunityId};
@@ -39,10 +40,13 @@ pub fn locate(mut error: RegistryError, home: &HomeCommunityId) -> RegistryError
     error
 }
 
-/// Merges answers in the order of the outcomes given, which is the configured order.
-pub fn queries(outcomes: Vec<Outcome<QueryResponse>>) -> QueryResponse {
+/// Merges answers in the order of the outcomes given, which is the configured order. Of an object
+/// that comes twice, what its own community says of it counts; what others say of our own
+/// community's objects never does.
+pub fn queries(own: &HomeCommunityId, outcomes: Vec<Outcome<QueryResponse>>) -> QueryResponse {
     let mut merged = QueryResponse::success(Vec::new());
-    let mut seen: HashSet<(EntryUuid, String)> = HashSet::new();
+    // Where in the answer each object is, and whether its own community gave it.
+    let mut seen: HashMap<(EntryUuid, String), (usize, bool)> = HashMap::new();
     let (mut delivered, mut failed) = (false, false);
     for outcome in outcomes {
         let mut response = match outcome.result {
@@ -82,7 +86,7 @@ pub fn queries(outcomes: Vec<Outcome<QueryResponse>>) -> QueryResponse {
                     merged.home.get_or_insert_with(|| own.clone());
                     own.to_string()
                 }
-                _ => match object.unpack().ok().and_then(|o| o.common.home.map(|h| h.into_owned())) {
+                _ => match object.home().map(|home| home.into_owned()) {
                     Some(home) if !home.trim().is_empty() => home,
                     _ => {
                         failed = true;
@@ -98,8 +102,29 @@ pub fn queries(outcomes: Vec<Outcome<QueryResponse>>) -> QueryResponse {
                     }
                 },
             };
-            if object.uuid().is_none_or(|id| seen.insert((id, home))) {
+            let own_word = home == outcome.home.as_str();
+            if !own_word && home == own.as_str() {
+                continue;
+            }
+            let Some(id) = object.uuid() else {
                 merged.objects.push(object);
+                continue;
+            };
+            match seen.entry((id, home)) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert((merged.objects.len(), own_word));
+                    merged.objects.push(object);
+                }
+                Entry::Occupied(mut first) => {
+                    let (at, from_own) = *first.get();
+                    if own_word
+                        && !from_own
+                        && let Some(place) = merged.objects.get_mut(at)
+                    {
+                        first.insert((at, true));
+                        *place = object;
+                    }
+                }
             }
         }
     }
@@ -134,10 +159,13 @@ mod tests {
 
     #[test]
     fn a_missing_community_is_named_and_the_rest_is_there() {
-        let merged = queries(vec![
-            outcome(1, Ok(QueryResponse::success(vec![entry(1, Some("urn:oid:2.999.1"))]))),
-            outcome(2, Err(PeerFailure::Timeout(8000))),
-        ]);
+        let merged = queries(
+            &home(99),
+            vec![
+                outcome(1, Ok(QueryResponse::success(vec![entry(1, Some("urn:oid:2.999.1"))]))),
+                outcome(2, Err(PeerFailure::Timeout(8000))),
+            ],
+        );
         assert_eq!(merged.status, ResponseStatus::PartialSuccess);
         assert_eq!((merged.objects.len(), merged.errors.len()), (1, 1));
         assert_eq!(merged.errors[0].location.as_deref(), Some("urn:oid:2.999.2"));
@@ -146,28 +174,61 @@ mod tests {
     #[test]
     fn unknown_patients_are_no_errors() {
         let unknown = QueryResponse::failure(vec![RegistryError::new(ErrorCode::XDSUnknownPatientId, "x")]);
-        let merged = queries(vec![outcome(1, Ok(unknown))]);
+        let merged = queries(&home(99), vec![outcome(1, Ok(unknown))]);
         assert_eq!((merged.status, merged.errors.len()), (ResponseStatus::Success, 0));
     }
 
     #[test]
     fn all_failed_is_failure() {
-        let merged = queries(vec![outcome(1, Err(PeerFailure::Timeout(1))), outcome(2, Err(PeerFailure::Timeout(1)))]);
+        let merged = queries(
+            &home(99),
+            vec![outcome(1, Err(PeerFailure::Timeout(1))), outcome(2, Err(PeerFailure::Timeout(1)))],
+        );
         assert_eq!(merged.status, ResponseStatus::Failure);
     }
 
     #[test]
     fn same_id_same_home_once_other_home_twice_no_home_out() {
-        let merged = queries(vec![
-            outcome(
-                1,
-                Ok(QueryResponse::success(vec![entry(1, Some("urn:oid:2.999.1")), entry(1, Some("urn:oid:2.999.9"))])),
-            ),
-            outcome(2, Ok(QueryResponse::success(vec![entry(1, Some("urn:oid:2.999.1")), entry(2, None)]))),
-        ]);
+        let merged = queries(
+            &home(99),
+            vec![
+                outcome(
+                    1,
+                    Ok(QueryResponse::success(vec![
+                        entry(1, Some("urn:oid:2.999.1")),
+                        entry(1, Some("urn:oid:2.999.9")),
+                    ])),
+                ),
+                outcome(2, Ok(QueryResponse::success(vec![entry(1, Some("urn:oid:2.999.1")), entry(2, None)]))),
+            ],
+        );
         assert_eq!(merged.objects.len(), 2);
         assert_eq!(merged.errors[0].code, ErrorCode::XDSMissingHomeCommunityId);
         assert_eq!(merged.status, ResponseStatus::PartialSuccess);
+    }
+
+    #[test]
+    fn what_a_community_says_of_itself_counts() {
+        let of = |title: &str, home: &str| {
+            let mut entry = build::document_entry(ObjectId::Uuid(EntryUuid([7; 16])), "text/plain");
+            entry.common.home = Some(home.to_owned().into());
+            entry.common.names = build::name(title.to_owned());
+            PackedObject::pack(&entry)
+        };
+        let merged = queries(
+            &home(9),
+            vec![
+                outcome(
+                    1,
+                    Ok(QueryResponse::success(vec![of("forged", "urn:oid:2.999.2"), of("forged", "urn:oid:2.999.9")])),
+                ),
+                outcome(2, Ok(QueryResponse::success(vec![of("its own", "urn:oid:2.999.2")]))),
+                outcome(3, Ok(QueryResponse::success(vec![of("late", "urn:oid:2.999.2")]))),
+            ],
+        );
+        let titles: Vec<_> = merged.objects.iter().map(|o| o.unpack().unwrap().title().unwrap().to_owned()).collect();
+        assert_eq!(titles, ["its own"]);
+        assert_eq!(merged.status, ResponseStatus::Success);
     }
 
     #[test]

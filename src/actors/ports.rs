@@ -51,6 +51,9 @@ pub enum PeerFailure {
     /// Its answer found no room here: too many large ones at once (`limits.all_envelopes_bytes`).
     #[error("answered, and too many large answers are under way here to take it; ask again in a moment")]
     NoRoom,
+    /// Its answer holds more objects than one answer may (`limits.results`).
+    #[error("answered with more than {0} objects, the bound of one answer; narrow the query")]
+    TooMany(usize),
     /// We did not ask: too many requests under way to it, or it is not to be asked.
     #[error("was not asked: {0}")]
     NotAsked(String),
@@ -63,7 +66,9 @@ impl PeerFailure {
         match self {
             Self::Fault(_) => "answered with a fault".into(),
             Self::Garbage(_) => "answered with something that is not acceptable".into(),
-            Self::Unreachable(_) | Self::Timeout(_) | Self::NoRoom | Self::NotAsked(_) => self.to_string().into(),
+            Self::Unreachable(_) | Self::Timeout(_) | Self::NoRoom | Self::TooMany(_) | Self::NotAsked(_) => {
+                self.to_string().into()
+            }
         }
     }
 }

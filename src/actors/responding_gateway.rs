@@ -11,7 +11,9 @@ use arc_swap::ArcSwap;
 use futures_util::future::join;
 
 use super::context::RequestContext;
-use super::federation::{Federation, Peer, RetrieveShare, RetrieveTarget, Scope, query_peer, query_peers, retrieve};
+use super::federation::{
+    Federation, Peer, RetrieveShare, RetrieveTarget, Scope, query_peer, query_peers, retrieve, targets,
+};
 use super::initiating_gateway::{OwnCommunity, add, unknown_community};
 use super::merge::{self, Outcome};
 use crate::model::document::{DocumentRequest, RetrieveResponse};
@@ -58,7 +60,7 @@ impl RespondingGateway {
                 .and_then(|home| federation.peer(home))
                 .filter(|peer| self.goes_on_to(context, peer))
             {
-                Some(peer) => merge::queries(vec![query_peer(context, peer, query).await]),
+                Some(peer) => merge::queries(&self.own.home, vec![query_peer(context, &federation, peer, query).await]),
                 None => QueryResponse::failure(vec![self.own.refuse(
                     ErrorCode::XDSUnknownCommunity,
                     format!(
@@ -88,15 +90,22 @@ impl RespondingGateway {
     ) -> QueryResponse {
         let by_patient =
             QueryDefinition::by_id(&query.id).is_some_and(|definition| definition.patient_parameter().is_some());
-        let (members, suspended) = federation.candidates(|peer| by_patient && self.goes_on_to(context, peer));
+        let targets = targets(query);
+        let is_target =
+            |home: &HomeCommunityId| targets.as_ref().is_none_or(|targets| targets.contains(&home.as_str()));
+        let wanted = |peer: &Peer| by_patient && is_target(&peer.home) && self.goes_on_to(context, peer);
+        let (members, suspended) = federation.candidates(wanted);
         if members.is_empty() {
+            // Also where no target is ours: whoever asked us meant us.
             let mut response = self.own.query(query).await;
             response.errors.extend(suspended);
             return response;
         }
-        let (local, others) = join(self.own.query(query), query_peers(context, &members, query)).await;
-        let local = Outcome { home: self.own.home.clone(), name: self.own.name.clone(), result: Ok(local) };
-        let mut merged = merge::queries(std::iter::once(local).chain(others).collect());
+        let local = async { if is_target(&self.own.home) { Some(self.own.query(query).await) } else { None } };
+        let (local, others) = join(local, query_peers(context, federation, &members, query)).await;
+        let local =
+            local.map(|local| Outcome { home: self.own.home.clone(), name: self.own.name.clone(), result: Ok(local) });
+        let mut merged = merge::queries(&self.own.home, local.into_iter().chain(others).collect());
         merged.errors.extend(suspended);
         merged
     }

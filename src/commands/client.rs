@@ -352,6 +352,7 @@ fn bounds(timeout: Duration) -> Bounds {
         xml: Limits { elements: 10_000_000, value: 1 << 20, ..Limits::default() },
         mtom: mtom::Limits { parts: 100_000, ..mtom::Limits::default() },
         room: EnvelopeRoom::new(MAX_ENVELOPE),
+        envelope_time: timeout,
     }
 }
 
@@ -387,6 +388,7 @@ impl Call<'_> {
             }
             PeerFailure::Garbage(_) => "--show-wire shows the messages; check that --to is the right service",
             PeerFailure::Fault(_) => "--show-wire shows the request that it is about",
+            PeerFailure::TooMany(_) => "narrow the query, or raise limits.results",
             PeerFailure::NoRoom | PeerFailure::NotAsked(_) => "try again later",
         };
         CommandError::failed(format!(

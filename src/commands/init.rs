@@ -69,9 +69,9 @@ pub struct Args {
 /// What happens to patients nobody has announced, as an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Unknown {
-    /// They become known with the first submission.
+    /// Whoever is written about is accepted.
     Accept,
-    /// They are refused.
+    /// Only those listed under [patients] known are accepted.
     Reject,
 }
 

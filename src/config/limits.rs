@@ -126,8 +126,10 @@ limits! {
     write_stall: Duration = seconds(30), seconds(1) => seconds(3600);
     /// SOAP envelope of a request, without its attachments.
     envelope_bytes: usize = 10 * MIB, 64 * KIB => 1024 * MIB;
-    /// Memory for all requests' envelopes together, and as much for all peers' answers; below 64 KiB none is needed.
+    /// Memory for all requests' envelopes together; one below 64 KiB needs none of it.
     all_envelopes_bytes: usize = 512 * MIB, MIB => 1024 * 1024 * MIB;
+    /// Time for a whole envelope.
+    envelope_timeout: Duration = seconds(60), seconds(1) => seconds(3600);
     /// Nesting of XML elements.
     xml_depth: usize = 64, 24 => 1_000;
     /// XML elements of one message.
@@ -148,13 +150,13 @@ limits! {
     boundary_bytes: usize = 70, 1 => 70;
     /// One document, on the way in and on the way through.
     document_bytes: u64 = 2 * GIB, 1024 => 1024 * GIB;
-    /// Documents of one community that are kept while another's are passed on; more waits at its sender.
-    spool_bytes: u64 = 4 * GIB, 0 => 4096 * GIB;
+    /// Disk for documents of retrieves from several communities, over all answers; beyond, an error names who has no room.
+    spool_bytes: u64 = 16 * GIB, MIB as u64 => 4096 * GIB;
     /// All of one submission.
     submission_bytes: u64 = 4 * GIB, 64 * 1024 => 4096 * GIB;
     /// Values of one stored query's parameter.
     query_values: usize = 1_000, 1 => 1_000_000;
-    /// Objects in one query's answer; more is an error that names this bound.
+    /// Objects in one query's answer, ours or a peer's; more is an error that names this bound.
     results: usize = 5_000, 1 => 10_000_000;
     /// Documents asked for in one retrieve request.
     documents_per_retrieve: usize = 1_000, 1 => 1_000_000;
@@ -168,7 +170,7 @@ limits! {
     retrieve_deadline: Duration = seconds(25), seconds(1) => seconds(3600);
     /// Time that requests in progress get when the broker stops.
     drain: Duration = seconds(30), seconds(0) => seconds(3600);
-    /// SOAP envelope of a peer's answer.
+    /// SOAP envelope of a peer's answer; a peer may have four of them under way.
     peer_response_bytes: usize = 10 * MIB, 64 * KIB => 1024 * MIB;
     /// Audit messages waiting to be written; who finds the queue full waits.
     audit_queue_bytes: usize = 32 * MIB, 8 * MIB => 1024 * MIB;

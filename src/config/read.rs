@@ -56,7 +56,7 @@ impl Reader<'_> {
         let first = listeners.first().map(|listener| &listener.tls);
         let client = self.client(root.section("client"), first);
         let peers = self.peers(&mut root, profile, community.as_ref());
-        let registry = self.registry(root.section("registry"));
+        let registry = self.registry(root.section("registry"), &listeners);
         let home = community.as_ref().map(|community| community.home_community_id.oid());
         let audit = self.audit(root.section("audit"), home.unwrap_or_default());
         let log = self.log(root.section("log"));
@@ -551,9 +551,17 @@ impl Reader<'_> {
         PeerPatientId::SameDomain
     }
 
-    fn registry(&self, mut section: Section<'_>) -> Option<Uri> {
+    fn registry(&self, mut section: Section<'_>, listeners: &[Listener]) -> Option<Uri> {
         let url = section.text("url");
         section.finish();
+        let others = listeners.iter().flat_map(|listener| &listener.services).any(|s| *s != Service::Repository);
+        if let Some(url) = &url
+            && others
+        {
+            // They answer from our own registry, which would stay empty: "no documents" would be a lie.
+            let what = "with a registry elsewhere this broker is a repository, and nothing else";
+            self.findings.add(&url.spot, what, "write services = [\"repository\"] in every [[listener]]");
+        }
         self.url(url)
     }
 

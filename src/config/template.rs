@@ -106,7 +106,7 @@ fn write(out: &mut String, template: &Template) -> std::fmt::Result {
         "# What is shown and trusted when other systems are called; the first listener's unless given.\n\
          # [client]\n# certificate = \"certs/server.pem\"\n# key = \"certs/server.key\"\n\
          # ca = \"certs/ca.pem\"\n# crl = \"certs/ca.crl\"\n\n\
-         # Register with another registry instead of our own.\n\
+         # Register with another registry instead of our own; then serve the repository alone.\n\
          # [registry]\n# url = \"https://registry.example:8443/services/registry\"\n\n",
     )?;
     peers(out, template)?;

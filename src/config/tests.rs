@@ -79,8 +79,6 @@ ca = "east.pem"
 name = "West"
 home_community_id = "urn:oid:2.999.3"
 state = "planned"
-[registry]
-url = "https://registry.example:8443/services/registry"
 [audit]
 dir = "trail"
 source_id = "broker-1"
@@ -230,6 +228,13 @@ const CASES: &[Case] = &[
         "\"8s\"",
     ),
     ("[peer]\nname = \"E\"", 1, "peer", "list of sections", "[[peer]]"),
+    (
+        "[registry]\nurl = \"https://registry.example/\"",
+        2,
+        "registry.url",
+        "and nothing else",
+        "services = [\"repository\"]",
+    ),
     ("[registry]\nurl = \"https://u@x/\"", 2, "registry.url", "user name", "https://"),
     ("[log]\nlevel = \"info,=,\"", 2, "log.level", "not understood", "info, debug"),
     ("[log]\nformat = \"xml\"", 2, "log.format", "not one of its values", "text, json"),

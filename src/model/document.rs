@@ -48,6 +48,16 @@ pub enum BodyError {
     Peer(String),
 }
 
+impl BodyError {
+    /// What a log or the audit trail may say of it: a peer's words may be anything.
+    pub fn without_their_words(&self) -> String {
+        match self {
+            Self::Peer(_) => "the community's answer broke off".to_owned(),
+            Self::Store(_) | Self::Damaged(_) => self.to_string(),
+        }
+    }
+}
+
 /// A boxed future, for traits that must be objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

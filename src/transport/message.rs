@@ -35,11 +35,14 @@ pub struct Bounds {
     pub mtom: mtom::Limits,
     /// Memory for the envelopes of all messages together.
     pub room: EnvelopeRoom,
+    /// Time for a whole envelope.
+    pub envelope_time: Duration,
 }
 
 /// Memory that the envelopes of all messages share while they are read and worked on, so that many
 /// large ones at once are told to come back rather than fill the machine. Small ones need no place
-/// in it. What is read of an answer of a peer lives on after its envelope, bounded by `results`.
+/// in it. What is read of an answer of a peer lives on after its envelope, bounded by
+/// `limits.results`.
 #[derive(Debug, Clone)]
 pub struct EnvelopeRoom(Arc<Semaphore>);
 
@@ -213,9 +216,11 @@ impl BodyStream {
     }
 
     /// Reads and discards what is left, so that a client that is still sending gets its answer
-    /// rather than a reset. Gives up at the message's limits.
+    /// rather than a reset. Gives up at the message's limits, and after as long as one silence
+    /// may be: the answer must not wait for a sender that trickles.
     pub async fn drain(&mut self) {
-        while let Ok(Some(_)) = self.next().await {}
+        let idle = self.idle;
+        let _ = timeout(idle, async { while let Ok(Some(_)) = self.next().await {} }).await;
     }
 }
 
@@ -261,7 +266,8 @@ pub async fn receive(
 ) -> Result<Message, MessageError> {
     let params = match Packaging::parse(content_type).map_err(MessageError::MediaType)? {
         Packaging::Simple { .. } => {
-            let (root, held) = collect(&mut body, bounds).await?;
+            let whole = timeout(bounds.envelope_time, collect(&mut body, bounds)).await;
+            let (root, held) = whole.map_err(|_| MessageError::TooSlow)??;
             let attachments = Attachments::none(body, bounds);
             return Ok(Message { root, multipart: false, attachments, held });
         }
@@ -337,11 +343,14 @@ async fn read_root(
     loop {
         match event(reader, body).await? {
             Event::PartStart(headers) if params.is_root(&headers) => {
-                let mut root = Envelope::default();
-                while let Event::Data(data) = event(reader, body).await? {
-                    root.push(&data, bounds).await?;
-                }
-                return Ok((root.bytes.freeze(), root.held));
+                let whole = async {
+                    let mut root = Envelope::default();
+                    while let Event::Data(data) = event(reader, body).await? {
+                        root.push(&data, bounds).await?;
+                    }
+                    Ok((root.bytes.freeze(), root.held))
+                };
+                return timeout(bounds.envelope_time, whole).await.unwrap_or(Err(MessageError::TooSlow));
             }
             Event::PartStart(headers) => {
                 let Some(spool) = spool else {
@@ -467,6 +476,7 @@ mod tests {
             xml: xml::Limits::default(),
             mtom: mtom::Limits::default(),
             room: EnvelopeRoom::new(room),
+            envelope_time: Duration::from_secs(10),
         }
     }
 
@@ -499,6 +509,18 @@ mod tests {
             assert!(matches!(receive(SIMPLE, body, &bounds, None).await, Err(MessageError::Broken(_))));
         }
         assert!(read(256 * 1024, &bounds).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_envelope_that_trickles_is_given_up() {
+        let bounds = Bounds { envelope_time: Duration::from_millis(200), ..bounds(64 * 1024, 0) };
+        let chunks = futures_util::stream::unfold(0, |n| async move {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Some((Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::from_static(b"x"))), n + 1))
+        });
+        let chunks = Box::pin(chunks);
+        let received = receive(SIMPLE, BodyStream::new(StreamBody::new(chunks), &bounds), &bounds, None).await;
+        assert!(matches!(received, Err(MessageError::TooSlow)));
     }
 
     #[tokio::test]

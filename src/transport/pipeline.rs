@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::answer::{self, Inline, OnFailure, OutBody, Package, Part};
 use super::audit_sink::AuditSink;
@@ -37,6 +38,9 @@ use crate::wire::ebrs;
 use crate::wire::soap::{self, Addressing, Fault, Version};
 use crate::wire::xdsb;
 use crate::wire::xml::{self, Document};
+
+/// Room made beforehand for an answer at most; a larger one grows.
+const MOST_RESERVED: usize = 4 << 20;
 
 /// The HTTP header that tells a request's correlation id, to clients and to the peers we ask.
 pub const CORRELATION_ID: http::HeaderName = http::HeaderName::from_static("x-correlation-id");
@@ -286,7 +290,9 @@ impl Pipeline {
         connection: &Arc<ConnectionInfo>,
     ) -> Response<OutBody> {
         let correlation_id: Arc<str> = answer::message_token().into();
-        let mut response = self.converse(service, request, connection, Arc::clone(&correlation_id)).await;
+        let span = tracing::info_span!("request", id = %correlation_id);
+        let mut response =
+            self.converse(service, request, connection, Arc::clone(&correlation_id)).instrument(span).await;
         if let Ok(value) = HeaderValue::from_str(&correlation_id) {
             response.headers_mut().insert(CORRELATION_ID, value);
         }
@@ -312,16 +318,17 @@ impl Pipeline {
             // A compressed body would pass every limit on its way in and none on its way out.
             let fault = Fault::sender("Compressed messages are not accepted: send it without Content-Encoding.")
                 .with_status(415);
-            return self.refuse(service, &correlation_id, connection, began, &Refused::unread(fault));
+            let refused = Refused::unread(fault);
+            return self.refuse_early(service, &correlation_id, connection, &parts, began, refused).await;
         }
-        let host = parts.headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let endpoint = format!("{}://{host}{}", connection.scheme, parts.uri.path());
+        let endpoint = endpoint_of(connection, &parts);
         let body = BodyStream::new(body, &self.limits.bounds);
         let spool = (service == Service::Repository).then(|| Arc::clone(self.actors.repository.documents()));
         let message = match receive(&content_type, body, &self.limits.bounds, spool).await {
             Ok(message) => message,
             Err(error) => {
-                return self.refuse(service, &correlation_id, connection, began, &Refused::unread(error.fault()));
+                let refused = Refused::unread(error.fault());
+                return self.refuse_early(service, &correlation_id, connection, &parts, began, refused).await;
             }
         };
         let _held = message.held;
@@ -329,20 +336,9 @@ impl Pipeline {
         let mut attachments = message.attachments;
         let inbound = match read_envelope(&message.root, service, self.limits.bounds.xml) {
             Ok(inbound) => inbound,
-            Err(mut refused) => {
+            Err(refused) => {
                 attachments.drain().await;
-                if let Some(transaction) = refused.attempted {
-                    let message_id = refused.relates_to.as_deref();
-                    let context = self.context(transaction, &correlation_id, connection, message_id, began);
-                    let facts = AuditFacts::of_no_request(transaction.request_root);
-                    let addressing = Addressing::default();
-                    let answer = Err(refused.fault.clone());
-                    let events = self.inbound_events(&context, &endpoint, connection, &addressing, &facts, &answer);
-                    if let Err(error) = self.audit.record(events).await {
-                        refused.fault = unaudited(&correlation_id, &error);
-                    }
-                }
-                return self.refuse(service, &correlation_id, connection, began, &refused);
+                return self.refuse_early(service, &correlation_id, connection, &parts, began, *refused).await;
             }
         };
         drop(message.root);
@@ -388,6 +384,31 @@ impl Pipeline {
         );
         let on_failure = self.on_stream_failure(&context, &endpoint, connection, &addressing, &facts);
         self.encode(transaction, version, multipart, addressing.message_id, answer, on_failure)
+    }
+
+    /// Refuses a message before it was dispatched; what it wanted is audited where that is known.
+    async fn refuse_early(
+        &self,
+        service: Service,
+        correlation_id: &Arc<str>,
+        connection: &ConnectionInfo,
+        parts: &http::request::Parts,
+        began: Instant,
+        mut refused: Refused,
+    ) -> Response<OutBody> {
+        refused.attempted = refused.attempted.or_else(|| hinted(service, parts));
+        if let Some(transaction) = refused.attempted {
+            let message_id = refused.relates_to.as_deref();
+            let context = self.context(transaction, correlation_id, connection, message_id, began);
+            let facts = AuditFacts::of_no_request(transaction.request_root);
+            let answer = Err(refused.fault.clone());
+            let endpoint = endpoint_of(connection, parts);
+            let events = self.inbound_events(&context, &endpoint, connection, &Addressing::default(), &facts, &answer);
+            if let Err(error) = self.audit.record(events).await {
+                refused.fault = unaudited(correlation_id, &error);
+            }
+        }
+        self.refuse(service, correlation_id, connection, began, &refused)
     }
 
     fn context(
@@ -533,10 +554,11 @@ impl Pipeline {
         let (facts, audit) = (facts.clone(), self.audit.clone());
         let (correlation_id, transaction) = (Arc::clone(&context.correlation_id), context.transaction.number);
         Arc::new(move |error: BodyError| {
-            tracing::error!(%correlation_id, transaction, %error, "a document broke off; the answer was cut short");
+            let cause = error.without_their_words();
+            tracing::error!(%correlation_id, transaction, cause, "a document broke off; the answer was cut short");
             let event: AuditEvent = facts.event(Exchange {
                 outcome: AuditOutcome::SeriousFailure,
-                outcome_description: Some(format!("broken off while documents were sent: {error}")),
+                outcome_description: Some(format!("broken off while documents were sent: {cause}")),
                 ..exchange.clone()
             });
             let audit = audit.clone();
@@ -586,7 +608,7 @@ impl Pipeline {
             Answer::Query(query, return_type) => {
                 let mut result = Ok(());
                 let bytes = answer::envelope(version, &addressing, None, |out| {
-                    out.reserve(query.objects.len() * 8192);
+                    out.reserve(query.objects.len().saturating_mul(8192).min(MOST_RESERVED));
                     result = ebrs::write_query_response(out, &query, return_type);
                 });
                 match result {
@@ -619,6 +641,19 @@ impl Pipeline {
             Err(error) => internal(version, relates_to, &error.to_string()),
         }
     }
+}
+
+/// The address that a client called, for the audit trail.
+fn endpoint_of(connection: &ConnectionInfo, parts: &http::request::Parts) -> String {
+    let host = parts.headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    format!("{}://{host}{}", connection.scheme, parts.uri.path())
+}
+
+/// The transaction that the `action` of a Content-Type names; a hint, where nothing better is to be had.
+fn hinted(service: Service, parts: &http::request::Parts) -> Option<&'static Transaction> {
+    let content_type = parts.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let packaging = crate::wire::mtom::Packaging::parse(content_type).ok()?;
+    Transaction::find(service, packaging.action()?)
 }
 
 fn unaudited(correlation_id: &str, error: &AuditError) -> Fault {

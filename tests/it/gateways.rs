@@ -155,8 +155,16 @@ async fn gateways_that_take_each_other_for_members_do_not_ask_in_circles() {
         let records = audit_records(&broker.broker);
         records.iter().filter(|record| record.contains("csd-code=\"ITI-38\"")).count()
     };
-    // Each pair once: an outbound record of who asked, an inbound one of who was asked.
-    assert_eq!([asked(first), asked(second), asked(&third)], [1, 2, 1]);
+    // What lies behind a neighbour is asked for by way of it, with the home that the answer gave.
+    let mut by_id = get(response.objects[2].uuid().unwrap());
+    by_id.home = Some(home(3));
+    assert_eq!(first.query_at("initiating-gateway", QUERY, &by_id).await.objects.len(), 1);
+    let payload = retrieve(&[(Some(&home(3)), &repository(3), "2.999.902.3")]);
+    let (content_type, body) = mtom_request(RETRIEVE, &payload);
+    let reply = first.post("initiating-gateway", &content_type, body).await;
+    assert_eq!(reply.parts()[1..], [b"document of community 3".to_vec()]);
+    // Each pair once for the first query, and once more for the second: an outbound record of who asked, an inbound one of who was asked.
+    assert_eq!([asked(first), asked(second), asked(&third)], [2, 4, 2]);
 }
 
 #[tokio::test]
@@ -393,6 +401,39 @@ async fn a_document_that_breaks_off_breaks_the_answer() {
     // The failure is on record where it happened.
     let records = audit_records(&far.broker);
     assert!(records.iter().any(|record| record.contains("broken off")));
+}
+
+/// Where several communities deliver, one that breaks off is an error beside the others' documents.
+#[tokio::test]
+async fn a_community_that_breaks_off_spoils_no_others_documents() {
+    let (bad, good) = (community(2, String::new()).await, community(3, String::new()).await);
+    let big: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    bad.provide("2.999.902.22", PATIENT, &big).await;
+    good.provide("2.999.902.33", PATIENT, &big).await;
+    damage(&bad.dir.path().join("data/documents/objects"), big.len() as u64);
+    let near = community(
+        1,
+        peer("Bad", &home(2), &bad.url("responding-gateway"), "neighbour", "")
+            + &peer("Good", &home(3), &good.url("responding-gateway"), "neighbour", ""),
+    )
+    .await;
+    let payload = retrieve(&[
+        (Some(&home(2)), &repository(2), "2.999.902.2"),
+        (Some(&home(2)), &repository(2), "2.999.902.22"),
+        (Some(&home(3)), &repository(3), "2.999.902.33"),
+        (None, &repository(1), "2.999.902.1"),
+    ]);
+    let (content_type, body) = mtom_request(RETRIEVE, &payload);
+    let reply = near.post("initiating-gateway", &content_type, body).await;
+    let (response, documents) = reply.retrieve();
+    assert_eq!(response.status, ResponseStatus::PartialSuccess);
+    let ids: Vec<_> = documents.iter().map(|d| d.0.as_str()).collect();
+    assert_eq!(ids, ["2.999.902.2", "2.999.902.33", "2.999.902.1"]);
+    let contents = [b"document of community 2".to_vec(), big, b"document of community 1".to_vec()];
+    assert!(reply.parts()[1..] == contents, "each document with its own bytes");
+    let [error] = &response.errors[..] else { panic!("{:?}", response.errors) };
+    assert_eq!((error.code.as_str(), error.location.as_deref()), ("XDSUnavailableCommunity", Some(home(2).as_str())));
+    assert!(error.context.contains("2.999.902.22"), "{error:?}");
 }
 
 fn damage(folder: &std::path::Path, size: u64) {

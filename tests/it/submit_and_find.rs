@@ -193,3 +193,29 @@ async fn sixteen_replace_one_and_one_wins() {
     assert_eq!(outcomes.iter().filter(|status| **status == ResponseStatus::Success).count(), 1);
     assert_eq!(broker.query(&find(PATIENT)).await.objects.len(), 1);
 }
+
+/// A running broker takes a new code file in without a restart.
+#[tokio::test]
+async fn codes_are_reloaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("codes.xml");
+    let codes = |class: &str| {
+        let text = format!(
+            "<Codes><CodeType name=\"classCode\" classScheme=\"urn:uuid:41a5887f-8865-4c09-adf7-e362475b143a\">\
+             <Code code=\"{class}\" display=\"x\" codingScheme=\"2.16.840.1.113883.6.96\"/></CodeType></Codes>"
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    codes("1");
+    let options = || Options { codes: Some(file.clone()), ..Options::default() };
+    let broker = TestBroker::start(options()).await;
+    let objects = submission("2.999.77.1", PATIENT, "text/plain");
+    let refused = broker.provide_objects(&objects, &[("entry", b"letter")]).await.registry();
+    assert!(refused.errors.iter().any(|error| error.context.contains("classCode")), "{:?}", refused.errors);
+    codes("373942005");
+    let text = toml(broker.dir.path(), &options());
+    let config = causeway::config::Config::from_toml(&text, broker.dir.path()).unwrap();
+    broker.broker.reload(config).unwrap();
+    let accepted = broker.provide_objects(&objects, &[("entry", b"letter")]).await.registry();
+    assert!(accepted.errors.is_empty(), "{:?}", accepted.errors);
+}
