@@ -12,6 +12,7 @@ pub mod initiating_gateway;
 pub mod merge;
 pub mod ports;
 pub mod queries;
+mod remove;
 pub mod responding_gateway;
 pub mod spool;
 mod update;

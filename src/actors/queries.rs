@@ -1,4 +1,5 @@
-//! Document Registry: ITI-18, one function per stored query (ITI TF-2 §3.18.4.1.2.3.7).
+//! Document Registry: ITI-18 and ITI-51, one function per stored query (ITI TF-2 §3.18.4.1.2.3.7,
+//! §3.51.4.1.2.3).
 //!
 //! Which parameters a query has, and what they are compared with, is in the tables of
 //! [`crate::model::stored_query`]; here is what each query gives back (§3.18.4.1.2.3.7.1 ff).
@@ -14,7 +15,7 @@ use crate::model::rim::{Body, RegistryObject};
 use crate::model::stored_query::{AdhocQuery, Kind, QueryKind, ReturnType, StoredQuery, Values};
 use crate::model::vocabulary::association::HAS_MEMBER;
 use crate::store::StoreError;
-use crate::validate::stored_query::{header_matches, matches, read};
+use crate::validate::stored_query::{header_matches, matches, read, read_multi_patient};
 
 /// What a query has found so far: each object once, in the order found.
 #[derive(Default)]
@@ -53,18 +54,32 @@ impl DocumentRegistry {
     /// ITI-18: judges the query and answers it. Gives the return type too, for the writer.
     pub async fn stored_query(&self, query: &AdhocQuery) -> (QueryResponse, ReturnType) {
         match read(query) {
-            Ok(query) => {
-                let (values, limit) = (query.value_count(), self.limits.values);
-                if values > limit {
-                    let context =
-                        format!("the query has {values} values, {limit} at most are taken: ask in several queries");
-                    let error = RegistryError::new(ErrorCode::XDSStoredQueryParamNumber, context);
-                    return (QueryResponse::failure(vec![error]), query.return_type);
-                }
-                (self.answer(&query).await, query.return_type)
-            }
+            Ok(query) => match self.refuse_values(&query) {
+                Some(refused) => (refused, query.return_type),
+                None => (self.answer(&query).await, query.return_type),
+            },
             Err(errors) => (QueryResponse::failure(errors), ReturnType::LeafClass),
         }
+    }
+
+    /// ITI-51: the same over many patients, or all (ITI TF-2 §3.51.4.1.3).
+    pub async fn multi_patient_query(&self, query: &AdhocQuery) -> (QueryResponse, ReturnType) {
+        match read_multi_patient(query) {
+            Ok(query) => match self.refuse_values(&query) {
+                Some(refused) => (refused, query.return_type),
+                None => (self.answer(&query).await, query.return_type),
+            },
+            Err(errors) => (QueryResponse::failure(errors), ReturnType::LeafClass),
+        }
+    }
+
+    /// More values than a query may have.
+    fn refuse_values(&self, query: &StoredQuery) -> Option<QueryResponse> {
+        let (values, limit) = (query.value_count(), self.limits.values);
+        let context = format!("the query has {values} values, {limit} at most are taken: ask in several queries");
+        let refused =
+            || QueryResponse::failure(vec![RegistryError::new(ErrorCode::XDSStoredQueryParamNumber, context)]);
+        (values > limit).then(refused)
     }
 
     async fn answer(&self, query: &StoredQuery) -> QueryResponse {
@@ -75,7 +90,9 @@ impl DocumentRegistry {
     }
 
     fn bounded(&self, query: &StoredQuery, found: Found) -> QueryResponse {
-        if query.return_type == ReturnType::LeafClass {
+        // References over all patients may be as many as there are.
+        let many = query.definition.parameters.iter().any(|parameter| parameter.kind == Kind::Patients);
+        if query.return_type == ReturnType::LeafClass || many {
             if found.objects.len() > self.limits.results {
                 return QueryResponse::failure(vec![RegistryError::new(
                     ErrorCode::XDSTooManyResults,
@@ -86,7 +103,7 @@ impl DocumentRegistry {
                     ),
                 )]);
             }
-            if query.definition.single_patient() && several_patients(&found.objects) {
+            if !many && query.definition.single_patient() && several_patients(&found.objects) {
                 return QueryResponse::failure(vec![RegistryError::new(
                     ErrorCode::XDSResultNotSinglePatient,
                     "the objects asked for are about several patients: ask for ObjectRef, or one by one (ITI TF-2 §3.18.4.1.2.4)",
@@ -104,23 +121,27 @@ impl DocumentRegistry {
             }
             QueryKind::FindSubmissionSets => self.of_patient(query, Noun::SubmissionSet, &mut found).await?,
             QueryKind::FindFolders => self.of_patient(query, Noun::Folder, &mut found).await?,
+            QueryKind::FindDocumentsForMultiplePatients | QueryKind::FindDocumentsByReferenceIdForMultiplePatients => {
+                self.of_patients(query, Noun::DocumentEntry, &mut found).await?;
+            }
+            QueryKind::FindFoldersForMultiplePatients => self.of_patients(query, Noun::Folder, &mut found).await?,
             QueryKind::GetAll => {
                 for noun in [Noun::SubmissionSet, Noun::DocumentEntry, Noun::Folder] {
                     self.of_patient(query, noun, &mut found).await?;
                 }
                 let ids: Vec<_> = found.objects.iter().filter_map(PackedObject::uuid).collect();
-                self.associations(query, &ids, &mut found, |_| true).await?;
+                self.associations(query, &ids, &mut found).await?;
             }
             QueryKind::GetDocuments => self.by_ids(query, Noun::DocumentEntry, &mut found).await?,
             QueryKind::GetFolders => self.by_ids(query, Noun::Folder, &mut found).await?,
             QueryKind::GetAssociations => {
                 let ids = uuids(query).to_vec();
-                self.associations(query, &ids, &mut found, |_| true).await?;
+                self.associations(query, &ids, &mut found).await?;
             }
             QueryKind::GetDocumentsAndAssociations => {
                 self.by_ids(query, Noun::DocumentEntry, &mut found).await?;
                 let ids: Vec<_> = found.objects.iter().filter_map(PackedObject::uuid).collect();
-                self.associations(query, &ids, &mut found, |_| true).await?;
+                self.associations(query, &ids, &mut found).await?;
             }
             QueryKind::GetSubmissionSets => self.submission_sets(query, &mut found).await?,
             QueryKind::GetSubmissionSetAndContents => self.set_and_contents(query, &mut found).await?,
@@ -133,14 +154,39 @@ impl DocumentRegistry {
 
     async fn of_patient(&self, query: &StoredQuery, noun: Noun, found: &mut Found) -> Result<(), StoreError> {
         let Some(patient) = query.patient() else { return Ok(()) };
-        for packed in self.store.of_patient(patient, noun).await? {
+        self.filter(query, self.store.of_patient(patient, noun).await?, found)
+    }
+
+    /// What a query's filters let through.
+    fn filter(&self, query: &StoredQuery, objects: Vec<PackedObject>, found: &mut Found) -> Result<(), StoreError> {
+        for packed in objects {
             let wanted = match header_matches(query, &packed) {
                 Some(wanted) => wanted,
-                None => matches(query, &packed.unpack()?),
+                None => wanted(query, &packed, &packed.unpack()?),
             };
             if wanted {
                 found.add(packed);
             }
+        }
+        Ok(())
+    }
+
+    /// The objects of the patients that a query names, or of all; no more are looked at once there
+    /// are too many.
+    async fn of_patients(&self, query: &StoredQuery, noun: Noun, found: &mut Found) -> Result<(), StoreError> {
+        let Some(patients) = query.patients() else {
+            let mut page = self.store.page(noun, None).await?;
+            loop {
+                self.filter(query, page.objects, found)?;
+                let Some(next) = page.next.filter(|_| found.objects.len() <= self.limits.results) else {
+                    return Ok(());
+                };
+                tokio::task::yield_now().await;
+                page = self.store.page(noun, Some(&next)).await?;
+            }
+        };
+        for patient in patients {
+            self.filter(query, self.store.of_patient(patient, noun).await?, found)?;
         }
         Ok(())
     }
@@ -157,9 +203,8 @@ impl DocumentRegistry {
             }
         }
         if let Some(Values::Uuids(lids)) = query.values(Kind::LogicalId) {
-            // Until metadata is updated every object is its own first version, so lid = id.
             for lid in lids {
-                objects.extend(self.store.by_uuid(*lid).await?);
+                objects.extend(self.store.by_logical_id(*lid).await?);
             }
         }
         let mut kept = Vec::with_capacity(objects.len());
@@ -173,7 +218,7 @@ impl DocumentRegistry {
 
     async fn by_ids(&self, query: &StoredQuery, noun: Noun, found: &mut Found) -> Result<(), StoreError> {
         for packed in self.named(query, noun).await? {
-            if matches(query, &packed.unpack()?) {
+            if wanted(query, &packed, &packed.unpack()?) {
                 found.add(packed);
             }
         }
@@ -181,17 +226,10 @@ impl DocumentRegistry {
     }
 
     /// Associations with one of the ids at either end that the query lets through.
-    async fn associations(
-        &self,
-        query: &StoredQuery,
-        ids: &[EntryUuid],
-        found: &mut Found,
-        wanted: impl Fn(&RegistryObject<'_>) -> bool,
-    ) -> Result<(), StoreError> {
+    async fn associations(&self, query: &StoredQuery, ids: &[EntryUuid], found: &mut Found) -> Result<(), StoreError> {
         for id in ids {
             for packed in self.store.associations_of(*id).await? {
-                let association = packed.unpack()?;
-                if wanted(&association) && matches(query, &association) {
+                if matches(query, &packed.unpack()?) {
                     found.add(packed);
                 }
             }
@@ -237,7 +275,7 @@ impl DocumentRegistry {
                 let Some(member) = self.store.by_uuid(target).await? else { continue };
                 let object = member.unpack()?;
                 match object.noun() {
-                    Noun::DocumentEntry | Noun::Folder if matches(query, &object) => {
+                    Noun::DocumentEntry | Noun::Folder if wanted(query, &member, &object) => {
                         found.add(member);
                         kept.push(packed);
                     }
@@ -260,7 +298,7 @@ impl DocumentRegistry {
 
     async fn folder_and_contents(&self, query: &StoredQuery, found: &mut Found) -> Result<(), StoreError> {
         for folder in self.named(query, Noun::Folder).await? {
-            if !matches(query, &folder.unpack()?) {
+            if !wanted(query, &folder, &folder.unpack()?) {
                 continue;
             }
             let Some(id) = folder.uuid() else { continue };
@@ -273,7 +311,7 @@ impl DocumentRegistry {
                     continue;
                 }
                 if let Some(entry) = self.store.by_uuid(target).await?
-                    && matches(query, &entry.unpack()?)
+                    && wanted(query, &entry, &entry.unpack()?)
                 {
                     found.add(entry);
                     kept.push(packed);
@@ -295,7 +333,7 @@ impl DocumentRegistry {
                 }
                 if let Some(folder) = self.store.by_uuid(source).await? {
                     let object = folder.unpack()?;
-                    if object.noun() == Noun::Folder && matches(query, &object) {
+                    if object.noun() == Noun::Folder && wanted(query, &folder, &object) {
                         found.add(folder);
                     }
                 }
@@ -323,7 +361,8 @@ impl DocumentRegistry {
                 // DECISION: an association whose other end the type filter drops is dropped too.
                 let (from, to) = (source.unpack()?, target.unpack()?);
                 let both = |noun: Noun| noun == Noun::DocumentEntry;
-                if both(from.noun()) && both(to.noun()) && matches(query, &from) && matches(query, &to) {
+                if both(from.noun()) && both(to.noun()) && wanted(query, &source, &from) && wanted(query, &target, &to)
+                {
                     documents.extend([source.clone(), target.clone()]);
                     associations.push(packed);
                 }
@@ -335,6 +374,12 @@ impl DocumentRegistry {
         }
         Ok(())
     }
+}
+
+/// Whether a query's filters let an object through, and its level shows it: `$MetadataLevel` 1 shows
+/// latest versions only (Metadata Update §3.18.4.1.2.3.5.1).
+fn wanted(query: &StoredQuery, packed: &PackedObject, object: &RegistryObject<'_>) -> bool {
+    (query.metadata_level() > 1 || !packed.is_superseded()) && matches(query, object)
 }
 
 fn uuids(query: &StoredQuery) -> &[EntryUuid] {

@@ -24,7 +24,7 @@ use crate::model::document::{DocumentRequest, RetrieveResponse};
 use crate::model::ids::{Oid, PatientId};
 use crate::model::metadata::build::Code;
 use crate::model::response::{QueryResponse, RegistryError, RegistryResponse, ResponseStatus, Severity};
-use crate::model::stored_query::AdhocQuery;
+use crate::model::stored_query::{AdhocQuery, QueryDefinition};
 use crate::model::vocabulary::{ns, scheme};
 use crate::terminal::{Colour, Tone, human_duration, human_size, parse_duration};
 use crate::transaction::{Service, Transaction, TransactionId};
@@ -247,7 +247,14 @@ impl Client {
     /// # Errors
     /// When no answer comes back, or none that can be read.
     pub async fn query(&self, target: &Target, query: &AdhocQuery) -> Result<QueryResponse, CommandError> {
+        let many = QueryDefinition::multi_patient_by_id(&query.id).is_some();
         let id = match target.service {
+            Service::Registry if many => TransactionId::MultiPatientStoredQuery,
+            _ if many => {
+                return Err(CommandError::failed(
+                    "queries about several patients are a registry's: leave --gateway out",
+                ));
+            }
             Service::RespondingGateway => TransactionId::CrossGatewayQuery,
             _ => TransactionId::RegistryStoredQuery,
         };

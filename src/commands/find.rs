@@ -13,7 +13,7 @@ use crate::model::metadata::Noun;
 use crate::model::response::{QueryResponse, ResponseStatus};
 use crate::model::rim::{Body, Classification, ObjectId, RegistryObject, Slot};
 use crate::model::stored_query::{
-    AdhocQuery, Kind, Multiplicity, Need, Parameter, QUERIES, QueryDefinition, ReturnType,
+    AdhocQuery, Kind, MULTI_PATIENT_QUERIES, Multiplicity, Need, Parameter, QUERIES, QueryDefinition, ReturnType,
 };
 use crate::model::time::Dtm;
 use crate::model::vocabulary::{self as v, association, identifier, scheme, slot};
@@ -105,9 +105,14 @@ impl StatusArg {
     }
 }
 
+/// Those of ITI-18, then those of ITI-51.
+fn all_queries() -> impl Iterator<Item = &'static QueryDefinition> {
+    QUERIES.iter().chain(MULTI_PATIENT_QUERIES)
+}
+
 fn parse_query(text: &str) -> Result<&'static QueryDefinition, String> {
-    QUERIES.iter().find(|query| query.name.eq_ignore_ascii_case(text) || query.id == text).ok_or_else(|| {
-        let names: Vec<&str> = QUERIES.iter().map(|query| query.name).collect();
+    all_queries().find(|query| query.name.eq_ignore_ascii_case(text) || query.id == text).ok_or_else(|| {
+        let names: Vec<&str> = all_queries().map(|query| query.name).collect();
         format!("the stored queries are {}", names.join(", "))
     })
 }
@@ -115,7 +120,7 @@ fn parse_query(text: &str) -> Result<&'static QueryDefinition, String> {
 /// What a value of a kind looks like, for the help.
 fn form(kind: Kind) -> &'static str {
     match kind {
-        Kind::Patient => "id^^^&OID&ISO, or --patient, --nhs-number",
+        Kind::Patient | Kind::Patients => "id^^^&OID&ISO, or --patient, --nhs-number",
         Kind::Code(_) => "CODE^^SCHEME, or a code of codes.xml",
         Kind::From(_) => "time, inclusive",
         Kind::To(_) => "time, exclusive",
@@ -134,13 +139,14 @@ fn form(kind: Kind) -> &'static str {
 /// The examples, and every query with its parameters.
 fn long_help() -> String {
     let mut out = format!("{EXAMPLES}\n\nStored queries and their parameters:\n");
-    for query in QUERIES {
+    for query in all_queries() {
         out.push_str(&format!("\n  {}\n", query.name));
         for parameter in query.parameters {
             let need = match parameter.need {
                 Need::Required => "required",
                 Need::Optional => "",
                 Need::OneOf => "one of these",
+                Need::AnyOf => "at least one of these",
             };
             let often = match parameter.multiplicity {
                 Multiplicity::Single => "",
@@ -182,7 +188,8 @@ fn build(args: &Args, codes: &Codes) -> Result<AdhocQuery, CommandError> {
         maker.set(name, &value.split('|').map(str::to_owned).collect::<Vec<_>>())?;
     }
     if let Some(patient) = args.patient.patient() {
-        let parameter = args.query.patient_parameter().ok_or_else(|| {
+        let patients = args.query.parameters.iter().find(|parameter| parameter.kind == Kind::Patients);
+        let parameter = args.query.patient_parameter().or(patients).ok_or_else(|| {
             CommandError::failed(format!("{} asks by id, not by patient: leave --patient out", args.query.name))
         })?;
         maker.set(parameter.name, &[patient.to_cx()])?;
@@ -381,7 +388,7 @@ fn encode(parameter: &Parameter, value: &str, codes: &Codes) -> Result<String, S
         known.iter().find(|(word, _)| word.eq_ignore_ascii_case(value)).map_or(value, |(_, urn)| *urn).to_owned()
     };
     Ok(match parameter.kind {
-        Kind::Patient => quoted(&PatientId::parse(value).map_err(|error| error.to_string())?.to_cx()),
+        Kind::Patient | Kind::Patients => quoted(&PatientId::parse(value).map_err(|error| error.to_string())?.to_cx()),
         Kind::Code(attribute) => {
             let code = codes.read(attribute, value)?;
             quoted(&format!("{}^^{}", code.code, code.scheme))
@@ -992,7 +999,7 @@ mod tests {
     /// Every query, with every parameter that it has, is one that a registry understands.
     #[test]
     fn every_parameter_of_every_query() {
-        for definition in QUERIES {
+        for definition in all_queries() {
             let mut more = vec!["--query".to_owned(), definition.name.to_lowercase()];
             let mut one_of = false;
             for parameter in definition.parameters {
@@ -1000,7 +1007,7 @@ mod tests {
                     continue;
                 }
                 let value = match parameter.kind {
-                    Kind::Patient => "P^^^&2.999&ISO",
+                    Kind::Patient | Kind::Patients => "P^^^&2.999&ISO",
                     Kind::Code(_) => "a^^2.999",
                     Kind::From(_) | Kind::To(_) => "2024",
                     Kind::Status(_) => "approved",
@@ -1014,8 +1021,13 @@ mod tests {
                 more.extend(["--param".to_owned(), format!("{}={value}", parameter.name.trim_start_matches('$'))]);
             }
             let more: Vec<&str> = more.iter().map(String::as_str).collect();
-            let read = stored_query::read(&made(&more).unwrap())
-                .unwrap_or_else(|errors| panic!("{}: {errors:?}", definition.name));
+            let query = made(&more).unwrap();
+            let read = if MULTI_PATIENT_QUERIES.contains(definition) {
+                stored_query::read_multi_patient(&query)
+            } else {
+                stored_query::read(&query)
+            };
+            let read = read.unwrap_or_else(|errors| panic!("{}: {errors:?}", definition.name));
             let given =
                 definition.parameters.iter().filter(|row| row.need != Need::OneOf).count() + usize::from(one_of);
             assert_eq!(read.arguments.len(), given, "{}", definition.name);

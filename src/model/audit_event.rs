@@ -413,6 +413,10 @@ pub enum ParticipantObject {
     Query(AuditedQuery),
     /// A document.
     Document(AuditedDocument),
+    /// A document that was removed for good.
+    RemovedDocument(AuditedDocument),
+    /// A registry object that was removed for good, by its entryUUID.
+    RemovedObject(String),
     /// A submission set.
     SubmissionSet(AuditedSubmissionSet),
     /// The remote node of a security alert.
@@ -430,6 +434,8 @@ impl fmt::Debug for ParticipantObject {
             Self::Patient(_) => f.write_str("Patient(redacted)"),
             Self::Query(query) => query.fmt(f),
             Self::Document(document) => document.fmt(f),
+            Self::RemovedDocument(document) => write!(f, "removed {document:?}"),
+            Self::RemovedObject(id) => write!(f, "removed {id}"),
             Self::SubmissionSet(set) => set.fmt(f),
             Self::Node { id, alert } => f.debug_struct("Node").field("id", id).field("alert", alert).finish(),
         }
@@ -542,6 +548,12 @@ impl AuditEvent {
     #[must_use]
     pub fn retrieve(exchange: Exchange, documents: impl IntoIterator<Item = AuditedDocument>) -> Self {
         Self::of(exchange, ParticipantRole::Destination, documents.into_iter().map(ParticipantObject::Document))
+    }
+
+    /// A removal, ITI-62 or ITI-86 (Remove Metadata and Documents §3.62.5.1, §3.86.5.1).
+    #[must_use]
+    pub fn removal(exchange: Exchange, objects: impl IntoIterator<Item = ParticipantObject>) -> Self {
+        Self::of(exchange, ParticipantRole::Source, objects)
     }
 
     fn of(

@@ -76,6 +76,12 @@ pub enum QueryKind {
     GetRelatedDocuments,
     /// DocumentEntries of a patient by referenceIdList.
     FindDocumentsByReferenceId,
+    /// DocumentEntries of many patients (ITI-51).
+    FindDocumentsForMultiplePatients,
+    /// Folders of many patients (ITI-51).
+    FindFoldersForMultiplePatients,
+    /// DocumentEntries of many patients by referenceIdList (ITI-51).
+    FindDocumentsByReferenceIdForMultiplePatients,
 }
 
 /// How often, and in which form, a parameter may be given.
@@ -98,6 +104,8 @@ pub enum Need {
     Optional,
     /// Exactly one of the query's parameters marked so.
     OneOf,
+    /// At least one of the query's parameters marked so.
+    AnyOf,
 }
 
 /// What a parameter's values are, and which attribute they are compared with.
@@ -105,6 +113,8 @@ pub enum Need {
 pub enum Kind {
     /// CX, compared with patientId.
     Patient,
+    /// Several of them.
+    Patients,
     /// `code^^scheme`, compared with the codes of a classification scheme.
     Code(&'static str),
     /// DTM: the attribute in that slot is at or after it.
@@ -173,9 +183,14 @@ impl QueryDefinition {
         QUERIES.iter().find(|query| query.id == id)
     }
 
+    /// The query of ITI-51 of that `@id`.
+    pub fn multi_patient_by_id(id: &str) -> Option<&'static Self> {
+        MULTI_PATIENT_QUERIES.iter().find(|query| query.id == id)
+    }
+
     /// The query of that kind; every kind has its row, a test counts them.
     pub fn of(kind: QueryKind) -> &'static Self {
-        QUERIES.iter().find(|query| query.kind == kind).unwrap_or(&QUERIES[0])
+        QUERIES.iter().chain(MULTI_PATIENT_QUERIES).find(|query| query.kind == kind).unwrap_or(&QUERIES[0])
     }
 
     /// The row of a parameter.
@@ -206,7 +221,7 @@ impl QueryDefinition {
 
 use super::metadata::Noun::{Association as AssociationNoun, DocumentEntry, Folder, SubmissionSet};
 use Multiplicity::{AndOr, List, Single};
-use Need::{OneOf, Optional, Required};
+use Need::{AnyOf, OneOf, Optional, Required};
 
 const fn row(name: &'static str, need: Need, multiplicity: Multiplicity, kind: Kind) -> Parameter {
     Parameter { name, need, multiplicity, kind }
@@ -224,11 +239,14 @@ const SET_STATUS: Parameter = row("$XDSSubmissionSetStatus", Required, List, Kin
 const FOLDER_STATUS: Parameter = row("$XDSFolderStatus", Required, List, Kind::Status(Folder));
 const UUIDS: Parameter = row("$uuid", Required, List, Kind::Uuid);
 
+const REFERENCES: Parameter =
+    row("$XDSDocumentEntryReferenceIdList", Required, AndOr, Kind::Like(slot::REFERENCE_ID_LIST));
+
 macro_rules! find_documents {
-    ($($more:expr),*) => {
+    ($patient:expr, $codes:expr $(, $more:expr)*) => {
         &[
-            ENTRY_PATIENT,
-            row("$XDSDocumentEntryClassCode", Optional, List, Kind::Code(scheme::CLASS_CODE)),
+            $patient,
+            row("$XDSDocumentEntryClassCode", $codes, List, Kind::Code(scheme::CLASS_CODE)),
             row("$XDSDocumentEntryTypeCode", Optional, List, Kind::Code(scheme::TYPE_CODE)),
             row("$XDSDocumentEntryPracticeSettingCode", Optional, List, Kind::Code(scheme::PRACTICE_SETTING_CODE)),
             row("$XDSDocumentEntryCreationTimeFrom", Optional, Single, Kind::From(slot::CREATION_TIME)),
@@ -237,8 +255,8 @@ macro_rules! find_documents {
             row("$XDSDocumentEntryServiceStartTimeTo", Optional, Single, Kind::To(slot::SERVICE_START_TIME)),
             row("$XDSDocumentEntryServiceStopTimeFrom", Optional, Single, Kind::From(slot::SERVICE_STOP_TIME)),
             row("$XDSDocumentEntryServiceStopTimeTo", Optional, Single, Kind::To(slot::SERVICE_STOP_TIME)),
-            row("$XDSDocumentEntryHealthcareFacilityTypeCode", Optional, List, Kind::Code(scheme::FACILITY_TYPE_CODE)),
-            row("$XDSDocumentEntryEventCodeList", Optional, AndOr, Kind::Code(scheme::EVENT_CODE)),
+            row("$XDSDocumentEntryHealthcareFacilityTypeCode", $codes, List, Kind::Code(scheme::FACILITY_TYPE_CODE)),
+            row("$XDSDocumentEntryEventCodeList", $codes, AndOr, Kind::Code(scheme::EVENT_CODE)),
             ENTRY_CONFIDENTIALITY,
             row("$XDSDocumentEntryAuthorPerson", Optional, List, Kind::AuthorPerson),
             ENTRY_FORMAT,
@@ -257,7 +275,7 @@ pub const QUERIES: &[QueryDefinition] = &[
         kind: QueryKind::FindDocuments,
         name: "FindDocuments",
         id: "urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d",
-        parameters: find_documents!(),
+        parameters: find_documents!(ENTRY_PATIENT, Optional),
     },
     QueryDefinition {
         kind: QueryKind::FindSubmissionSets,
@@ -407,12 +425,44 @@ pub const QUERIES: &[QueryDefinition] = &[
         kind: QueryKind::FindDocumentsByReferenceId,
         name: "FindDocumentsByReferenceId",
         id: "urn:uuid:12941a89-e02e-4be5-967c-ce4bfc8fe492",
-        parameters: find_documents!(row(
-            "$XDSDocumentEntryReferenceIdList",
-            Required,
-            AndOr,
-            Kind::Like(slot::REFERENCE_ID_LIST)
-        )),
+        parameters: find_documents!(ENTRY_PATIENT, Optional, REFERENCES),
+    },
+];
+
+/// The queries of ITI-51 (ITI TF-2 §3.51.4.1.2.3).
+///
+/// DECISION(ITI TF-2 §3.51.4.1.2.3): a list of patients alone is not enough (the PatientId Only
+/// Option is not supported): it would ask for whole records of many people.
+pub const MULTI_PATIENT_QUERIES: &[QueryDefinition] = &[
+    QueryDefinition {
+        kind: QueryKind::FindDocumentsForMultiplePatients,
+        name: "FindDocumentsForMultiplePatients",
+        id: "urn:uuid:3d1bdb10-39a2-11de-89c2-2f44d94eaa9f",
+        parameters: find_documents!(row("$XDSDocumentEntryPatientId", Optional, List, Kind::Patients), AnyOf),
+    },
+    QueryDefinition {
+        kind: QueryKind::FindFoldersForMultiplePatients,
+        name: "FindFoldersForMultiplePatients",
+        id: "urn:uuid:50d3f5ac-39a2-11de-a1ca-b366239e58df",
+        parameters: &[
+            row("$XDSFolderPatientId", Optional, List, Kind::Patients),
+            row("$XDSFolderLastUpdateTimeFrom", Optional, Single, Kind::From(slot::LAST_UPDATE_TIME)),
+            row("$XDSFolderLastUpdateTimeTo", Optional, Single, Kind::To(slot::LAST_UPDATE_TIME)),
+            row("$XDSFolderCodeList", AnyOf, AndOr, Kind::Code(scheme::FOLDER_CODE)),
+            FOLDER_STATUS,
+            LEVEL,
+        ],
+    },
+    // One implementer's; its id is in no text of the framework.
+    QueryDefinition {
+        kind: QueryKind::FindDocumentsByReferenceIdForMultiplePatients,
+        name: "FindDocumentsByReferenceIdForMultiplePatients",
+        id: "urn:uuid:1191642d-86c4-42d8-b784-f95445f9f0d5",
+        parameters: find_documents!(
+            row("$XDSDocumentEntryPatientId", Optional, List, Kind::Patients),
+            Optional,
+            REFERENCES
+        ),
     },
 ];
 
@@ -421,6 +471,8 @@ pub const QUERIES: &[QueryDefinition] = &[
 pub enum Values {
     /// One patient.
     Patient(PatientId),
+    /// Any of these patients.
+    Patients(Vec<PatientId>),
     /// AND over the outer, OR over the inner list of (code, scheme).
     Codes(Vec<Vec<(String, String)>>),
     /// A bound.
@@ -469,6 +521,14 @@ impl StoredQuery {
         }
     }
 
+    /// The patients that a query of ITI-51 is limited to; none: all there are.
+    pub fn patients(&self) -> Option<&[PatientId]> {
+        match self.values(Kind::Patients) {
+            Some(Values::Patients(patients)) => Some(patients),
+            _ => None,
+        }
+    }
+
     /// The flat list of texts of a kind, empty when absent.
     pub fn texts(&self, kind: Kind) -> impl Iterator<Item = &str> {
         match self.values(kind) {
@@ -486,6 +546,7 @@ impl StoredQuery {
             Values::Codes(lists) => lists.iter().map(Vec::len).sum(),
             Values::Texts(lists) => lists.iter().map(Vec::len).sum(),
             Values::Uuids(uuids) => uuids.len(),
+            Values::Patients(patients) => patients.len(),
             Values::Patient(_) | Values::Time(_) | Values::Number(_) => 1,
         };
         self.arguments.iter().map(|argument| count(&argument.values)).sum()
@@ -512,17 +573,20 @@ mod tests {
 
     #[test]
     fn rows_are_well_formed() {
-        assert_eq!(QUERIES.len(), 14);
-        for (n, query) in QUERIES.iter().enumerate() {
+        assert_eq!((QUERIES.len(), MULTI_PATIENT_QUERIES.len()), (14, 3));
+        let all: Vec<&QueryDefinition> = QUERIES.iter().chain(MULTI_PATIENT_QUERIES).collect();
+        for (n, query) in all.iter().enumerate() {
             assert!(EntryUuid::parse(query.id).is_ok(), "{}", query.name);
-            assert_eq!(QueryDefinition::of(query.kind), query);
-            assert!(QUERIES[..n].iter().all(|other| other.id != query.id && other.kind != query.kind));
+            assert_eq!(QueryDefinition::of(query.kind), *query);
+            assert!(all[..n].iter().all(|other| other.id != query.id && other.kind != query.kind));
             for (m, parameter) in query.parameters.iter().enumerate() {
                 assert!(parameter.name.starts_with('$'), "{}", parameter.name);
                 assert!(query.parameters[..m].iter().all(|other| other.name != parameter.name));
             }
-            let by_patient = query.name.starts_with("Find") || query.name == "GetAll";
+            let many = query.name.ends_with("ForMultiplePatients");
+            let by_patient = !many && query.name.starts_with("Find") || query.name == "GetAll";
             assert_eq!(query.patient_parameter().is_some(), by_patient, "{}", query.name);
+            assert_eq!(query.parameters.iter().any(|parameter| parameter.kind == Kind::Patients), many);
         }
     }
 }

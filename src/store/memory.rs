@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::files::{ContentHasher, MemoryReader};
 use super::{
-    Change, Content, DocumentLocator, DocumentReader, DocumentStore, Expectation, Put, Receipt, RegistryStore,
-    StagedDocument, StagedWriter, StoreError, StoreResult,
+    Change, Content, Cursor, DocumentLocator, DocumentReader, DocumentStore, Expectation, PAGE, Page, Put, Receipt,
+    RegistryStore, StagedDocument, StagedWriter, StoreError, StoreResult,
 };
 use crate::model::document::BoxFuture;
 use crate::model::ids::{EntryUuid, PatientId, UniqueId};
@@ -118,6 +118,12 @@ impl State {
             return Err(StoreError::Conflict);
         }
         for uuid in change.removes {
+            if let Some(put) = self.uuids.get(&uuid).and_then(|number| self.objects.get(number))
+                && put.noun == Noun::SubmissionSet
+                && let Some(unique_id) = put.unique_id.clone()
+            {
+                self.receipts.remove(&unique_id);
+            }
             self.take(uuid);
         }
         for locator in change.withdrawals {
@@ -162,6 +168,16 @@ impl RegistryStore for MemoryStore {
 
     fn by_unique_id<'s>(&'s self, unique_id: &'s UniqueId) -> BoxFuture<'s, StoreResult<Vec<PackedObject>>> {
         self.answer(|state| Ok(state.holders(unique_id).cloned().collect()))
+    }
+
+    fn page<'s>(&'s self, noun: Noun, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page>> {
+        self.answer(|state| {
+            let after = after.and_then(|cursor| cursor.0.as_slice().try_into().ok()).map_or(0, u64::from_be_bytes);
+            let mut of_noun = state.objects.range(after + 1..).filter(|(_, put)| put.noun == noun);
+            let page: Vec<_> = of_noun.by_ref().take(PAGE).collect();
+            let next = of_noun.next().and(page.last()).map(|(number, _)| Cursor(number.to_be_bytes().to_vec()));
+            Ok(Page { objects: page.into_iter().map(|(_, put)| put.object.clone()).collect(), next })
+        })
     }
 
     fn by_logical_id(&self, lid: EntryUuid) -> BoxFuture<'_, StoreResult<Vec<PackedObject>>> {

@@ -181,6 +181,21 @@ pub struct Change {
     pub patients: Vec<PatientId>,
 }
 
+/// Where a page ends; only its store knows how to read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(Vec<u8>);
+
+/// Some objects, and where to go on; nowhere at the end.
+pub struct Page {
+    /// The objects.
+    pub objects: Vec<PackedObject>,
+    /// What to ask for the rest with.
+    pub next: Option<Cursor>,
+}
+
+/// Objects of one page.
+const PAGE: usize = 512;
+
 /// Registry metadata and document locators.
 pub trait RegistryStore: Send + Sync + 'static {
     /// Applies a change, all of it or nothing; durable on return.
@@ -194,6 +209,10 @@ pub trait RegistryStore: Send + Sync + 'static {
 
     /// The objects with that uniqueId, in the order of registration.
     fn by_unique_id<'s>(&'s self, unique_id: &'s UniqueId) -> BoxFuture<'s, StoreResult<Vec<PackedObject>>>;
+
+    /// Some objects of a noun, over all patients, in an order that stays: the first ones, or those
+    /// after a former page's end. What is registered meanwhile may or may not be seen.
+    fn page<'s>(&'s self, noun: Noun, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page>>;
 
     /// All versions of the object with that logicalID, in the order of registration; each object is
     /// its own first version.

@@ -46,7 +46,10 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::files::create_folders;
-use super::{Change, Content, DocumentLocator, Expectation, Put, Receipt, RegistryStore, StoreError, StoreResult};
+use super::{
+    Change, Content, Cursor, DocumentLocator, Expectation, PAGE, Page, Put, Receipt, RegistryStore, StoreError,
+    StoreResult,
+};
 use crate::model::document::BoxFuture;
 use crate::model::ids::{EntryUuid, PatientId, UniqueId};
 use crate::model::metadata::Noun;
@@ -654,6 +657,14 @@ impl Draft<'_> {
     /// Takes an object out.
     fn take(&mut self, uuid: EntryUuid) -> StoreResult<()> {
         let old = self.place(uuid)?.ok_or(StoreError::Conflict)?;
+        if old.noun == noun_number(Noun::SubmissionSet) {
+            // Sent again it is new.
+            let packed = self.record(old)?;
+            let unique_id = packed.unpack()?.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok());
+            if let Some(unique_id) = unique_id {
+                self.remove(text_key(b'r', unique_id.as_str().as_bytes()));
+            }
+        }
         self.clear(uuid, old, None, &Writes::new())
     }
 
@@ -724,6 +735,38 @@ impl Draft<'_> {
         }
         Ok(())
     }
+}
+
+/// Objects of a noun, patient by patient.
+fn page(tree: &Tree, noun: u8, after: Option<&Cursor>) -> StoreResult<Page> {
+    let mut objects = Vec::new();
+    let mut last: Option<IVec> = None;
+    let mut from = match after {
+        // The key right behind.
+        Some(Cursor(key)) => [key.as_slice(), &[0]].concat(),
+        None => patient_prefix(0, noun),
+    };
+    'patients: loop {
+        for pair in tree.range(from.clone()..) {
+            let (key, record) = pair?;
+            let Some(rest) = key.strip_prefix(b"p") else { break 'patients };
+            let (cluster, sequence) = rest.split_at_checked(9).ok_or_else(|| damaged("record key"))?;
+            let place = Place::join(cluster, sequence)?;
+            if place.noun != noun {
+                // On to where this patient's, or the next one's, begin.
+                let patient = if place.noun < noun { place.patient } else { place.patient.saturating_add(1) };
+                from = patient_prefix(patient, noun);
+                continue 'patients;
+            }
+            if objects.len() == PAGE {
+                return Ok(Page { objects, next: last.map(|key| Cursor(key.to_vec())) });
+            }
+            objects.push(tree.decode_record(place.sequence, &record)?);
+            last = Some(key);
+        }
+        break;
+    }
+    Ok(Page { objects, next: None })
 }
 
 /// All that leads to an object.
@@ -957,6 +1000,10 @@ impl RegistryStore for SledStore {
 
     fn by_unique_id<'s>(&'s self, unique_id: &'s UniqueId) -> BoxFuture<'s, StoreResult<Vec<PackedObject>>> {
         Box::pin(async move { self.shared.read(|tree| tree.indexed(&unique_prefix(unique_id.as_str()))) })
+    }
+
+    fn page<'s>(&'s self, noun: Noun, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page>> {
+        Box::pin(async move { self.shared.read(|tree| page(tree, noun_number(noun), after)) })
     }
 
     fn by_logical_id(&self, lid: EntryUuid) -> BoxFuture<'_, StoreResult<Vec<PackedObject>>> {

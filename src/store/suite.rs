@@ -26,7 +26,7 @@ macro_rules! registry_suite {
         $crate::store::suite::cases!($make;
             lookups, order_and_replacement, moves_between_patients, names_with_common_beginnings, expectations,
             nothing_of_a_refused_change_stays, one_change_many_puts, receipts_and_patients, locators, long_values,
-            readers_see_all_or_nothing, one_of_many_wins, versions, removal_of_objects, withdrawal);
+            readers_see_all_or_nothing, one_of_many_wins, versions, removal_of_objects, withdrawal, pages);
     };
 }
 
@@ -298,6 +298,33 @@ pub(crate) async fn removal_of_objects(store: Arc<impl RegistryStore>) {
     // The id may be used again, for an object at the end.
     store.commit(puts([entry(1, &p, "v", "new")])).await.unwrap();
     assert_eq!(titles_of(&*store, &p).await, ["b", "new"]);
+}
+
+pub(crate) async fn pages(store: Arc<impl RegistryStore>) {
+    let page = async |after: Option<&super::Cursor>| store.page(Noun::DocumentEntry, after).await.unwrap();
+    assert!(page(None).await.objects.is_empty() && page(None).await.next.is_none());
+    // Other nouns between, and patients without any.
+    for n in 0..300_u32 {
+        let p = patient(&n.to_string());
+        let (a, b) = (entry(10 * n, &p, "u", "a"), entry(10 * n + 1, &p, "u", "b"));
+        let folder = build::package(uuid(10 * n + 2).into(), v::FOLDER_NODE);
+        let folder = pack_put(&folder, p.clone());
+        let puts =
+            if n % 7 == 0 { vec![folder] } else { vec![folder, a, b, member(10 * n + 3, &p, 10 * n, 10 * n + 1)] };
+        store.commit(Change { puts, ..Change::default() }).await.unwrap();
+    }
+    let (mut seen, mut pages, mut next) = (Vec::new(), 0, None);
+    loop {
+        let page = page(next.as_ref()).await;
+        seen.extend(uuids(&page.objects));
+        pages += 1;
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    let expected: Vec<_> = (0..300).filter(|n| n % 7 != 0).flat_map(|n| [uuid(10 * n), uuid(10 * n + 1)]).collect();
+    assert!(pages > 1 && seen == expected, "{} in {pages} pages", seen.len());
 }
 
 pub(crate) async fn withdrawal(store: Arc<impl RegistryStore>) {

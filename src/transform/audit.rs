@@ -23,6 +23,9 @@ const SYSTEM_OBJECT: u8 = 2;
 /// ParticipantObjectTypeCode 4, other.
 const OTHER: u8 = 4;
 
+/// ParticipantObjectDataLifeCycle 15.
+const PERMANENT_ERASURE: u8 = 15;
+
 /// Code system of the correlation id's object type (Basic Audit Log Patterns, its only code is `XrequestId`).
 const BASIC_AUDIT_ENTITY_TYPE: &str = "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType";
 
@@ -92,6 +95,17 @@ fn participant_object(
         }
         ParticipantObject::Query(query) => stored_query(query, event_type),
         ParticipantObject::Document(document) => report(document),
+        ParticipantObject::RemovedDocument(document) => {
+            wire::ParticipantObjectIdentification { data_life_cycle: Some(PERMANENT_ERASURE), ..report(document) }
+        }
+        ParticipantObject::RemovedObject(id) => {
+            let id_type =
+                wire::CodedValue::new("urn:ihe:iti:2017:ObjectRef", "IHE XDS Metadata", "registry object reference");
+            wire::ParticipantObjectIdentification {
+                data_life_cycle: Some(PERMANENT_ERASURE),
+                ..plain(id, (SYSTEM_OBJECT, 3), id_type)
+            }
+        }
         ParticipantObject::SubmissionSet(set) => submission_set(set),
         ParticipantObject::Node { id, alert } => {
             let id_type = wire::CodedValue::new("110182", "DCM", "Node ID");

@@ -293,7 +293,7 @@ impl RemoteCommunity {
         transaction: &'static Transaction,
         facts: &AuditFacts,
         call: impl Future<Output = Result<T, PeerFailure>>,
-        judge: impl FnOnce(&T) -> (crate::model::response::ResponseStatus, Option<&RegistryError>, &[RetrievedDocument]),
+        judge: impl FnOnce(&T) -> (crate::model::response::ResponseStatus, &[RegistryError], &[RetrievedDocument]),
     ) -> Result<T, PeerFailure> {
         let began = Instant::now();
         let until = context.deadline.min(began + self.budget);
@@ -308,8 +308,8 @@ impl RemoteCommunity {
         let exchange = self.services.exchange(context, transaction, self.client.uri(), facts);
         let (events, outcome) = match &result {
             Ok(answer) => {
-                let (status, error, retrieved) = judge(answer);
-                (facts.events(exchange, status, error, retrieved), outcome_name(status))
+                let (status, errors, retrieved) = judge(answer);
+                (facts.events(exchange, status, errors, retrieved), outcome_name(status))
             }
             Err(failure) => {
                 let description =
@@ -474,7 +474,7 @@ impl Community for RemoteCommunity {
             ebrs::write_query(&mut request, query);
             let facts = query_facts(query, request.into());
             self.bounded(context, transaction, &facts, self.call_query(context, query), |answer| {
-                (answer.status, answer.errors.first(), &[])
+                (answer.status, &answer.errors, &[])
             })
             .await
         })
@@ -498,7 +498,7 @@ impl Community for RemoteCommunity {
                     .collect(),
             );
             self.bounded(context, transaction, &facts, self.call_retrieve(context, &requests), |answer| {
-                (answer.status(), answer.errors.first(), &answer.documents)
+                (answer.status(), &answer.errors, &answer.documents)
             })
             .await
         })

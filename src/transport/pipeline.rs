@@ -478,9 +478,17 @@ impl Pipeline {
         match payload {
             Payload::Query(query) => match transaction {
                 TransactionId::CrossGatewayQuery => Ok(endpoint::iti38::answer(&scope, &query).await),
+                TransactionId::MultiPatientStoredQuery => Ok(endpoint::iti51::answer(&scope, &query).await),
                 _ => Ok(endpoint::iti18::answer(&scope, &query).await),
             },
-            Payload::Submit(objects) => Ok(endpoint::iti42::answer(&scope, objects).await),
+            Payload::Submit(objects) => match transaction {
+                TransactionId::UpdateDocumentSet => Ok(endpoint::iti57::answer(&scope, objects).await),
+                TransactionId::RegisterOnDemandDocumentEntry => Ok(endpoint::iti61::answer(&scope, objects).await),
+                TransactionId::RestrictedUpdateDocumentSet => Ok(endpoint::iti92::answer(&scope, objects).await),
+                _ => Ok(endpoint::iti42::answer(&scope, objects).await),
+            },
+            Payload::RemoveMetadata(uuids) => Ok(endpoint::iti62::answer(&scope, &uuids).await),
+            Payload::RemoveDocuments(requests) => Ok(endpoint::iti86::answer(&scope, requests).await),
             Payload::Provide(provide) => endpoint::iti41::answer(&scope, provide, attachments).await,
             Payload::Retrieve(requests) => match transaction {
                 TransactionId::CrossGatewayRetrieve => Ok(endpoint::iti39::answer(&scope, requests).await),
@@ -529,7 +537,7 @@ impl Pipeline {
     ) -> Vec<AuditEvent> {
         let exchange = self.exchange(context, endpoint, connection, addressing, facts);
         match answer {
-            Ok(answer) => facts.events(exchange, answer.status(), answer.first_error(), answer.retrieved()),
+            Ok(answer) => facts.events(exchange, answer.status(), answer.errors(), answer.retrieved()),
             Err(fault) => {
                 let exchange = Exchange {
                     outcome: AuditOutcome::SeriousFailure,

@@ -87,7 +87,7 @@ impl RegistryPort for RemoteRegistry {
             let exchange = self.services.exchange(context, transaction, self.client.uri(), &facts);
             let (response, events, outcome) = match result {
                 Ok(response) => {
-                    let events = facts.events(exchange, response.status, response.errors.first(), &[]);
+                    let events = facts.events(exchange, response.status, &response.errors, &[]);
                     let outcome = outcome_name(response.status);
                     (response, events, outcome)
                 }

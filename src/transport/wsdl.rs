@@ -11,7 +11,8 @@ macro_rules! schemas {
     };
 }
 
-const SCHEMAS: &[(&str, &str)] = schemas!["rim.xsd", "rs.xsd", "lcm.xsd", "query.xsd", "xdsb.xsd", "xml.xsd"];
+const SCHEMAS: &[(&str, &str)] =
+    schemas!["rim.xsd", "rs.xsd", "lcm.xsd", "query.xsd", "xdsb.xsd", "rmd.xsd", "xml.xsd"];
 
 fn wsdl(service: Service) -> &'static str {
     match service {

@@ -318,19 +318,19 @@ fn coded_string(text: &str) -> Verdict {
 }
 
 /// Whether a text is a URN (RFC 8141, outer shape).
+///
+/// DECISION(ITI TF-3 §4.2.3.1.6): one of a namespace alone, as `urn:att`, is let through: the public
+/// test kits name their extra metadata so.
 fn is_urn(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else {
         return false;
     };
-    let Some((namespace, specific)) = rest.split_once(':') else {
-        return false;
-    };
+    let (namespace, specific) = rest.split_once(':').map_or((rest, None), |(name, specific)| (name, Some(specific)));
     scheme.eq_ignore_ascii_case("urn")
         && (2..=32).contains(&namespace.len())
         && namespace.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         && !namespace.starts_with('-')
-        && !specific.is_empty()
-        && specific.chars().all(|c| !c.is_whitespace() && !c.is_control())
+        && specific.is_none_or(|text| !text.is_empty() && text.chars().all(|c| !c.is_whitespace() && !c.is_control()))
 }
 
 /// Values of a slot that count: empty ones are no values (ITI TF-3 §4.2.3.1.6).
@@ -342,8 +342,29 @@ fn too_long(text: &str, max: usize) -> bool {
     text.len() > max && text.chars().count() > max
 }
 
-/// Judges one object by the rows of its noun and the rules that tie them together.
+/// Judges one object that is a first version: another logicalID means a new version, which only a
+/// metadata update may bring.
 pub(super) fn judge(object: &RegistryObject<'_>, profile: Profile, codes: Option<&CodeSet>, findings: &mut Findings) {
+    judge_any_version(object, profile, codes, findings);
+    let common = &object.common;
+    let judged = ATTRIBUTES
+        .iter()
+        .any(|row| row.noun == object.noun() && row.place == Place::LogicalId && row.need(profile) != Unchecked);
+    if judged && common.lid.is_some() && common.lid != common.id {
+        findings.metadata(format_args!(
+            "{}: logicalID is absent or equal to the entryUUID in a first version (ITI TF-3 §4.2.3.1, Metadata Update)",
+            Named(object)
+        ));
+    }
+}
+
+/// Judges one object by the rows of its noun and the rules that tie them together.
+pub(super) fn judge_any_version(
+    object: &RegistryObject<'_>,
+    profile: Profile,
+    codes: Option<&CodeSet>,
+    findings: &mut Findings,
+) {
     let noun = object.noun();
     for attribute in ATTRIBUTES.iter().filter(|attribute| attribute.noun == noun) {
         let need = attribute.need(profile);
@@ -391,16 +412,7 @@ fn judge_attribute(
             Some(ObjectId::Uuid(_)) => 1,
             None => 0,
         },
-        Place::LogicalId => {
-            // Another lid means a new version, which only a metadata update may bring.
-            if common.lid.is_some() && common.lid != common.id {
-                findings.metadata(format_args!(
-                    "{}: logicalID is absent or equal to the entryUUID in a first version (ITI TF-3 §4.2.3.1, Metadata Update)",
-                    Named(object)
-                ));
-            }
-            usize::from(common.lid.is_some())
-        }
+        Place::LogicalId => usize::from(common.lid.is_some()),
         Place::Home => {
             judge_values(object, attribute, common.home.as_deref().filter(|home| !home.is_empty()), findings)
         }
@@ -1081,7 +1093,7 @@ mod tests {
 
     #[test]
     fn urns() {
-        for good in ["urn:example:x", "URN:oid:1.2.3", "urn:uuid:1"] {
+        for good in ["urn:att", "urn:example:x", "URN:oid:1.2.3", "urn:uuid:1"] {
             assert!(is_urn(good), "{good}");
         }
         for bad in ["", "urn:", "urn:x:y", "urn:example:", "urn:example:a b", "http://x", "urn:-ab:c"] {

@@ -141,6 +141,21 @@ fn too_many(why: &'static str) -> Broken {
 /// # Errors
 /// All findings, when there is any.
 pub fn read(query: &AdhocQuery) -> Result<StoredQuery, Vec<RegistryError>> {
+    read_as(query, QueryDefinition::by_id)
+}
+
+/// Reads a query of ITI-51. DECISION: a query of ITI-18 is not known there, nor the reverse.
+///
+/// # Errors
+/// All findings, when there is any.
+pub fn read_multi_patient(query: &AdhocQuery) -> Result<StoredQuery, Vec<RegistryError>> {
+    read_as(query, QueryDefinition::multi_patient_by_id)
+}
+
+fn read_as(
+    query: &AdhocQuery,
+    by_id: impl Fn(&str) -> Option<&'static QueryDefinition>,
+) -> Result<StoredQuery, Vec<RegistryError>> {
     let mut errors = Vec::new();
     let return_type = match query.return_type.as_deref().map(trim) {
         Some("LeafClass") => Some(ReturnType::LeafClass),
@@ -151,13 +166,13 @@ pub fn read(query: &AdhocQuery) -> Result<StoredQuery, Vec<RegistryError>> {
             None
         }
     };
-    let Some(definition) = QueryDefinition::by_id(trim(&query.id)) else {
+    let Some(definition) = by_id(trim(&query.id)) else {
         let context = format!("no stored query has the id {} (ITI TF-2 §3.18.4.1.2.4)", super::Shown(&query.id));
         errors.push(RegistryError::new(ErrorCode::XDSUnknownStoredQuery, context));
         return Err(errors);
     };
     let mut arguments: Vec<Argument> = Vec::new();
-    let mut alternatives = Vec::new();
+    let (mut alternatives, mut any_of) = (Vec::new(), false);
     for parameter in definition.parameters {
         let slots: Vec<&Slot<'_>> =
             query.slots.iter().filter(|slot| slot.name == parameter.name && !slot.values.is_empty()).collect();
@@ -170,6 +185,7 @@ pub fn read(query: &AdhocQuery) -> Result<StoredQuery, Vec<RegistryError>> {
         if parameter.need == Need::OneOf {
             alternatives.push(parameter.name);
         }
+        any_of |= parameter.need == Need::AnyOf;
         match read_parameter(parameter, &slots) {
             Ok(values) => arguments.push(Argument { parameter, values }),
             Err(Broken { code, why }) => {
@@ -179,6 +195,11 @@ pub fn read(query: &AdhocQuery) -> Result<StoredQuery, Vec<RegistryError>> {
         }
     }
     judge_alternatives(definition, &alternatives, &mut errors);
+    let mut any = definition.parameters.iter().filter(|parameter| parameter.need == Need::AnyOf).peekable();
+    if !any_of && any.peek().is_some() {
+        let names: Vec<&str> = any.map(|parameter| parameter.name).collect();
+        errors.push(missing(definition, &names.join(" or ")));
+    }
     let (Some(return_type), true) = (return_type, errors.is_empty()) else {
         return Err(errors);
     };
@@ -247,6 +268,10 @@ fn typed(parameter: &Parameter, groups: Vec<Vec<Single<'_>>>) -> Result<Values, 
         Kind::Patient => {
             let text = first()?.quoted()?;
             Values::Patient(PatientId::parse(trim(&text)).map_err(|e| e.why)?)
+        }
+        Kind::Patients => {
+            let ids = each(groups, |text| PatientId::parse(trim(&text)).map_err(|e| e.why))?;
+            Values::Patients(ids.into_iter().flatten().collect())
         }
         Kind::From(_) | Kind::To(_) => Values::Time(Dtm::parse(trim(&first()?.bare()))?),
         Kind::MetadataLevel => match trim(&first()?.bare()) {
@@ -333,13 +358,13 @@ pub fn header_matches(query: &StoredQuery, entry: &PackedObject) -> Option<bool>
             _ => None,
         };
         match argument.parameter.kind {
-            Kind::Patient | Kind::MetadataLevel => {}
+            Kind::Patient | Kind::Patients | Kind::MetadataLevel => {}
             Kind::Status(Noun::DocumentEntry) => wanted &= among(status)?,
             Kind::EntryType => wanted &= among(kind)?,
             _ => return None,
         }
     }
-    Some(wanted && (query.metadata_level() > 1 || !entry.is_offline()))
+    Some(wanted && (query.metadata_level() > 1 || !(entry.is_offline() || entry.is_superseded())))
 }
 
 /// What holds for parameters that were not given.
@@ -387,7 +412,7 @@ fn filtered(query: &StoredQuery, kind: Kind) -> Option<Noun> {
         Kind::AuthorPerson => Some(Noun::DocumentEntry),
         Kind::Status(noun) => Some(noun),
         Kind::AssociationType => Some(Noun::Association),
-        Kind::Patient | Kind::Uuid | Kind::UniqueId | Kind::LogicalId | Kind::MetadataLevel => None,
+        Kind::Patient | Kind::Patients | Kind::Uuid | Kind::UniqueId | Kind::LogicalId | Kind::MetadataLevel => None,
     }
 }
 

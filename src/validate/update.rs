@@ -133,7 +133,7 @@ pub fn judge(
     let reading = Reading { objects: &objects, message, kind, set };
     for object in objects.iter().filter(|object| !reading.is_operation(object)) {
         let profile = if object.is_on_demand() { Profile::RegisterOnDemand } else { Profile::Register };
-        metadata::judge(object, profile, codes, &mut findings);
+        metadata::judge_any_version(object, profile, codes, &mut findings);
     }
     let plan = reading.judge_operations(&mut findings);
     if !findings.is_empty() {
@@ -249,7 +249,7 @@ impl Reading<'_> {
                 );
             }
         }
-        self.judge_logical_ids(&plan, findings);
+        self.judge_logical_ids(findings);
         self.judge_associations(&mut targets, &mut plan, findings);
         self.judge_statuses(&targets, &mut plan, findings);
         if plan.versions.is_empty() && plan.associations.is_empty() && plan.statuses.is_empty() && findings.is_empty() {
@@ -262,10 +262,10 @@ impl Reading<'_> {
     }
 
     /// One object is updated once (Metadata Update §3.57.4.1.3.1).
-    fn judge_logical_ids(&self, plan: &Plan, findings: &mut Findings) {
+    fn judge_logical_ids(&self, findings: &mut Findings) {
         let mut seen = HashSet::new();
-        for version in &plan.versions {
-            if let (Some(lid), Some(object)) = (version.lid, self.objects.get(version.object))
+        for object in self.objects.iter().filter(|object| object.noun() != Noun::Association) {
+            if let Some(lid) = &object.common.lid
                 && !seen.insert(lid)
             {
                 findings.add(
@@ -311,7 +311,9 @@ impl Reading<'_> {
         let status = one(slot::SUBMISSION_SET_STATUS);
         let previous = one(slot::PREVIOUS_VERSION);
         let propagation = one(slot::ASSOCIATION_PROPAGATION);
-        if status != Some("Original") {
+        // A Folder's HasMember needs none (ITI TF-3 §4.2.2.1.2).
+        let needed = object.noun() == Noun::DocumentEntry || status.is_some();
+        if needed && status != Some("Original") {
             annotation("SubmissionSetStatus is required, and is Original");
         }
         let previous =

@@ -1,9 +1,11 @@
 //! ebRS 3.0: requests and responses around registry objects (ITI TF-3 §4.2.4, TF-2 §3.18, §3.42).
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::ebrim::{self, EbrimError};
 use super::xml::{Document, Limits, Node, Ns, XmlError, push_attr};
+use crate::model::ids::EntryUuid;
 use crate::model::packed::PackedObject;
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError, RegistryResponse, ResponseStatus, Severity};
 use crate::model::rim::{ObjectId, RegistryObject, Slot};
@@ -64,6 +66,57 @@ pub fn write_submit(out: &mut Vec<u8>, objects: &[RegistryObject<'_>]) {
     }
     out.extend_from_slice(b"</rim:RegistryObjectList></lcm:SubmitObjectsRequest>");
 }
+
+/// Reads `lcm:RemoveObjectsRequest` (Remove Metadata and Documents §3.62.4.1.2): the objects to
+/// remove, each once.
+///
+/// # Errors
+/// When there is no object in it, or one that no UUID names, or something else than objects.
+pub fn read_remove(node: Node<'_, '_>) -> Result<Vec<EntryUuid>, BodyError> {
+    if !node.is(Ns::Lcm, "RemoveObjectsRequest") {
+        return Err(BodyError::Frame("lcm:RemoveObjectsRequest is required here"));
+    }
+    if node.child(Ns::Rim, "AdhocQuery").is_some() {
+        return Err(BodyError::Frame("lcm:RemoveObjectsRequest names its objects: rim:AdhocQuery is not allowed"));
+    }
+    if node.attr("deletionScope").is_some_and(|scope| scope.trim() != DELETE_ALL) {
+        return Err(BodyError::Frame("lcm:RemoveObjectsRequest: deletionScope is not allowed"));
+    }
+    let list = node
+        .child(Ns::Rim, "ObjectRefList")
+        .ok_or(BodyError::Frame("lcm:RemoveObjectsRequest needs a rim:ObjectRefList"))?;
+    let mut uuids = Vec::new();
+    let mut seen = HashSet::new();
+    for child in list.children() {
+        if !child.is(Ns::Rim, "ObjectRef") {
+            return Err(BodyError::Frame("rim:ObjectRefList holds rim:ObjectRef, and nothing else"));
+        }
+        let uuid = EntryUuid::parse(child.attr("id").unwrap_or_default().trim())
+            .map_err(|_| BodyError::Frame("rim:ObjectRef names an object of the registry by its urn:uuid:"))?;
+        if seen.insert(uuid) {
+            uuids.push(uuid);
+        }
+    }
+    if uuids.is_empty() {
+        return Err(BodyError::Frame("rim:ObjectRefList names no object"));
+    }
+    Ok(uuids)
+}
+
+/// Writes `lcm:RemoveObjectsRequest`.
+pub fn write_remove(out: &mut Vec<u8>, uuids: &[EntryUuid]) {
+    out.extend_from_slice(
+        format!("<lcm:RemoveObjectsRequest xmlns:lcm=\"{}\"><rim:ObjectRefList xmlns:rim=\"{}\">", ns::LCM, ns::RIM)
+            .as_bytes(),
+    );
+    for uuid in uuids {
+        out.extend_from_slice(format!("<rim:ObjectRef id=\"{uuid}\"/>").as_bytes());
+    }
+    out.extend_from_slice(b"</rim:ObjectRefList></lcm:RemoveObjectsRequest>");
+}
+
+/// The schema's default of `deletionScope`, which some stacks write out.
+const DELETE_ALL: &str = "urn:oasis:names:tc:ebxml-regrep:DeletionScopeType:DeleteAll";
 
 /// Reads `query:AdhocQueryRequest`.
 ///

@@ -6,19 +6,26 @@ pub mod iti39;
 pub mod iti41;
 pub mod iti42;
 pub mod iti43;
+pub mod iti51;
+pub mod iti57;
+pub mod iti61;
+pub mod iti62;
+pub mod iti86;
+pub mod iti92;
 
 use bytes::Bytes;
 
 use super::pipeline::Actors;
 use crate::actors::context::RequestContext;
 use crate::model::audit_event::{
-    AuditEvent, AuditOutcome, AuditedDocument, AuditedQuery, AuditedSubmissionSet, Exchange,
+    AuditEvent, AuditOutcome, AuditedDocument, AuditedQuery, AuditedSubmissionSet, Exchange, ParticipantObject,
 };
 use crate::model::document::{RetrieveResponse, RetrievedDocument};
+use crate::model::ids::EntryUuid;
 use crate::model::metadata::Noun;
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError, RegistryResponse, ResponseStatus, Severity};
 use crate::model::rim::RegistryObject;
-use crate::model::stored_query::{AdhocQuery, QueryDefinition, ReturnType};
+use crate::model::stored_query::{AdhocQuery, Kind, QueryDefinition, ReturnType};
 use crate::transaction::{Service, TransactionId};
 use crate::wire::ebrs::{self, BodyError};
 use crate::wire::xdsb::{self, Binary, RawDocumentRequest};
@@ -57,19 +64,23 @@ pub struct Provide {
 pub enum Payload {
     /// ITI-18, ITI-38
     Query(AdhocQuery),
-    /// ITI-42
+    /// ITI-42, 57, 61, 92
     Submit(Vec<RegistryObject<'static>>),
     /// ITI-41
     Provide(Provide),
     /// ITI-43, ITI-39
     Retrieve(Vec<RawDocumentRequest>),
+    /// ITI-62
+    RemoveMetadata(Vec<EntryUuid>),
+    /// ITI-86
+    RemoveDocuments(Vec<RawDocumentRequest>),
 }
 
 /// What a transaction answers.
 pub enum Answer {
-    /// ITI-41, ITI-42
+    /// Submissions, updates, removals
     Registry(RegistryResponse),
-    /// ITI-18, ITI-38
+    /// ITI-18, ITI-38, ITI-51
     Query(QueryResponse, ReturnType),
     /// ITI-43, ITI-39
     Retrieve(RetrieveResponse),
@@ -79,15 +90,21 @@ impl Answer {
     /// A failure of one error, in the form of the transaction.
     pub fn failure(transaction: TransactionId, error: RegistryError) -> Self {
         match transaction {
-            TransactionId::RegistryStoredQuery | TransactionId::CrossGatewayQuery => {
+            TransactionId::RegistryStoredQuery
+            | TransactionId::CrossGatewayQuery
+            | TransactionId::MultiPatientStoredQuery => {
                 Self::Query(QueryResponse::failure(vec![error]), ReturnType::LeafClass)
             }
             TransactionId::CrossGatewayRetrieve | TransactionId::RetrieveDocumentSet => {
                 Self::Retrieve(RetrieveResponse::failure(vec![error]))
             }
-            TransactionId::ProvideAndRegisterDocumentSet | TransactionId::RegisterDocumentSet => {
-                Self::Registry(RegistryResponse::from_errors(vec![error]))
-            }
+            TransactionId::ProvideAndRegisterDocumentSet
+            | TransactionId::RegisterDocumentSet
+            | TransactionId::UpdateDocumentSet
+            | TransactionId::RegisterOnDemandDocumentEntry
+            | TransactionId::RemoveMetadata
+            | TransactionId::RemoveDocuments
+            | TransactionId::RestrictedUpdateDocumentSet => Self::Registry(RegistryResponse::from_errors(vec![error])),
         }
     }
 
@@ -100,7 +117,8 @@ impl Answer {
         }
     }
 
-    fn errors(&self) -> &[RegistryError] {
+    /// Its errors and warnings.
+    pub fn errors(&self) -> &[RegistryError] {
         match self {
             Self::Registry(response) => &response.errors,
             Self::Query(response, _) => &response.errors,
@@ -115,11 +133,6 @@ impl Answer {
         codes.join(",")
     }
 
-    /// The first error, for the audit trail.
-    pub fn first_error(&self) -> Option<&RegistryError> {
-        self.errors().iter().find(|error| error.severity == Severity::Error)
-    }
-
     /// The documents it gives.
     pub fn retrieved(&self) -> &[RetrievedDocument] {
         match self {
@@ -132,10 +145,18 @@ impl Answer {
 /// The code for a body whose frame is wrong (framework §15 of the transactions' reading).
 pub fn frame_error(transaction: TransactionId) -> ErrorCode {
     match transaction {
-        TransactionId::RegistryStoredQuery | TransactionId::CrossGatewayQuery => ErrorCode::XDSRegistryError,
-        TransactionId::RegisterDocumentSet => ErrorCode::XDSRegistryMetadataError,
+        TransactionId::RegistryStoredQuery
+        | TransactionId::CrossGatewayQuery
+        | TransactionId::MultiPatientStoredQuery
+        | TransactionId::RemoveMetadata => ErrorCode::XDSRegistryError,
+        TransactionId::RegisterDocumentSet
+        | TransactionId::UpdateDocumentSet
+        | TransactionId::RegisterOnDemandDocumentEntry
+        | TransactionId::RestrictedUpdateDocumentSet => ErrorCode::XDSRegistryMetadataError,
         TransactionId::ProvideAndRegisterDocumentSet => ErrorCode::XDSRepositoryMetadataError,
-        TransactionId::RetrieveDocumentSet | TransactionId::CrossGatewayRetrieve => ErrorCode::XDSRepositoryError,
+        TransactionId::RetrieveDocumentSet | TransactionId::CrossGatewayRetrieve | TransactionId::RemoveDocuments => {
+            ErrorCode::XDSRepositoryError
+        }
     }
 }
 
@@ -145,10 +166,15 @@ pub fn frame_error(transaction: TransactionId) -> ErrorCode {
 /// When its frame, or an object in it, is not as the schema wants it.
 pub fn read(transaction: TransactionId, payload: Node<'_, '_>) -> Result<Payload, BodyError> {
     match transaction {
-        TransactionId::RegistryStoredQuery | TransactionId::CrossGatewayQuery => {
-            Ok(Payload::Query(ebrs::read_query(payload)?))
-        }
-        TransactionId::RegisterDocumentSet => Ok(Payload::Submit(
+        TransactionId::RegistryStoredQuery
+        | TransactionId::CrossGatewayQuery
+        | TransactionId::MultiPatientStoredQuery => Ok(Payload::Query(ebrs::read_query(payload)?)),
+        TransactionId::RemoveMetadata => Ok(Payload::RemoveMetadata(ebrs::read_remove(payload)?)),
+        TransactionId::RemoveDocuments => Ok(Payload::RemoveDocuments(xdsb::read_retrieve(payload)?)),
+        TransactionId::RegisterDocumentSet
+        | TransactionId::UpdateDocumentSet
+        | TransactionId::RegisterOnDemandDocumentEntry
+        | TransactionId::RestrictedUpdateDocumentSet => Ok(Payload::Submit(
             ebrs::read_submit(payload)?.objects.into_iter().map(RegistryObject::into_owned).collect(),
         )),
         TransactionId::ProvideAndRegisterDocumentSet => {
@@ -178,8 +204,8 @@ pub enum AuditFacts {
     Query {
         /// The query itself; absent when it could not be read.
         query: Option<AuditedQuery>,
-        /// The patient asked about, in CX form.
-        patient: Option<String>,
+        /// The patients asked about, in CX form.
+        patients: Vec<String>,
     },
     /// Of a submission.
     Submission {
@@ -190,6 +216,8 @@ pub enum AuditFacts {
     },
     /// Of a retrieve.
     Retrieve(Vec<AuditedDocument>),
+    /// Of a removal: the objects, or the documents.
+    Removal(Vec<ParticipantObject>),
 }
 
 /// A query longer than this is audited by its beginning: the trail bounds its records.
@@ -211,17 +239,23 @@ pub fn facts(payload: Option<&Payload>, node: Node<'_, '_>) -> AuditFacts {
         }
         Some(Payload::Submit(objects)) => submission_facts(objects),
         Some(Payload::Provide(provide)) => submission_facts(&provide.objects),
-        Some(Payload::Retrieve(requests)) => AuditFacts::Retrieve(
-            requests
-                .iter()
-                .map(|request| AuditedDocument {
-                    unique_id: request.unique_id.clone(),
-                    repository_unique_id: Some(request.repository.clone()),
-                    home_community_id: request.home.clone(),
-                })
-                .collect(),
+        Some(Payload::Retrieve(requests)) => AuditFacts::Retrieve(requests.iter().map(audited).collect()),
+        Some(Payload::RemoveMetadata(uuids)) => {
+            let removed = |uuid: &EntryUuid| ParticipantObject::RemovedObject(uuid.to_string());
+            AuditFacts::Removal(uuids.iter().map(removed).collect())
+        }
+        Some(Payload::RemoveDocuments(requests)) => AuditFacts::Removal(
+            requests.iter().map(|request| ParticipantObject::RemovedDocument(audited(request))).collect(),
         ),
         None => AuditFacts::of_no_request(node.local()),
+    }
+}
+
+fn audited(request: &RawDocumentRequest) -> AuditedDocument {
+    AuditedDocument {
+        unique_id: request.unique_id.clone(),
+        repository_unique_id: Some(request.repository.clone()),
+        home_community_id: request.home.clone(),
     }
 }
 
@@ -229,8 +263,9 @@ impl AuditFacts {
     /// Of a request that could not be read, by the name of its root element.
     pub fn of_no_request(root: &str) -> Self {
         match root {
-            "AdhocQueryRequest" => Self::Query { query: None, patient: None },
+            "AdhocQueryRequest" => Self::Query { query: None, patients: Vec::new() },
             "RetrieveDocumentSetRequest" => Self::Retrieve(Vec::new()),
+            "RemoveObjectsRequest" | "RemoveDocumentsRequest" => Self::Removal(Vec::new()),
             _ => Self::Submission { set: None, patients: Vec::new() },
         }
     }
@@ -238,12 +273,31 @@ impl AuditFacts {
 
 /// The facts of a query, with its request element as sent.
 pub fn query_facts(query: &AdhocQuery, request: Bytes) -> AuditFacts {
-    let parameter = QueryDefinition::by_id(&query.id).and_then(QueryDefinition::patient_parameter);
-    let patient = parameter
-        .and_then(|parameter| query.slots.iter().find(|slot| slot.name == parameter.name))
-        .and_then(|slot| slot.values.first())
-        .map(|value| value.trim().trim_matches('\'').replace("''", "'"));
-    AuditFacts::Query { query: Some(AuditedQuery::new(query.id.clone(), request, query.home.clone())), patient }
+    AuditFacts::Query {
+        query: Some(AuditedQuery::new(query.id.clone(), request, query.home.clone())),
+        patients: patients_of(query),
+    }
+}
+
+/// The patients that a query names, also when it is not as it should be.
+fn patients_of(query: &AdhocQuery) -> Vec<String> {
+    let definition = QueryDefinition::by_id(&query.id).or_else(|| QueryDefinition::multi_patient_by_id(&query.id));
+    let Some(parameter) = definition.and_then(|definition| {
+        definition.parameters.iter().find(|parameter| matches!(parameter.kind, Kind::Patient | Kind::Patients))
+    }) else {
+        return Vec::new();
+    };
+    let unquoted = |text: &str| text.trim().trim_matches('\'').trim().replace("''", "'");
+    let values = query.slots.iter().filter(|slot| slot.name == parameter.name).flat_map(|slot| &slot.values);
+    match parameter.kind {
+        // No comma stands in an identifier that a list could be made of (ITI TF-3 Table 4.2.3.1.7-2).
+        Kind::Patients => values
+            .flat_map(|value| value.trim().trim_start_matches('(').trim_end_matches(')').split(','))
+            .map(unquoted)
+            .filter(|patient| !patient.is_empty())
+            .collect(),
+        _ => values.take(1).map(|value| unquoted(value)).collect(),
+    }
 }
 
 /// The facts of a submission.
@@ -262,9 +316,8 @@ impl AuditFacts {
     /// The patients, in CX form.
     pub fn patients(&self) -> Vec<String> {
         match self {
-            Self::Query { patient, .. } => patient.iter().cloned().collect(),
-            Self::Submission { patients, .. } => patients.clone(),
-            Self::Retrieve(_) => Vec::new(),
+            Self::Query { patients, .. } | Self::Submission { patients, .. } => patients.clone(),
+            Self::Retrieve(_) | Self::Removal(_) => Vec::new(),
         }
     }
 
@@ -274,6 +327,7 @@ impl AuditFacts {
             Self::Query { query, .. } => AuditEvent::query(exchange, query.clone()),
             Self::Submission { set, .. } => AuditEvent::submission(exchange, set.clone()),
             Self::Retrieve(documents) => AuditEvent::retrieve(exchange, documents.iter().cloned()),
+            Self::Removal(objects) => AuditEvent::removal(exchange, objects.iter().cloned()),
         }
     }
 
@@ -282,25 +336,37 @@ impl AuditFacts {
         &self,
         exchange: Exchange,
         status: ResponseStatus,
-        error: Option<&RegistryError>,
+        errors: &[RegistryError],
         retrieved: &[RetrievedDocument],
     ) -> Vec<AuditEvent> {
         // Codes only: a codeContext may name the patient, who is in the record already.
-        let description = error.map(|error| error.code.without_their_words().to_owned());
+        let first = errors.iter().find(|error| error.severity == Severity::Error);
+        let description = first.map(|error| error.code.without_their_words().to_owned());
         let failed = |exchange: Exchange| Exchange {
             outcome: AuditOutcome::SeriousFailure,
             outcome_description: description.clone(),
             ..exchange
         };
         match (status, self) {
-            (ResponseStatus::Success, _) => vec![self.event(exchange)],
-            (ResponseStatus::Failure, _) => vec![self.event(failed(exchange))],
+            // One for each patient of a query about several (ITI TF-2 §3.51.5.1).
+            (ResponseStatus::Success, _) => self.event(exchange).one_per_patient(),
+            (ResponseStatus::Failure, _) => self.event(failed(exchange)).one_per_patient(),
             (ResponseStatus::PartialSuccess, Self::Retrieve(documents)) => {
                 let given = |document: &AuditedDocument| {
                     retrieved.iter().any(|r| r.request.unique_id.as_str() == document.unique_id)
                 };
                 let (there, missing): (Vec<_>, Vec<_>) = documents.iter().cloned().partition(given);
                 vec![AuditEvent::retrieve(exchange.clone(), there), AuditEvent::retrieve(failed(exchange), missing)]
+            }
+            (ResponseStatus::PartialSuccess, Self::Removal(objects)) => {
+                let refused = |object: &ParticipantObject| match object {
+                    ParticipantObject::RemovedDocument(document) => {
+                        errors.iter().any(|error| error.location.as_deref() == Some(document.unique_id.as_str()))
+                    }
+                    _ => false,
+                };
+                let (left, gone): (Vec<_>, Vec<_>) = objects.iter().cloned().partition(refused);
+                vec![AuditEvent::removal(exchange.clone(), gone), AuditEvent::removal(failed(exchange), left)]
             }
             (ResponseStatus::PartialSuccess, _) => {
                 self.event(exchange).partial_success(description.clone().unwrap_or_default()).into()

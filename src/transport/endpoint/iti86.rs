@@ -1,0 +1,23 @@
+//! ITI-86 Remove Documents, at the repository.
+
+use super::iti43::admitted;
+use super::{Answer, Scope};
+use crate::model::response::{RegistryResponse, ResponseStatus};
+use crate::wire::xdsb::RawDocumentRequest;
+
+/// Removes documents.
+pub async fn answer(scope: &Scope<'_>, requests: Vec<RawDocumentRequest>) -> Answer {
+    let (requests, mut errors) = match admitted(scope, requests) {
+        Ok(admitted) => admitted,
+        Err(answer) => return answer,
+    };
+    if requests.is_empty() {
+        return Answer::Registry(RegistryResponse::from_errors(errors));
+    }
+    let mut response = scope.actors.repository.remove_documents(requests).await;
+    if !errors.is_empty() && response.status == ResponseStatus::Success {
+        response.status = ResponseStatus::PartialSuccess;
+    }
+    response.errors.append(&mut errors);
+    Answer::Registry(response)
+}
