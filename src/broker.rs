@@ -276,7 +276,10 @@ impl Broker {
                 write_stall: limits.write_stall,
                 drain: limits.drain,
             };
-            let policy = Arc::new(ListenerPolicy::new(listener.services.iter().copied()));
+            let policy = Arc::new(ListenerPolicy::new(
+                listener.services.iter().copied(),
+                listener.administrators.iter().cloned(),
+            ));
             let bound = Listener::bind(
                 listener.bind,
                 Arc::clone(server),

@@ -283,6 +283,8 @@ pub struct Listener {
     pub services: Vec<Service>,
     /// Names that callers use, which the certificate must cover.
     pub names: Vec<String>,
+    /// Common names of client certificates that may update and remove; `*` for all.
+    pub administrators: Vec<String>,
 }
 
 /// Another community (`[[peer]]`).

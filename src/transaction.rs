@@ -325,6 +325,11 @@ impl Transaction {
         }
     }
 
+    /// Whether it changes or removes what is there already.
+    pub fn is_administrative(&self) -> bool {
+        matches!(self.policy_action, "update" | "remove")
+    }
+
     /// The transaction that a service receives under an action. Some stacks append `Async` to the
     /// action of an asynchronous exchange; it means the same transaction.
     pub fn find(service: Service, action: &str) -> Option<&'static Self> {

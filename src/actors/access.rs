@@ -1,8 +1,8 @@
 //! The access decision point: every request passes here before an actor sees it.
 //!
 //! The policy of this version is short: a caller whose certificate the listener accepted may do
-//! what the listener offers. Policies over persons, purposes and documents replace the
-//! implementation, not the place.
+//! what the listener offers; what changes or removes what is there is for its administrators.
+//! Policies over persons, purposes and documents replace the implementation, not the place.
 
 use std::collections::BTreeSet;
 
@@ -24,29 +24,37 @@ pub trait AccessPolicy: Send + Sync {
     fn decide(&self, context: &RequestContext, service: Service) -> Decision;
 }
 
+/// Stands for every caller.
+const EVERYBODY: &str = "*";
+
 /// Permits what the listener offers.
 #[derive(Debug, Clone)]
 pub struct ListenerPolicy {
     services: BTreeSet<Service>,
+    administrators: BTreeSet<String>,
 }
 
 impl ListenerPolicy {
-    /// A policy for a listener with these services.
-    pub fn new(services: impl IntoIterator<Item = Service>) -> Self {
-        Self { services: services.into_iter().collect() }
+    /// A policy for a listener with these services, and with those callers as administrators, by the
+    /// common names of their certificates; `*` stands for all.
+    pub fn new(services: impl IntoIterator<Item = Service>, administrators: impl IntoIterator<Item = String>) -> Self {
+        Self { services: services.into_iter().collect(), administrators: administrators.into_iter().collect() }
+    }
+
+    fn is_administrator(&self, caller: &str) -> bool {
+        self.administrators.contains(caller) || self.administrators.contains(EVERYBODY)
     }
 }
 
 impl AccessPolicy for ListenerPolicy {
     fn decide(&self, context: &RequestContext, service: Service) -> Decision {
-        if self.services.contains(&service) {
-            Decision::Permit
-        } else {
-            Decision::Deny(format!(
-                "this listener does not offer {} ({})",
-                service.name(),
-                context.transaction.policy_action
-            ))
+        let action = context.transaction.policy_action;
+        if !self.services.contains(&service) {
+            return Decision::Deny(format!("this listener does not offer {} ({action})", service.name()));
         }
+        if context.transaction.is_administrative() && !self.is_administrator(&context.caller) {
+            return Decision::Deny(format!("{action} is for the administrators of this listener"));
+        }
+        Decision::Permit
     }
 }

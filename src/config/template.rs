@@ -163,7 +163,10 @@ fn listener(out: &mut String, template: &Template) -> std::fmt::Result {
          [[listener]]\nbind = {}\nnames = [{}]\n\
          tls = {{ certificate = \"certs/server.pem\", key = \"certs/server.key\", \
          client_ca = \"certs/ca.pem\", crl = \"certs/ca.crl\" }}\n\
-         # services = [\"registry\", \"repository\"]\n\n",
+         # services = [\"registry\", \"repository\"]\n\
+         # Who may update and remove (ITI-57, 62, 86, 92), by the common names of their certificates; \"*\" is\n\
+         # everybody. Nobody unless given.\n\
+         # administrators = [\"records-office\"]\n\n",
         quoted(&template.bind.to_string()),
         list(template.names.iter().map(|name| quoted(name))),
     )

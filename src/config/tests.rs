@@ -48,6 +48,7 @@ fn everything_is_read() {
     let config = with(
         r#"services = ["registry", "responding-gateway"]
 names = ["gateway.example"]
+administrators = ["records-office"]
 [patients]
 domains = [{ oid = "2.16.840.1.113883.2.1.4.1", check = "nhs-number" }, { oid = "2.999.7" }]
 unknown = "reject"
@@ -94,6 +95,7 @@ results = 10_000
     )
     .unwrap();
     assert_eq!(config.listeners[0].services, [Service::Registry, Service::RespondingGateway]);
+    assert_eq!(config.listeners[0].administrators, ["records-office"]);
     assert_eq!(config.patients.domains[0].check, IdentifierCheck::NhsNumber);
     assert_eq!(config.patients.known.len(), 1);
     assert_eq!(config.codes.as_ref().unwrap().file, Path::new("/opt/codes.xml"));

@@ -271,6 +271,7 @@ fn config(community: &Community, samples: &Samples, folder: &Path, own: &Path, t
             tls: tls.clone(),
             services: Service::ALL.to_vec(),
             names: Vec::new(),
+            administrators: Vec::new(),
         }],
         admin: Some(any_port),
         client: tls,

@@ -4,6 +4,7 @@ mod conformance;
 mod demo;
 mod gateways;
 mod hostile;
+mod lifecycle;
 mod submit_and_find;
 mod support;
 mod tidy;

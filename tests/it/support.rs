@@ -86,6 +86,8 @@ pub struct Options {
     pub codes: Option<PathBuf>,
     /// Keys of `[patients]`.
     pub patients: String,
+    /// Nobody may update or remove.
+    pub no_administrator: bool,
     /// Stores on disk rather than in memory.
     pub on_disk: bool,
 }
@@ -110,11 +112,13 @@ pub fn toml(dir: &Path, options: &Options) -> String {
          [limits]\n{}\n\
          [[listener]]\nbind = \"127.0.0.1:0\"\n\
          tls = {{ certificate = \"{certs}/server.pem\", key = \"{certs}/server.key\", client_ca = \"{certs}/ca.pem\", crl = \"{certs}/ca.crl\" }}\n\
+         administrators = [{}]\n\
          {}\n",
         options.home.as_deref().unwrap_or(HOME),
         options.repository.as_deref().unwrap_or(REPOSITORY),
         options.patients,
         options.limits,
+        if options.no_administrator { "" } else { "\"*\"" },
         options.more,
     )
 }
