@@ -146,10 +146,13 @@ fn codes(config: &Config) -> Result<Option<Arc<CodeSet>>, BrokerError> {
 }
 
 /// Registry metadata, document bodies, and the latter once more if they are files, to be swept.
-type Stores = (Arc<dyn RegistryStore>, Arc<dyn DocumentStore>, Option<Arc<FileDocuments>>);
+pub type Stores = (Arc<dyn RegistryStore>, Arc<dyn DocumentStore>, Option<Arc<FileDocuments>>);
 
-/// Stores are opened off the runtime: recovery after a crash may take its time.
-fn open_stores(config: &Config) -> Result<Stores, BrokerError> {
+/// Opens the stores of a configuration; blocks, and recovery after a crash may take its time.
+///
+/// # Errors
+/// When they cannot be opened, for example because a broker has them open.
+pub fn open_stores(config: &Config) -> Result<Stores, BrokerError> {
     let store: Arc<dyn RegistryStore> = match &config.storage.metadata {
         MetadataStorage::Sled(path) => {
             Arc::new(SledStore::open(path, SledOptions { cache: config.storage.cache, ..SledOptions::default() })?)

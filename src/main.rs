@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use causeway::commands::{ServeArgs, bench, certs, check, demo, find, get, init, retrieve, serve, submit};
+use causeway::commands::{ServeArgs, bench, certs, check, demo, find, get, init, retrieve, serve, submit, validate};
 use causeway::config::{Config, Log, LogFormat};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -75,6 +75,8 @@ Examples:
     Get(Box<get::Args>),
     /// Retrieve documents and check their hashes (ITI-43, ITI-39)
     Retrieve(Box<retrieve::Args>),
+    /// Judge messages offline, by the broker's rules: submissions, queries, captured packages, responses
+    Validate(validate::Args),
 }
 
 fn main() -> ExitCode {
@@ -116,6 +118,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Submit(args) => submit::run(*args).await,
         Command::Find(args) => find::run(*args).await,
         Command::Get(args) => get::run(*args).await,
+        Command::Validate(args) => validate::run(args).await,
         Command::Retrieve(args) => retrieve::run(*args).await,
     };
     Ok(outcome?)

@@ -71,7 +71,7 @@ pub struct Args {
 pub enum Unknown {
     /// Whoever is written about is accepted.
     Accept,
-    /// Only those listed under [patients] known are accepted.
+    /// Only those listed as `patients.known` are accepted.
     Reject,
 }
 

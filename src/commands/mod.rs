@@ -14,8 +14,8 @@ pub mod get;
 pub mod init;
 pub mod retrieve;
 pub mod serve;
-
 pub mod submit;
+pub mod validate;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;

@@ -170,13 +170,32 @@ impl RegistryStore for MemoryStore {
         self.answer(|state| Ok(state.holders(unique_id).cloned().collect()))
     }
 
-    fn page<'s>(&'s self, noun: Noun, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page>> {
+    fn page<'s>(
+        &'s self,
+        noun: Option<Noun>,
+        after: Option<&'s Cursor>,
+    ) -> BoxFuture<'s, StoreResult<Page<PackedObject>>> {
         self.answer(|state| {
             let after = after.and_then(|cursor| cursor.0.as_slice().try_into().ok()).map_or(0, u64::from_be_bytes);
-            let mut of_noun = state.objects.range(after + 1..).filter(|(_, put)| put.noun == noun);
+            let mut of_noun =
+                state.objects.range(after + 1..).filter(|(_, put)| noun.is_none_or(|noun| put.noun == noun));
             let page: Vec<_> = of_noun.by_ref().take(PAGE).collect();
             let next = of_noun.next().and(page.last()).map(|(number, _)| Cursor(number.to_be_bytes().to_vec()));
-            Ok(Page { objects: page.into_iter().map(|(_, put)| put.object.clone()).collect(), next })
+            Ok(Page { items: page.into_iter().map(|(_, put)| put.object.clone()).collect(), next })
+        })
+    }
+
+    fn document_page<'s>(&'s self, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page<DocumentLocator>>> {
+        self.answer(|state| {
+            let after = after.map(|cursor| String::from_utf8_lossy(&cursor.0).into_owned());
+            let mut all: Vec<&DocumentLocator> = state.documents.values().collect();
+            all.sort_by(|a, b| a.unique_id.cmp(&b.unique_id));
+            let mut rest = all
+                .into_iter()
+                .filter(|locator| after.as_deref().is_none_or(|after| locator.unique_id.as_str() > after));
+            let items: Vec<DocumentLocator> = rest.by_ref().take(PAGE).cloned().collect();
+            let next = rest.next().and(items.last()).map(|last| Cursor(last.unique_id.as_str().as_bytes().to_vec()));
+            Ok(Page { items, next })
         })
     }
 

@@ -185,15 +185,15 @@ pub struct Change {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(Vec<u8>);
 
-/// Some objects, and where to go on; nowhere at the end.
-pub struct Page {
-    /// The objects.
-    pub objects: Vec<PackedObject>,
+/// A part of many things, and where to go on; nowhere at the end.
+pub struct Page<T> {
+    /// The things.
+    pub items: Vec<T>,
     /// What to ask for the rest with.
     pub next: Option<Cursor>,
 }
 
-/// Objects of one page.
+/// Things of one page.
 const PAGE: usize = 512;
 
 /// Registry metadata and document locators.
@@ -210,9 +210,16 @@ pub trait RegistryStore: Send + Sync + 'static {
     /// The objects with that uniqueId, in the order of registration.
     fn by_unique_id<'s>(&'s self, unique_id: &'s UniqueId) -> BoxFuture<'s, StoreResult<Vec<PackedObject>>>;
 
-    /// Some objects of a noun, over all patients, in an order that stays: the first ones, or those
-    /// after a former page's end. What is registered meanwhile may or may not be seen.
-    fn page<'s>(&'s self, noun: Noun, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page>>;
+    /// Some objects, over all patients, in an order that stays: the first ones, or those after a
+    /// former page's end; of one noun, or of all. What is registered meanwhile may or may not be seen.
+    fn page<'s>(
+        &'s self,
+        noun: Option<Noun>,
+        after: Option<&'s Cursor>,
+    ) -> BoxFuture<'s, StoreResult<Page<PackedObject>>>;
+
+    /// Some documents that can be retrieved, in an order that stays, as [`Self::page`] gives objects.
+    fn document_page<'s>(&'s self, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page<DocumentLocator>>>;
 
     /// All versions of the object with that logicalID, in the order of registration; each object is
     /// its own first version.

@@ -404,11 +404,19 @@ fn encode_patient(patient: u64, known: bool) -> Vec<u8> {
     bytes
 }
 
-/// `1 | SHA-256 | SHA-1 | CRC-32 | size | media type`
+/// `1 | SHA-256 | SHA-1 | CRC-32 | size | media type`, or `2 | length(2) | uniqueId |` the same, where
+/// the key does not tell the uniqueId.
 fn encode_locator(locator: &DocumentLocator) -> Vec<u8> {
-    let content = &locator.content;
+    let (content, unique_id) = (&locator.content, locator.unique_id.as_str());
     let mut bytes = Vec::with_capacity(65 + locator.mime_type.len());
-    bytes.push(1);
+    match u16::try_from(unique_id.len()) {
+        Ok(length) if unique_id.len() > LONG_KEY => {
+            bytes.push(2);
+            bytes.extend_from_slice(&length.to_be_bytes());
+            bytes.extend_from_slice(unique_id.as_bytes());
+        }
+        _ => bytes.push(1),
+    }
     bytes.extend_from_slice(&content.sha256);
     bytes.extend_from_slice(&content.sha1);
     bytes.extend_from_slice(&content.crc32.to_be_bytes());
@@ -419,7 +427,11 @@ fn encode_locator(locator: &DocumentLocator) -> Vec<u8> {
 
 fn decode_locator(unique_id: &UniqueId, bytes: &[u8]) -> StoreResult<DocumentLocator> {
     fn read(bytes: &[u8]) -> Option<(Content, &[u8])> {
-        let (format, bytes) = bytes.split_first()?;
+        let bytes = match bytes.split_first()? {
+            (1, bytes) => bytes,
+            (2, bytes) => named(bytes)?.1,
+            _ => return None,
+        };
         let (sha256, bytes) = bytes.split_first_chunk()?;
         let (sha1, bytes) = bytes.split_first_chunk()?;
         let (crc32, bytes) = bytes.split_first_chunk()?;
@@ -430,11 +442,27 @@ fn decode_locator(unique_id: &UniqueId, bytes: &[u8]) -> StoreResult<DocumentLoc
             crc32: u32::from_be_bytes(*crc32),
             size: u64::from_be_bytes(*size),
         };
-        (*format == 1).then_some((content, bytes))
+        Some((content, bytes))
     }
     let (content, mime_type) = read(bytes).ok_or_else(|| damaged("document locator"))?;
     let mime_type = std::str::from_utf8(mime_type).map_err(|_| damaged("document locator"))?;
     Ok(DocumentLocator { unique_id: unique_id.clone(), content, mime_type: mime_type.to_owned() })
+}
+
+/// The uniqueId in a locator, and what is behind it.
+fn named(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, bytes) = bytes.split_first_chunk()?;
+    bytes.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+}
+
+/// A locator whose uniqueId is in its key, or in itself.
+fn decode_named_locator(key: &[u8], bytes: &[u8]) -> StoreResult<DocumentLocator> {
+    let name = match bytes.split_first() {
+        Some((2, bytes)) => named(bytes).ok_or_else(|| damaged("document locator"))?.0,
+        _ => key,
+    };
+    let unique_id = std::str::from_utf8(name).ok().and_then(|text| UniqueId::parse(text).ok());
+    decode_locator(&unique_id.ok_or_else(|| damaged("document locator"))?, bytes)
 }
 
 /// `1 | digest | message id`
@@ -737,36 +765,52 @@ impl Draft<'_> {
     }
 }
 
-/// Objects of a noun, patient by patient.
-fn page(tree: &Tree, noun: u8, after: Option<&Cursor>) -> StoreResult<Page> {
-    let mut objects = Vec::new();
+/// Objects of a noun or of all, patient by patient.
+fn page(tree: &Tree, noun: Option<u8>, after: Option<&Cursor>) -> StoreResult<Page<PackedObject>> {
+    let mut items = Vec::new();
     let mut last: Option<IVec> = None;
-    let mut from = match after {
-        // The key right behind.
-        Some(Cursor(key)) => [key.as_slice(), &[0]].concat(),
-        None => patient_prefix(0, noun),
-    };
+    let mut from = behind(after).unwrap_or_else(|| b"p".to_vec());
     'patients: loop {
         for pair in tree.range(from.clone()..) {
             let (key, record) = pair?;
             let Some(rest) = key.strip_prefix(b"p") else { break 'patients };
             let (cluster, sequence) = rest.split_at_checked(9).ok_or_else(|| damaged("record key"))?;
             let place = Place::join(cluster, sequence)?;
-            if place.noun != noun {
+            if let Some(noun) = noun.filter(|noun| *noun != place.noun) {
                 // On to where this patient's, or the next one's, begin.
                 let patient = if place.noun < noun { place.patient } else { place.patient.saturating_add(1) };
                 from = patient_prefix(patient, noun);
                 continue 'patients;
             }
-            if objects.len() == PAGE {
-                return Ok(Page { objects, next: last.map(|key| Cursor(key.to_vec())) });
+            if items.len() == PAGE {
+                return Ok(Page { items, next: last.map(|key| Cursor(key.to_vec())) });
             }
-            objects.push(tree.decode_record(place.sequence, &record)?);
+            items.push(tree.decode_record(place.sequence, &record)?);
             last = Some(key);
         }
         break;
     }
-    Ok(Page { objects, next: None })
+    Ok(Page { items, next: None })
+}
+
+/// The first key behind a page.
+fn behind(after: Option<&Cursor>) -> Option<Vec<u8>> {
+    after.map(|Cursor(key)| [key.as_slice(), &[0]].concat())
+}
+
+fn document_page(tree: &Tree, after: Option<&Cursor>) -> StoreResult<Page<DocumentLocator>> {
+    let mut items = Vec::new();
+    let mut last: Option<IVec> = None;
+    for pair in tree.range(behind(after).unwrap_or_else(|| b"d".to_vec())..) {
+        let (key, locator) = pair?;
+        let Some(name) = key.strip_prefix(b"d") else { break };
+        if items.len() == PAGE {
+            return Ok(Page { items, next: last.map(|key| Cursor(key.to_vec())) });
+        }
+        items.push(decode_named_locator(name, &locator)?);
+        last = Some(key);
+    }
+    Ok(Page { items, next: None })
 }
 
 /// All that leads to an object.
@@ -1002,8 +1046,16 @@ impl RegistryStore for SledStore {
         Box::pin(async move { self.shared.read(|tree| tree.indexed(&unique_prefix(unique_id.as_str()))) })
     }
 
-    fn page<'s>(&'s self, noun: Noun, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page>> {
-        Box::pin(async move { self.shared.read(|tree| page(tree, noun_number(noun), after)) })
+    fn page<'s>(
+        &'s self,
+        noun: Option<Noun>,
+        after: Option<&'s Cursor>,
+    ) -> BoxFuture<'s, StoreResult<Page<PackedObject>>> {
+        Box::pin(async move { self.shared.read(|tree| page(tree, noun.map(noun_number), after)) })
+    }
+
+    fn document_page<'s>(&'s self, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page<DocumentLocator>>> {
+        Box::pin(async move { self.shared.read(|tree| document_page(tree, after)) })
     }
 
     fn by_logical_id(&self, lid: EntryUuid) -> BoxFuture<'_, StoreResult<Vec<PackedObject>>> {

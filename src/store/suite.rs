@@ -301,8 +301,8 @@ pub(crate) async fn removal_of_objects(store: Arc<impl RegistryStore>) {
 }
 
 pub(crate) async fn pages(store: Arc<impl RegistryStore>) {
-    let page = async |after: Option<&super::Cursor>| store.page(Noun::DocumentEntry, after).await.unwrap();
-    assert!(page(None).await.objects.is_empty() && page(None).await.next.is_none());
+    let page = async |after: Option<&super::Cursor>| store.page(Some(Noun::DocumentEntry), after).await.unwrap();
+    assert!(page(None).await.items.is_empty() && page(None).await.next.is_none());
     // Other nouns between, and patients without any.
     for n in 0..300_u32 {
         let p = patient(&n.to_string());
@@ -316,7 +316,7 @@ pub(crate) async fn pages(store: Arc<impl RegistryStore>) {
     let (mut seen, mut pages, mut next) = (Vec::new(), 0, None);
     loop {
         let page = page(next.as_ref()).await;
-        seen.extend(uuids(&page.objects));
+        seen.extend(uuids(&page.items));
         pages += 1;
         next = page.next;
         if next.is_none() {
@@ -325,6 +325,38 @@ pub(crate) async fn pages(store: Arc<impl RegistryStore>) {
     }
     let expected: Vec<_> = (0..300).filter(|n| n % 7 != 0).flat_map(|n| [uuid(10 * n), uuid(10 * n + 1)]).collect();
     assert!(pages > 1 && seen == expected, "{} in {pages} pages", seen.len());
+    let (mut all, mut next) = (0, None);
+    loop {
+        let page = store.page(None, next.as_ref()).await.unwrap();
+        all += page.items.len();
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    assert_eq!(all, 43 + 4 * 257);
+
+    // Documents, with names that are too long for a key.
+    let long = "7".repeat(250);
+    let mut names: Vec<String> = (0..600).map(|n| format!("1.{n}")).chain([long]).collect();
+    let documents = names.iter().map(|name| locator(name, ContentHasher::of(name.as_bytes()))).collect();
+    store.commit(Change { documents, ..Change::default() }).await.unwrap();
+    let (mut seen, mut next) = (Vec::new(), None);
+    loop {
+        let page = store.document_page(next.as_ref()).await.unwrap();
+        seen.extend(page.items);
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    assert!(seen.iter().all(
+        |found| *found == locator(found.unique_id.as_str(), ContentHasher::of(found.unique_id.as_str().as_bytes()))
+    ));
+    let mut seen: Vec<String> = seen.iter().map(|locator| locator.unique_id.to_string()).collect();
+    seen.sort();
+    names.sort();
+    assert_eq!(seen, names);
 }
 
 pub(crate) async fn withdrawal(store: Arc<impl RegistryStore>) {

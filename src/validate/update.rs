@@ -5,7 +5,7 @@
 //! decides. What versions there are, and what they look like, is the registry's to compare.
 //!
 //! DECISION: the supplements' code for one fault differs between implementers; ours are those of
-//! the public test kit where it has one, each behind [`Codes`].
+//! the public test kit where it has one, each behind a method of [`UpdateKind`].
 
 use std::collections::{HashMap, HashSet};
 
