@@ -282,6 +282,7 @@ impl Broker {
             let policy = Arc::new(ListenerPolicy::new(
                 listener.services.iter().copied(),
                 listener.administrators.iter().cloned(),
+                listener.many_patients.iter().cloned(),
             ));
             let bound = Listener::bind(
                 listener.bind,

@@ -285,6 +285,8 @@ pub struct Listener {
     pub names: Vec<String>,
     /// Common names of client certificates that may update and remove; `*` for all.
     pub administrators: Vec<String>,
+    /// Those that may ask about many patients at once (ITI-51); `*` for all.
+    pub many_patients: Vec<String>,
 }
 
 /// Another community (`[[peer]]`).

@@ -222,7 +222,7 @@ pub static TRANSACTIONS: [Transaction; 12] = [
         home: HomeRule::Ignored,
         audit_requester: AuditCodes::query("ITI-51", "Multi-Patient Stored Query"),
         audit_responder: AuditCodes::query("ITI-51", "Multi-Patient Stored Query"),
-        policy_action: "query",
+        policy_action: "query-many",
         services: &[Service::Registry],
     },
     Transaction {
@@ -328,6 +328,11 @@ impl Transaction {
     /// Whether it changes or removes what is there already.
     pub fn is_administrative(&self) -> bool {
         matches!(self.policy_action, "update" | "remove")
+    }
+
+    /// Whether it may tell of patients whom the caller does not name.
+    pub fn is_about_many(&self) -> bool {
+        self.policy_action == "query-many"
     }
 
     /// The transaction that a service receives under an action. Some stacks append `Async` to the

@@ -1,7 +1,8 @@
 //! The access decision point: every request passes here before an actor sees it.
 //!
 //! The policy of this version is short: a caller whose certificate the listener accepted may do
-//! what the listener offers; what changes or removes what is there is for its administrators.
+//! what the listener offers; what changes or removes what is there is for its administrators, and
+//! what asks about many patients for those whom it names too.
 //! Policies over persons, purposes and documents replace the implementation, not the place.
 
 use std::collections::BTreeSet;
@@ -32,17 +33,27 @@ const EVERYBODY: &str = "*";
 pub struct ListenerPolicy {
     services: BTreeSet<Service>,
     administrators: BTreeSet<String>,
+    many_patients: BTreeSet<String>,
+}
+
+fn names(allowed: &BTreeSet<String>, caller: &str) -> bool {
+    allowed.contains(caller) || allowed.contains(EVERYBODY)
 }
 
 impl ListenerPolicy {
-    /// A policy for a listener with these services, and with those callers as administrators, by the
-    /// common names of their certificates; `*` stands for all.
-    pub fn new(services: impl IntoIterator<Item = Service>, administrators: impl IntoIterator<Item = String>) -> Self {
-        Self { services: services.into_iter().collect(), administrators: administrators.into_iter().collect() }
-    }
-
-    fn is_administrator(&self, caller: &str) -> bool {
-        self.administrators.contains(caller) || self.administrators.contains(EVERYBODY)
+    /// A policy for a listener with these services; with those callers as administrators, and those
+    /// who may ask about many patients at once, by the common names of their certificates; `*`
+    /// stands for all.
+    pub fn new(
+        services: impl IntoIterator<Item = Service>,
+        administrators: impl IntoIterator<Item = String>,
+        many_patients: impl IntoIterator<Item = String>,
+    ) -> Self {
+        Self {
+            services: services.into_iter().collect(),
+            administrators: administrators.into_iter().collect(),
+            many_patients: many_patients.into_iter().collect(),
+        }
     }
 }
 
@@ -52,7 +63,10 @@ impl AccessPolicy for ListenerPolicy {
         if !self.services.contains(&service) {
             return Decision::Deny(format!("this listener does not offer {} ({action})", service.name()));
         }
-        if context.transaction.is_administrative() && !self.is_administrator(&context.caller) {
+        if context.transaction.is_about_many() && !names(&self.many_patients, &context.caller) {
+            return Decision::Deny(format!("{action} is for those whom this listener lists as many_patients"));
+        }
+        if context.transaction.is_administrative() && !names(&self.administrators, &context.caller) {
             return Decision::Deny(format!("{action} is for the administrators of this listener"));
         }
         Decision::Permit

@@ -357,6 +357,10 @@ impl<'s> Plan<'s> {
             for packed in &holders {
                 let holder = packed.unpack()?;
                 seen.extend(packed.uuid());
+                // An update may have corrected what a former version said of the bytes.
+                if packed.is_superseded() {
+                    continue;
+                }
                 let other = match (holder.noun(), holder.is_on_demand()) {
                     (Noun::DocumentEntry, on_demand) if on_demand == entry.is_on_demand() => None,
                     (Noun::DocumentEntry, true) => Some("an on-demand DocumentEntry"),
@@ -532,8 +536,11 @@ impl<'s> Plan<'s> {
                     continue;
                 }
                 if kind == association::XFRM || kind == association::APND {
-                    if self.draft.load(from).await?.is_some_and(|child| child.is_approved()) {
-                        open.push(from);
+                    if let Some(child) = self.draft.load(from).await? {
+                        self.draft.expect_unchanged(from, &child);
+                        if child.is_approved() {
+                            open.push(from);
+                        }
                     }
                 } else if kind == association::HAS_MEMBER && uuid == target {
                     self.join_folder(from, replacement).await?;

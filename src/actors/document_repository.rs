@@ -20,7 +20,9 @@ use crate::model::metadata::Noun;
 use crate::model::response::{ErrorCode, RegistryError, RegistryResponse, ResponseStatus};
 use crate::model::rim::{Body, RegistryObject};
 use crate::model::vocabulary::slot;
-use crate::store::{Change, DocumentLocator, DocumentReader, DocumentStore, RegistryStore, StagedDocument, StoreError};
+use crate::store::{
+    Change, DocumentLocator, DocumentReader, DocumentStore, Expectation, RegistryStore, StagedDocument, StoreError,
+};
 
 /// The SHA-1 of nothing, standing in until the bytes have come.
 const NO_HASH: &str = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
@@ -176,9 +178,22 @@ impl DocumentRepository {
         }
         if distant && !locators.is_empty() {
             // Retrievable before a distant registry hears of it (§3.41.4.1.3.2).
-            let change = Change { documents: locators.clone(), ..Change::default() };
-            if let Err(error) = self.store.commit(change).await {
-                return RegistryResponse::from_errors(vec![store_error(&error)]);
+            let same = |l: &DocumentLocator| Expectation::NoOtherBytes(l.unique_id.clone(), l.content.sha256);
+            let expects = locators.iter().map(same).collect();
+            match self.store.commit(Change { expects, documents: locators.clone(), ..Change::default() }).await {
+                Ok(()) => {}
+                Err(StoreError::Conflict) => {
+                    let ids: Vec<&str> = locators.iter().map(|locator| locator.unique_id.as_str()).collect();
+                    let context = format!(
+                        "{}: the repository has just received another document under such a uniqueId (ITI TF-2 §3.41.4.1.3.2)",
+                        ids.join(", ")
+                    );
+                    return RegistryResponse::from_errors(vec![RegistryError::new(
+                        ErrorCode::XDSNonIdenticalHash,
+                        context,
+                    )]);
+                }
+                Err(error) => return RegistryResponse::from_errors(vec![store_error(&error)]),
             }
         }
         let response = self.registry.register(context, objects, locators).await;

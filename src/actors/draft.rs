@@ -32,6 +32,8 @@ pub(super) struct Draft<'s> {
     at: HashMap<EntryUuid, usize>,
     /// Objects already looked at, as the change leaves them.
     loaded: HashMap<EntryUuid, Option<PackedObject>>,
+    /// Associations already looked at, as the store has them.
+    associations: HashMap<EntryUuid, Vec<PackedObject>>,
     /// Existing folders whose lastUpdateTime moves.
     touched: Vec<EntryUuid>,
 }
@@ -52,6 +54,7 @@ impl<'s> Draft<'s> {
             change: Change::default(),
             at: HashMap::new(),
             loaded: HashMap::new(),
+            associations: HashMap::new(),
             touched: Vec::new(),
         }
     }
@@ -71,10 +74,38 @@ impl<'s> Draft<'s> {
         Ok(found)
     }
 
-    /// The associations of an object; there must be as many at the commit.
+    /// Takes an object as it was found by other means than its id: rules and commit must not rely
+    /// on two states of it.
+    ///
+    /// # Errors
+    /// A conflict, when it has been seen before and was another.
+    pub fn see(&mut self, packed: &PackedObject) -> Result<(), StoreError> {
+        let Some(uuid) = packed.uuid() else { return Ok(()) };
+        if self.at.contains_key(&uuid) {
+            return Ok(());
+        }
+        match self.loaded.get(&uuid) {
+            Some(Some(known)) if known == packed => Ok(()),
+            Some(_) => Err(StoreError::Conflict),
+            None => {
+                self.loaded.insert(uuid, Some(packed.clone()));
+                self.expect_unchanged(uuid, packed);
+                Ok(())
+            }
+        }
+    }
+
+    /// The associations of an object as the store has them; they must be the same at the commit.
     pub async fn associations_of(&mut self, uuid: EntryUuid) -> Result<Vec<PackedObject>, StoreError> {
+        if let Some(known) = self.associations.get(&uuid) {
+            return Ok(known.clone());
+        }
         let associations = self.store.associations_of(uuid).await?;
         self.change.expects.push(Expectation::Associations(uuid, associations.len()));
+        for association in &associations {
+            self.see(association)?;
+        }
+        self.associations.insert(uuid, associations.clone());
         Ok(associations)
     }
 
@@ -117,13 +148,14 @@ impl<'s> Draft<'s> {
         self.put(&object, uuid, false);
     }
 
-    /// Changes an object of the registry, which must be as it was seen.
+    /// Changes an object of the registry, which must be as it was seen; one that has gone since is a
+    /// conflict.
     pub async fn modify(
         &mut self,
         uuid: EntryUuid,
         change: impl FnOnce(&mut RegistryObject<'static>),
     ) -> Result<(), StoreError> {
-        let Some(packed) = self.load(uuid).await? else { return Ok(()) };
+        let packed = self.load(uuid).await?.ok_or(StoreError::Conflict)?;
         self.expect_unchanged(uuid, &packed);
         let mut object = packed.unpack()?.into_owned();
         change(&mut object);
@@ -133,7 +165,7 @@ impl<'s> Draft<'s> {
 
     /// Marks an object whether a later version took its place.
     pub async fn mark_superseded(&mut self, uuid: EntryUuid, superseded: bool) -> Result<(), StoreError> {
-        let Some(packed) = self.load(uuid).await? else { return Ok(()) };
+        let packed = self.load(uuid).await?.ok_or(StoreError::Conflict)?;
         self.expect_unchanged(uuid, &packed);
         self.put(&packed.unpack()?.into_owned(), uuid, superseded);
         Ok(())
@@ -184,5 +216,48 @@ impl<'s> Draft<'s> {
 fn assigned(id: &mut Option<ObjectId<'static>>) {
     if matches!(id, Some(ObjectId::Symbol(_))) {
         *id = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::MemoryStore;
+    use crate::store::suite::{entry, patient, uuid};
+
+    fn draft(store: &MemoryStore) -> Draft<'_> {
+        Draft::new(store, patient("1"), Dtm::parse("2026").unwrap())
+    }
+
+    async fn put(store: &MemoryStore, title: &str) -> PackedObject {
+        let put = entry(1, &patient("1"), "1.1", title);
+        let object = put.object.clone();
+        store.commit(Change { puts: vec![put], ..Change::default() }).await.unwrap();
+        object
+    }
+
+    #[tokio::test]
+    async fn no_rule_relies_on_two_states_of_an_object() {
+        let store = MemoryStore::default();
+        let before = put(&store, "before").await;
+        let mut judged = draft(&store);
+        judged.see(&before).unwrap();
+        let now = put(&store, "now").await;
+        assert!(matches!(judged.see(&now), Err(StoreError::Conflict)));
+        // What was judged is what is changed, and the commit learns that it is not what is there.
+        judged.modify(uuid(1), |object| object.common.home = None).await.unwrap();
+        let change = judged.finish().await.unwrap().unwrap();
+        assert!(matches!(store.commit(change).await, Err(StoreError::Conflict)));
+        let mut again = draft(&store);
+        again.modify(uuid(1), |object| object.common.home = None).await.unwrap();
+        store.commit(again.finish().await.unwrap().unwrap()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_has_gone_is_not_made_again() {
+        let store = MemoryStore::default();
+        let mut gone = draft(&store);
+        assert!(matches!(gone.modify(uuid(1), |_| ()).await, Err(StoreError::Conflict)));
+        assert!(matches!(gone.mark_superseded(uuid(1), true).await, Err(StoreError::Conflict)));
     }
 }

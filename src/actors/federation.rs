@@ -68,8 +68,8 @@ impl Peer {
     }
 }
 
-/// Communities behind others that are remembered at most.
-const MOST_ROUTES: usize = 10_000;
+/// Communities behind one peer that are remembered at most.
+const MOST_ROUTES: usize = 1_000;
 
 /// The communities we know, in configured order.
 #[derive(Default)]
@@ -106,8 +106,8 @@ impl Federation {
                 continue;
             }
             let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-            if routes.len() < MOST_ROUTES {
-                routes.entry(home).or_insert_with(|| peer.home.clone());
+            if !routes.contains_key(&home) && routes.values().filter(|by| **by == peer.home).count() < MOST_ROUTES {
+                routes.insert(home, peer.home.clone());
             }
         }
     }

@@ -102,6 +102,8 @@ pub fn queries(own: &HomeCommunityId, outcomes: Vec<Outcome<QueryResponse>>) -> 
                     }
                 },
             };
+            // As it would be read when it comes back: no spelling of our name passes for another's.
+            let home = HomeCommunityId::parse_lenient(home.trim()).map_or(home, |home| home.to_string());
             let own_word = home == outcome.home.as_str();
             if !own_word && home == own.as_str() {
                 continue;
@@ -220,7 +222,11 @@ mod tests {
             vec![
                 outcome(
                     1,
-                    Ok(QueryResponse::success(vec![of("forged", "urn:oid:2.999.2"), of("forged", "urn:oid:2.999.9")])),
+                    Ok(QueryResponse::success(vec![
+                        of("forged", "urn:oid:2.999.2"),
+                        of("forged", "urn:oid:2.999.9"),
+                        of("forged", "URN:OID:2.999.9 "),
+                    ])),
                 ),
                 outcome(2, Ok(QueryResponse::success(vec![of("its own", "urn:oid:2.999.2")]))),
                 outcome(3, Ok(QueryResponse::success(vec![of("late", "urn:oid:2.999.2")]))),

@@ -185,8 +185,13 @@ impl DocumentRegistry {
                 page = self.store.page(Some(noun), Some(&next)).await?;
             }
         };
-        for patient in patients {
+        let mut seen = HashSet::new();
+        for patient in patients.iter().filter(|patient| seen.insert(*patient)) {
+            if found.objects.len() > self.limits.results {
+                break;
+            }
             self.filter(query, self.store.of_patient(patient, noun).await?, found)?;
+            tokio::task::yield_now().await;
         }
         Ok(())
     }

@@ -43,7 +43,7 @@ impl DocumentRegistry {
         let gone: HashSet<EntryUuid> = uuids.iter().copied().collect();
         let mut ends = Vec::new();
         for (uuid, packed) in &objects {
-            draft.expect_unchanged(*uuid, packed);
+            draft.see(packed)?;
             judge_references(&mut draft, *uuid, packed, &gone).await?;
             ends.extend(packed.unpack()?.ends().into_iter().flat_map(<[EntryUuid; 2]>::from));
         }
@@ -146,9 +146,12 @@ async fn reveal_former(
     let lid = packed.unpack()?.common.lid.as_ref().and_then(|lid| lid.uuid());
     let Some(lid) = lid.filter(|_| !packed.is_superseded()) else { return Ok(()) };
     let versions = draft.store.by_logical_id(lid).await?;
-    let stays = versions.iter().rev().filter_map(PackedObject::uuid).find(|version| !gone.contains(version));
-    match stays {
-        Some(former) if former != uuid => draft.mark_superseded(former, false).await,
+    let stays = versions.iter().rev().find(|version| version.uuid().is_some_and(|version| !gone.contains(&version)));
+    match stays.and_then(|former| Some((former, former.uuid()?))) {
+        Some((former, id)) if id != uuid => {
+            draft.see(former)?;
+            draft.mark_superseded(id, false).await
+        }
         _ => Ok(()),
     }
 }

@@ -42,6 +42,8 @@ struct Plan<'s> {
     versions: Vec<EntryUuid>,
     associations: Vec<EntryUuid>,
     superseded: Vec<Superseded>,
+    /// Associations of this message: type and ends.
+    added: HashSet<(String, EntryUuid, EntryUuid)>,
 }
 
 impl DocumentRegistry {
@@ -147,6 +149,7 @@ impl<'s> Plan<'s> {
             versions: update.versions.iter().map(|version| uuid(&version.object)).collect(),
             associations: update.associations.iter().map(|new| uuid(&new.object)).collect(),
             superseded: Vec::new(),
+            added: HashSet::new(),
         }
     }
 
@@ -203,6 +206,9 @@ impl<'s> Plan<'s> {
             if latest.as_ref().is_none_or(|(highest, _)| number >= *highest) {
                 latest = Some((number, packed));
             }
+        }
+        if let Some((_, packed)) = &latest {
+            self.draft.see(packed)?;
         }
         Ok(lid.zip(latest.map(|(_, packed)| packed)))
     }
@@ -460,25 +466,18 @@ impl<'s> Plan<'s> {
             patients.push(patient_of(&object));
             self.draft.expect_unchanged(end, &packed);
         }
-        if let [a, b] = patients.as_slice()
-            && a != b
-        {
-            self.error(
-                ErrorCode::XDSPatientIDReconciliationError,
-                format!("{what}: its ends are of two patients ({section})"),
-            );
-        }
+        self.judge_patients(&what, &patients, section);
+        let mut is_there = !self.added.insert((kind.to_string(), from, to));
         for packed in self.draft.associations_of(from).await? {
             let other = packed.unpack()?;
             let same = matches!(&other.body, Body::Association { kind: theirs, .. } if theirs == kind);
-            if same && packed.is_approved() && other.ends() == Some((from, to)) {
-                self.error(
-                    ErrorCode::XDSMetadataUpdateError,
-                    format!(
-                        "{what}: an Approved association of its type leads from {from} to {to} already ({section})"
-                    ),
-                );
-            }
+            is_there |= same && packed.is_approved() && other.ends() == Some((from, to));
+        }
+        if is_there {
+            self.error(
+                ErrorCode::XDSMetadataUpdateError,
+                format!("{what}: an Approved association of its type leads from {from} to {to} already ({section})"),
+            );
         }
         if self.draft.errors.len() == before {
             self.put_association(new.object.clone(), uuid, from, to);
@@ -531,6 +530,13 @@ impl<'s> Plan<'s> {
             _ => faults.push("a SubmissionSet does not change its status"),
         }
         let good = faults.is_empty();
+        let mut patients = vec![patient_of(&object)];
+        for end in object.ends().into_iter().flat_map(<[EntryUuid; 2]>::from) {
+            if let Some(packed) = self.draft.load(end).await? {
+                patients.push(patient_of(&packed.unpack()?));
+            }
+        }
+        self.judge_patients(&what, &patients, section);
         for fault in faults {
             self.error(ErrorCode::XDSMetadataUpdateError, format!("{what}: {fault} ({section})"));
         }
@@ -557,14 +563,17 @@ impl<'s> Plan<'s> {
                 ),
             }
         }
-        if let [a, b] = patients.as_slice()
-            && a != b
-        {
+        self.judge_patients(what, &patients, section);
+        Ok(())
+    }
+
+    /// What an operation touches is of the SubmissionSet's patient: an audit record names that one.
+    fn judge_patients(&mut self, what: &str, patients: &[Option<PatientId>], section: &str) {
+        if patients.iter().flatten().any(|patient| *patient != self.draft.patient) {
             self.error(
                 ErrorCode::XDSPatientIDReconciliationError,
-                format!("{what}: its ends are of two patients ({section})"),
+                format!("{what}: what it touches is not of the SubmissionSet's patient ({section})"),
             );
         }
-        Ok(())
     }
 }

@@ -29,6 +29,7 @@ use crate::model::document::BoxFuture;
 use crate::model::ids::{HomeCommunityId, RepositoryUniqueId};
 use crate::model::response::{ErrorCode, RegistryError, RegistryResponse, Severity};
 use crate::model::rim::RegistryObject;
+use crate::model::stored_query::QueryDefinition;
 use crate::store::memory::{MemoryDocuments, MemoryStore};
 use crate::store::{DocumentLocator, DocumentStore, RegistryStore};
 use crate::terminal::{Align, Cell, Colour, Table, Tone, counted};
@@ -323,7 +324,10 @@ impl Rules {
             ));
         } else {
             match endpoint::read(transaction.id, payload) {
-                Ok(payload) => findings.extend(self.judge_request(transaction, payload, message.attachments).await),
+                Ok(payload) => {
+                    let has_action = action.is_some() || self.transaction.is_some();
+                    findings.extend(self.judge_request(transaction, has_action, payload, message.attachments).await);
+                }
                 Err(error) => {
                     let code = endpoint::frame_error(transaction.id);
                     findings.push(Finding::error(code.as_str(), error.to_string()));
@@ -336,12 +340,17 @@ impl Rules {
     async fn judge_request(
         &self,
         transaction: &'static Transaction,
+        has_action: bool,
         payload: Payload,
         attachments: Attachments,
     ) -> Vec<Finding> {
         let codes = self.codes.as_deref();
         let errors = match payload {
-            Payload::Query(query) if transaction.id == TransactionId::MultiPatientStoredQuery => {
+            // A bare body does not tell which of the two it is; its query does.
+            Payload::Query(query)
+                if transaction.id == TransactionId::MultiPatientStoredQuery
+                    || (!has_action && QueryDefinition::multi_patient_by_id(query.id.trim()).is_some()) =>
+            {
                 stored_query::read_multi_patient(&query).err().unwrap_or_default()
             }
             Payload::Query(query) => stored_query::read(&query).err().unwrap_or_default(),

@@ -309,13 +309,14 @@ impl Reader<'_> {
             let services = self.services(&mut section);
             let names = section.texts("names").into_iter().map(|text| text.value).collect();
             let administrators = section.texts("administrators").into_iter().map(|text| text.value).collect();
+            let many_patients = section.texts("many_patients").into_iter().map(|text| text.value).collect();
             let tls = self.listener_tls(&mut section);
             section.finish();
             let (Some(bind), Some(tls)) = (bind, tls) else { continue };
             if bind.port() != 0 && listeners.iter().any(|other| other.bind == bind) {
                 self.findings.add(&spot, format!("{bind} has a listener already"), "take another port");
             }
-            listeners.push(Listener { bind, tls, services, names, administrators });
+            listeners.push(Listener { bind, tls, services, names, administrators, many_patients });
         }
         if !written {
             let spot = Spot { key: "listener".to_owned(), origin: Origin::Absent };

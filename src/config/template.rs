@@ -166,7 +166,9 @@ fn listener(out: &mut String, template: &Template) -> std::fmt::Result {
          # services = [\"registry\", \"repository\"]\n\
          # Who may update and remove (ITI-57, 62, 86, 92), by the common names of their certificates; \"*\" is\n\
          # everybody. Nobody unless given.\n\
-         # administrators = [\"records-office\"]\n\n",
+         # administrators = [\"records-office\"]\n\
+         # Who may ask about many patients at once (ITI-51), likewise.\n\
+         # many_patients = [\"public-health\"]\n\n",
         quoted(&template.bind.to_string()),
         list(template.names.iter().map(|name| quoted(name))),
     )

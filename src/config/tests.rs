@@ -49,6 +49,7 @@ fn everything_is_read() {
         r#"services = ["registry", "responding-gateway"]
 names = ["gateway.example"]
 administrators = ["records-office"]
+many_patients = ["public-health"]
 [patients]
 domains = [{ oid = "2.16.840.1.113883.2.1.4.1", check = "nhs-number" }, { oid = "2.999.7" }]
 unknown = "reject"
@@ -96,6 +97,7 @@ results = 10_000
     .unwrap();
     assert_eq!(config.listeners[0].services, [Service::Registry, Service::RespondingGateway]);
     assert_eq!(config.listeners[0].administrators, ["records-office"]);
+    assert_eq!(config.listeners[0].many_patients, ["public-health"]);
     assert_eq!(config.patients.domains[0].check, IdentifierCheck::NhsNumber);
     assert_eq!(config.patients.known.len(), 1);
     assert_eq!(config.codes.as_ref().unwrap().file, Path::new("/opt/codes.xml"));

@@ -272,6 +272,7 @@ fn config(community: &Community, samples: &Samples, folder: &Path, own: &Path, t
             services: Service::ALL.to_vec(),
             names: Vec::new(),
             administrators: Vec::new(),
+            many_patients: Vec::new(),
         }],
         admin: Some(any_port),
         client: tls,

@@ -529,6 +529,9 @@ impl fmt::Debug for AuditEvent {
     }
 }
 
+/// Records of one event at most.
+const MOST_RECORDS: usize = 16;
+
 impl AuditEvent {
     /// A query, ITI-18 or ITI-38 (ITI TF-2 §3.18.5.1, §3.38.5.1). No query object when the request was too broken
     /// to find it.
@@ -687,19 +690,23 @@ impl AuditEvent {
     }
 
     /// Splits an event about several patients into one per patient, as ITI TF-2 §3.20 wants; the other objects
-    /// stay on each. An event about one patient or none is returned as it is.
+    /// stay on each. An event about one patient or none is returned as it is, and so is one about very many:
+    ///
+    /// DEVIATION(ITI TF-2 §3.51.5.1): each of the records holds the whole query, so many patients are named by one.
     #[must_use]
     pub fn one_per_patient(self) -> Vec<Self> {
         let is_patient = |object: &ParticipantObject| matches!(object, ParticipantObject::Patient(_));
-        if self.objects.iter().filter(|object| is_patient(object)).count() < 2 {
+        let count = self.objects.iter().filter(|object| is_patient(object)).count();
+        if !(2..=MOST_RECORDS).contains(&count) {
             return vec![self];
         }
-        let (patients, others): (Vec<_>, Vec<_>) = self.objects.iter().cloned().partition(is_patient);
+        let mut event = self;
+        let (patients, others): (Vec<_>, Vec<_>) = std::mem::take(&mut event.objects).into_iter().partition(is_patient);
         patients
             .into_iter()
             .map(|patient| {
                 let objects = std::iter::once(patient).chain(others.iter().cloned()).collect();
-                Self { objects, ..self.clone() }
+                Self { objects, ..event.clone() }
             })
             .collect()
     }

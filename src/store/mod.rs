@@ -160,6 +160,8 @@ pub enum Expectation {
     Associations(EntryUuid, usize),
     /// The object is there, and is what was seen.
     Unchanged(PackedObject),
+    /// No document of that uniqueId has other bytes than these, by their SHA-256.
+    NoOtherBytes(UniqueId, [u8; 32]),
 }
 
 /// One atomic change of the registry.

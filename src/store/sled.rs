@@ -533,6 +533,12 @@ trait Look {
             }
             Expectation::Approved(uuid, approved) => self.object(*uuid)?.is_some_and(|o| o.is_approved() == *approved),
             Expectation::Associations(uuid, count) => self.scan(&end_prefix(*uuid))?.len() == *count,
+            Expectation::NoOtherBytes(unique_id, sha256) => {
+                match self.get(&text_key(b'd', unique_id.as_str().as_bytes()))? {
+                    Some(bytes) => decode_locator(unique_id, &bytes)?.content.sha256 == *sha256,
+                    None => true,
+                }
+            }
             Expectation::Unchanged(object) => match object.uuid() {
                 Some(uuid) => self.object(uuid)?.as_ref() == Some(object),
                 None => false,
@@ -765,11 +771,14 @@ impl Draft<'_> {
     }
 }
 
+/// How often a page looks for where the next patient's objects begin.
+const PAGE_SEEKS: usize = 1024;
+
 /// Objects of a noun or of all, patient by patient.
 fn page(tree: &Tree, noun: Option<u8>, after: Option<&Cursor>) -> StoreResult<Page<PackedObject>> {
     let mut items = Vec::new();
     let mut last: Option<IVec> = None;
-    let mut from = behind(after).unwrap_or_else(|| b"p".to_vec());
+    let (mut from, mut seeks) = (behind(after).unwrap_or_else(|| b"p".to_vec()), 0);
     'patients: loop {
         for pair in tree.range(from.clone()..) {
             let (key, record) = pair?;
@@ -780,6 +789,11 @@ fn page(tree: &Tree, noun: Option<u8>, after: Option<&Cursor>) -> StoreResult<Pa
                 // On to where this patient's, or the next one's, begin.
                 let patient = if place.noun < noun { place.patient } else { place.patient.saturating_add(1) };
                 from = patient_prefix(patient, noun);
+                seeks += 1;
+                if seeks == PAGE_SEEKS {
+                    // Others wait meanwhile; a page may have few objects, or none.
+                    return Ok(Page { items, next: Some(Cursor(from)) });
+                }
                 continue 'patients;
             }
             if items.len() == PAGE {
@@ -972,7 +986,10 @@ impl Refusal {
 
 impl Request {
     fn octets(&self) -> usize {
-        self.change.as_ref().map_or(0, |change| change.puts.iter().map(|put| put.object.as_bytes().len()).sum())
+        self.change.as_ref().map_or(0, |change| {
+            let puts: usize = change.puts.iter().map(|put| put.object.as_bytes().len()).sum();
+            puts + change.removes.len() * 256
+        })
     }
 }
 

@@ -244,6 +244,12 @@ pub(crate) async fn expectations(store: Arc<impl RegistryStore>) {
     ] {
         assert_eq!(conflicts(&*store, expectation.clone()).await, conflict, "{expectation:?}");
     }
+    let (bytes, others) = (ContentHasher::of(b"1"), ContentHasher::of(b"2"));
+    store.commit(Change { documents: vec![locator("d", bytes)], ..Change::default() }).await.unwrap();
+    for (document, content, conflict) in [("d", bytes, false), ("d", others, true), ("e", others, false)] {
+        let expectation = Expectation::NoOtherBytes(unique(document), content.sha256);
+        assert_eq!(conflicts(&*store, expectation).await, conflict);
+    }
     let seen = store.by_uuid(uuid(1)).await.unwrap().unwrap();
     assert!(!conflicts(&*store, Expectation::Unchanged(seen.clone())).await);
     for other in [seen.with_superseded(true), entry(9, &p, "u", "a").object] {

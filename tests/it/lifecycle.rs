@@ -384,7 +384,15 @@ async fn bytes_go_with_the_last_document_that_has_them() {
     // The metadata stays: its removal is another transaction.
     assert_eq!(found(&broker, &find(PATIENT)).await.len(), 2);
     let records = audit_records(&broker.broker);
-    assert!(records.iter().any(|record| record.contains("csd-code=\"ITI-86\"") && record.contains("2.999.60.1")));
+    for (document, outcome) in [("2.999.60.1", "0"), ("2.999.60.2", "0"), ("2.999.60.9", "8")] {
+        let outcome = format!("EventOutcomeIndicator=\"{outcome}\"");
+        let is_it = |record: &&String| {
+            record.contains("csd-code=\"ITI-86\"")
+                && record.contains(&format!("\"{document}\""))
+                && record.contains(&outcome)
+        };
+        assert!(records.iter().any(|record| is_it(&record)), "{document}");
+    }
 }
 
 #[tokio::test]
@@ -394,8 +402,16 @@ async fn only_administrators_change_and_remove() {
     let update = version(&entry, 1, "2.999.62.1", titled("x"));
     let reply = broker.call("registry", UPDATE, |out| ebrs::write_submit(out, &update)).await;
     assert_eq!((reply.status, reply.fault().is_some()), (403, true), "{}", reply.text());
+    let reply = broker.call("registry", RESTRICTED, |out| ebrs::write_submit(out, &update)).await;
+    assert_eq!((reply.status, reply.fault().is_some()), (403, true), "{}", reply.text());
     let uuid = entry.uuid().unwrap();
     let reply = broker.call("registry", REMOVE, |out| ebrs::write_remove(out, &[uuid])).await;
+    assert_eq!((reply.status, reply.fault().is_some()), (403, true), "{}", reply.text());
+    let payload = "<r:RemoveDocumentsRequest xmlns:r=\"urn:ihe:iti:rmd:2017\"/>";
+    let reply = broker.call("repository", REMOVE_DOCUMENTS, |out| out.extend_from_slice(payload.as_bytes())).await;
+    assert_eq!((reply.status, reply.fault().is_some()), (403, true), "{}", reply.text());
+    let many = query(QueryKind::FindDocumentsForMultiplePatients, &[]);
+    let reply = broker.call("registry", MANY_PATIENTS, |out| ebrs::write_query(out, &many)).await;
     assert_eq!((reply.status, reply.fault().is_some()), (403, true), "{}", reply.text());
     assert_eq!(titles(&found(&broker, &find(PATIENT)).await), ["Letter 2.999.60.1"]);
     // The attempt is on record.
@@ -425,8 +441,15 @@ async fn on_demand_entries_are_found_where_they_are_asked_for() {
     broker.provide("2.999.60.2", PATIENT, b"stable").await;
     let taken = submit(&broker, ON_DEMAND, &on_demand("2.999.60.2", "2.999.62.3")).await;
     assert_eq!(codes(&taken), ["XDSRegistryMetadataError"]);
-    let wrong = submit(&broker, "urn:ihe:iti:2007:RegisterDocumentSet-b", &on_demand("2.999.60.3", "2.999.62.4")).await;
-    assert_eq!(wrong.status, ResponseStatus::Failure);
+    let mut complete = on_demand("2.999.60.3", "2.999.62.4");
+    for (name, value) in
+        [(slot::CREATION_TIME, "2026"), (slot::SIZE, "0"), (slot::HASH, "da39a3ee5e6b4b0d3255bfef95601890afd80709")]
+    {
+        complete[1].common.set_slot(name, value);
+    }
+    let wrong = submit(&broker, "urn:ihe:iti:2007:RegisterDocumentSet-b", &complete).await;
+    assert_eq!(codes(&wrong), ["XDSRegistryMetadataError"]);
+    assert!(wrong.errors[0].context.contains("objectType"), "{:?}", wrong.errors);
     assert_eq!(found(&broker, &find(PATIENT)).await.len(), 1);
     let mut both = find(PATIENT);
     both.slots.push(Slot::single("$XDSDocumentEntryType", format!("('{}','{}')", v::STABLE, v::ON_DEMAND)));

@@ -86,7 +86,7 @@ pub struct Options {
     pub codes: Option<PathBuf>,
     /// Keys of `[patients]`.
     pub patients: String,
-    /// Nobody may update or remove.
+    /// Nobody may update, remove, or ask about many patients.
     pub no_administrator: bool,
     /// Stores on disk rather than in memory.
     pub on_disk: bool,
@@ -104,6 +104,7 @@ pub fn toml(dir: &Path, options: &Options) -> String {
         None => String::new(),
     };
     std::fs::create_dir_all(dir.join("data")).expect("a data folder");
+    let listed = if options.no_administrator { "" } else { "\"*\"" };
     format!(
         "[community]\nname = \"Test Community\"\nhome_community_id = \"{}\"\nrepository_unique_id = \"{}\"\nprofile = \"demo\"\n\
          [patients]\n{}\n{codes}\
@@ -112,13 +113,12 @@ pub fn toml(dir: &Path, options: &Options) -> String {
          [limits]\n{}\n\
          [[listener]]\nbind = \"127.0.0.1:0\"\n\
          tls = {{ certificate = \"{certs}/server.pem\", key = \"{certs}/server.key\", client_ca = \"{certs}/ca.pem\", crl = \"{certs}/ca.crl\" }}\n\
-         administrators = [{}]\n\
+         administrators = [{listed}]\nmany_patients = [{listed}]\n\
          {}\n",
         options.home.as_deref().unwrap_or(HOME),
         options.repository.as_deref().unwrap_or(REPOSITORY),
         options.patients,
         options.limits,
-        if options.no_administrator { "" } else { "\"*\"" },
         options.more,
     )
 }

@@ -1,5 +1,7 @@
 //! ITI-86 Remove Documents, at the repository.
 
+use std::collections::HashSet;
+
 use super::iti43::admitted;
 use super::{Answer, Scope};
 use crate::model::response::{RegistryResponse, ResponseStatus};
@@ -14,6 +16,9 @@ pub async fn answer(scope: &Scope<'_>, requests: Vec<RawDocumentRequest>) -> Ans
     if requests.is_empty() {
         return Answer::Registry(RegistryResponse::from_errors(errors));
     }
+    // Named twice, removed once.
+    let mut seen = HashSet::new();
+    let requests = requests.into_iter().filter(|request| seen.insert(request.clone())).collect();
     let mut response = scope.actors.repository.remove_documents(requests).await;
     if !errors.is_empty() && response.status == ResponseStatus::Success {
         response.status = ResponseStatus::PartialSuccess;

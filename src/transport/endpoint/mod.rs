@@ -13,6 +13,8 @@ pub mod iti62;
 pub mod iti86;
 pub mod iti92;
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
 use super::pipeline::Actors;
@@ -279,7 +281,10 @@ pub fn query_facts(query: &AdhocQuery, request: Bytes) -> AuditFacts {
     }
 }
 
-/// The patients that a query names, also when it is not as it should be.
+/// Patients of one query that are named in its record; a list of more is read in the query itself.
+const MOST_AUDITED_PATIENTS: usize = 1000;
+
+/// The patients that a query names, each once, also when it is not as it should be.
 fn patients_of(query: &AdhocQuery) -> Vec<String> {
     let definition = QueryDefinition::by_id(&query.id).or_else(|| QueryDefinition::multi_patient_by_id(&query.id));
     let Some(parameter) = definition.and_then(|definition| {
@@ -287,6 +292,7 @@ fn patients_of(query: &AdhocQuery) -> Vec<String> {
     }) else {
         return Vec::new();
     };
+    let mut seen = HashSet::new();
     let unquoted = |text: &str| text.trim().trim_matches('\'').trim().replace("''", "'");
     let values = query.slots.iter().filter(|slot| slot.name == parameter.name).flat_map(|slot| &slot.values);
     match parameter.kind {
@@ -294,7 +300,8 @@ fn patients_of(query: &AdhocQuery) -> Vec<String> {
         Kind::Patients => values
             .flat_map(|value| value.trim().trim_start_matches('(').trim_end_matches(')').split(','))
             .map(unquoted)
-            .filter(|patient| !patient.is_empty())
+            .filter(|patient| !patient.is_empty() && seen.insert(patient.clone()))
+            .take(MOST_AUDITED_PATIENTS)
             .collect(),
         _ => values.take(1).map(|value| unquoted(value)).collect(),
     }
@@ -348,9 +355,8 @@ impl AuditFacts {
             ..exchange
         };
         match (status, self) {
-            // One for each patient of a query about several (ITI TF-2 §3.51.5.1).
-            (ResponseStatus::Success, _) => self.event(exchange).one_per_patient(),
-            (ResponseStatus::Failure, _) => self.event(failed(exchange)).one_per_patient(),
+            (ResponseStatus::Success, _) => vec![self.event(exchange)],
+            (ResponseStatus::Failure, _) => vec![self.event(failed(exchange))],
             (ResponseStatus::PartialSuccess, Self::Retrieve(documents)) => {
                 let given = |document: &AuditedDocument| {
                     retrieved.iter().any(|r| r.request.unique_id.as_str() == document.unique_id)
@@ -360,9 +366,12 @@ impl AuditFacts {
             }
             (ResponseStatus::PartialSuccess, Self::Removal(objects)) => {
                 let refused = |object: &ParticipantObject| match object {
-                    ParticipantObject::RemovedDocument(document) => {
-                        errors.iter().any(|error| error.location.as_deref() == Some(document.unique_id.as_str()))
-                    }
+                    ParticipantObject::RemovedDocument(document) => errors.iter().any(|error| {
+                        // Of one uniqueId at two repositories only the foreign one's is refused for that.
+                        let repository = document.repository_unique_id.as_deref().unwrap_or_default();
+                        error.location.as_deref() == Some(document.unique_id.as_str())
+                            && (error.code != ErrorCode::XDSUnknownRepositoryId || error.context.contains(repository))
+                    }),
                     _ => false,
                 };
                 let (left, gone): (Vec<_>, Vec<_>) = objects.iter().cloned().partition(refused);

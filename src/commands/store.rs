@@ -1,0 +1,685 @@
+//! `causeway store verify | export | import`: what is kept, looked at and moved while the broker is
+//! stopped.
+//!
+//! An export is a folder that any program can read:
+//!
+//! ```text
+//! export.json        format and version, and how many objects and documents there are
+//! objects.jsonl      one registry object a line: its patient, whether a later version took its
+//!                    place, and its ebRIM 3.0 XML
+//! documents.jsonl    one document a line: uniqueId, mimeType, sha256, size
+//! contents/ab/ab…    the bytes of a document under their SHA-256
+//! ```
+//!
+//! Objects stand in the order in which queries give them, so an import gives the same answers and
+//! the same export again. Receipts of submissions are not exported: what is sent again after an
+//! import is judged as new. Nor are patients whom an identity feed has named.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
+
+use super::client::json;
+use super::{CommandError, Outcome, print};
+use crate::broker::open_stores;
+use crate::config::Config;
+use crate::model::ids::{EntryUuid, PatientId, UniqueId};
+use crate::model::metadata::Noun;
+use crate::model::packed::PackedObject;
+use crate::model::rim::RegistryObject;
+use crate::model::vocabulary::ns;
+use crate::store::{Change, Cursor, DocumentLocator, DocumentStore, Put, RegistryStore, StoreError, hex};
+use crate::terminal::{Align, Cell, Colour, Table, Tone, counted};
+use crate::wire::{ebrim, xml};
+
+/// Arguments of `causeway store`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// What to do with the stores.
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// What to do with the stores.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Action {
+    /// Read everything: every object, what it refers to, every document's bytes and checksums
+    #[command(after_help = "The broker must be stopped. The exit code is 1 if anything is damaged or missing.")]
+    Verify(VerifyArgs),
+    /// Write all metadata and documents to a folder, in a form that any program can read
+    #[command(after_help = "\
+Examples:
+  causeway store export backup --config causeway.toml
+
+The broker must be stopped. The folder has export.json, objects.jsonl (ebRIM XML), documents.jsonl and
+contents/ (by SHA-256).")]
+    Export(TransferArgs),
+    /// Read an export into empty stores
+    #[command(after_help = "\
+Examples:
+  causeway store import backup --config new/causeway.toml
+
+The broker must be stopped, and its stores empty.")]
+    Import(TransferArgs),
+}
+
+/// Arguments of `causeway store verify`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct VerifyArgs {
+    /// The configuration whose stores they are
+    #[arg(long, short, value_name = "FILE", default_value = "causeway.toml", env = "CAUSEWAY_CONFIG")]
+    pub config: PathBuf,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `causeway store export` and `import`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TransferArgs {
+    /// The folder of the export
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// The configuration whose stores they are
+    #[arg(long, short, value_name = "FILE", default_value = "causeway.toml", env = "CAUSEWAY_CONFIG")]
+    pub config: PathBuf,
+    /// Print JSON instead of a sentence
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Does what the arguments say.
+///
+/// # Errors
+/// When the stores cannot be opened, or the export not be written or read.
+pub async fn run(args: Args) -> Outcome {
+    match args.action {
+        Action::Verify(args) => {
+            let report = verify(&Stores::open(&args.config).await?).await?;
+            print(&if args.json { json(&report)? } else { report.render(Colour::of_stdout()) })?;
+            Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Action::Export(args) => {
+            let counts = export(&Stores::open(&args.config).await?, &args.dir).await?;
+            told(&args, &counts, "exported to")
+        }
+        Action::Import(args) => {
+            let counts = import(&Stores::open(&args.config).await?, &args.dir).await?;
+            told(&args, &counts, "imported from")
+        }
+    }
+}
+
+fn told(args: &TransferArgs, counts: &Counts, verb: &str) -> Outcome {
+    let sentence = || {
+        let (objects, documents) = (counted(counts.objects, "registry object"), counted(counts.documents, "document"));
+        format!("{objects} and {documents} {verb} {}\n", args.dir.display())
+    };
+    print(&if args.json { json(counts)? } else { sentence() })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The stores of a configuration.
+pub struct Stores {
+    /// Metadata.
+    pub registry: Arc<dyn RegistryStore>,
+    /// Bodies.
+    pub documents: Arc<dyn DocumentStore>,
+}
+
+impl Stores {
+    async fn open(config: &Path) -> Result<Self, CommandError> {
+        let config = Config::load(config)?;
+        let opened = tokio::task::spawn_blocking(move || open_stores(&config)).await;
+        let opened = opened.map_err(|error| CommandError::failed(error.to_string()))?;
+        let (registry, documents, _) = opened
+            .map_err(|error| CommandError::failed(format!("{error}; if the broker is running, stop it first")))?;
+        Ok(Self { registry, documents })
+    }
+}
+
+fn store_failed(error: StoreError) -> CommandError {
+    CommandError::failed(format!("the store cannot be read or written: {error}"))
+}
+
+/// How much was moved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Registry objects.
+    pub objects: usize,
+    /// Documents.
+    pub documents: usize,
+}
+
+/// What was found wrong with one thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What it is about: an entryUUID or a uniqueId.
+    pub id: String,
+    /// What is so.
+    pub what: String,
+}
+
+/// What `verify` has seen.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// How much there is.
+    pub counts: Counts,
+    /// Octets of all documents.
+    pub octets: u64,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+}
+
+impl Report {
+    fn problem(&mut self, id: impl ToString, what: impl Into<String>) {
+        self.problems.push(Problem { id: id.to_string(), what: what.into() });
+    }
+
+    fn render(&self, colour: Colour) -> String {
+        let mut out = format!(
+            "{}, {} with {} read\n",
+            counted(self.counts.objects, "registry object"),
+            counted(self.counts.documents, "document"),
+            crate::terminal::human_size(self.octets)
+        );
+        if self.problems.is_empty() {
+            out.push_str(&format!("{}\n", Tone::Good.paint("everything is there and unchanged", colour)));
+            return out;
+        }
+        let mut table = Table::new(&[("", Align::Left), ("", Align::Left)]);
+        for problem in &self.problems {
+            table.row([Cell::new(&problem.id, Tone::Bad), problem.what.as_str().into()]);
+        }
+        out.push_str(&table.render(colour));
+        out.push_str(&format!("{}; restore them from a backup\n", counted(self.problems.len(), "problem")));
+        out
+    }
+}
+
+/// A bar that counts things, on standard error; nothing where no terminal is.
+fn bar(verb: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = indicatif::ProgressStyle::with_template("{prefix} {pos} {per_sec} {spinner}") {
+        bar.set_style(style);
+    }
+    bar.set_prefix(verb);
+    bar
+}
+
+/// Reads everything.
+async fn verify(stores: &Stores) -> Result<Report, CommandError> {
+    let mut report = Report::default();
+    let progress = bar("objects");
+    let mut next: Option<Cursor> = None;
+    loop {
+        let page = stores.registry.page(None, next.as_ref()).await.map_err(store_failed)?;
+        for packed in &page.items {
+            report.counts.objects += 1;
+            progress.inc(1);
+            verify_object(stores, packed, &mut report).await?;
+        }
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    progress.finish_and_clear();
+    let progress = bar("documents");
+    loop {
+        let page = stores.registry.document_page(next.as_ref()).await.map_err(store_failed)?;
+        for locator in &page.items {
+            report.counts.documents += 1;
+            progress.inc(1);
+            verify_document(stores, locator, &mut report).await?;
+        }
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    progress.finish_and_clear();
+    Ok(report)
+}
+
+/// An object decodes, is found by its ids, and its ends are there.
+async fn verify_object(stores: &Stores, packed: &PackedObject, report: &mut Report) -> Result<(), CommandError> {
+    let Some(uuid) = packed.uuid() else {
+        report.problem("an object", "it has no entryUUID");
+        return Ok(());
+    };
+    let object = match packed.unpack() {
+        Ok(object) => object,
+        Err(error) => {
+            report.problem(uuid, error.to_string());
+            return Ok(());
+        }
+    };
+    let registry = &stores.registry;
+    if registry.by_uuid(uuid).await.map_err(store_failed)?.as_ref() != Some(packed) {
+        report.problem(uuid, "it is not found by its entryUUID");
+    }
+    let is_this = |found: &[PackedObject]| found.iter().any(|other| other.uuid() == Some(uuid));
+    if let Some(unique_id) = object.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok())
+        && !is_this(&registry.by_unique_id(&unique_id).await.map_err(store_failed)?)
+    {
+        report.problem(uuid, "it is not found by its uniqueId");
+    }
+    for end in object.ends().into_iter().flat_map(<[EntryUuid; 2]>::from) {
+        if registry.by_uuid(end).await.map_err(store_failed)?.is_none() {
+            report.problem(uuid, format!("it refers to {end}, which is not there"));
+        }
+        if !is_this(&registry.associations_of(end).await.map_err(store_failed)?) {
+            report.problem(uuid, format!("it is not found by its end {end}"));
+        }
+    }
+    Ok(())
+}
+
+/// A document's bytes are there, and are those that were stored.
+async fn verify_document(stores: &Stores, locator: &DocumentLocator, report: &mut Report) -> Result<(), CommandError> {
+    let Some(mut reader) = stores.documents.open(&locator.content).await.map_err(store_failed)? else {
+        report.problem(&locator.unique_id, "its bytes are missing");
+        return Ok(());
+    };
+    let mut size = 0;
+    loop {
+        match reader.next_chunk().await {
+            Ok(Some(chunk)) => size += chunk.len() as u64,
+            Ok(None) => break,
+            Err(error) => {
+                report.problem(&locator.unique_id, error.to_string());
+                return Ok(());
+            }
+        }
+    }
+    if size != locator.content.size {
+        report.problem(&locator.unique_id, format!("it has {size} octets, not {}", locator.content.size));
+    }
+    report.octets += size;
+    Ok(())
+}
+
+/// `export.json`
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Head {
+    format: String,
+    version: u32,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+const FORMAT: &str = "causeway-export";
+const VERSION: u32 = 1;
+
+/// A line of `objects.jsonl`.
+#[derive(Debug, Serialize, Deserialize)]
+struct ObjectLine {
+    patient: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    superseded: bool,
+    object: String,
+}
+
+/// A line of `documents.jsonl`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DocumentLine {
+    unique_id: String,
+    mime_type: String,
+    sha256: String,
+    size: u64,
+}
+
+/// Lines on their way into a file.
+struct Lines {
+    path: PathBuf,
+    out: BufWriter<File>,
+}
+
+impl Lines {
+    fn create(path: PathBuf) -> Result<Self, CommandError> {
+        let file = File::create_new(&path).map_err(CommandError::file("write", &path))?;
+        Ok(Self { path, out: BufWriter::new(file) })
+    }
+
+    fn line(&mut self, value: &impl Serialize) -> Result<(), CommandError> {
+        let mut line = serde_json::to_vec(value).map_err(|error| CommandError::failed(error.to_string()))?;
+        line.push(b'\n');
+        self.out.write_all(&line).map_err(CommandError::file("write", &self.path))
+    }
+
+    fn finish(self) -> Result<(), CommandError> {
+        let path = self.path;
+        let file = self.out.into_inner().map_err(|error| CommandError::file("write", &path)(error.into_error()))?;
+        file.sync_all().map_err(CommandError::file("write", &path))
+    }
+}
+
+/// Writes everything to a new folder; `export.json` last, so that what has none is no export.
+async fn export(stores: &Stores, dir: &Path) -> Result<Counts, CommandError> {
+    let contents = dir.join("contents");
+    std::fs::create_dir_all(&contents).map_err(CommandError::file("make", &contents))?;
+    let mut counts = Counts::default();
+    let mut objects = Lines::create(dir.join("objects.jsonl"))?;
+    let progress = bar("objects");
+    let mut next: Option<Cursor> = None;
+    loop {
+        let page = stores.registry.page(None, next.as_ref()).await.map_err(store_failed)?;
+        for packed in &page.items {
+            let object = packed.unpack().map_err(|error| store_failed(error.into()))?;
+            let Some(patient) = patient_of(stores, &object).await? else {
+                return Err(CommandError::failed("an object is of no patient; 'causeway store verify' tells which"));
+            };
+            let mut xml = Vec::new();
+            ebrim::write_object(&mut xml, &object, None);
+            let object = String::from_utf8_lossy(&xml).into_owned();
+            objects.line(&ObjectLine { patient, superseded: packed.is_superseded(), object })?;
+            counts.objects += 1;
+            progress.inc(1);
+        }
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    objects.finish()?;
+    progress.finish_and_clear();
+    let mut documents = Lines::create(dir.join("documents.jsonl"))?;
+    let progress = bar("documents");
+    loop {
+        let page = stores.registry.document_page(next.as_ref()).await.map_err(store_failed)?;
+        for locator in &page.items {
+            export_content(stores, locator, &contents).await?;
+            documents.line(&DocumentLine {
+                unique_id: locator.unique_id.to_string(),
+                mime_type: locator.mime_type.clone(),
+                sha256: hex(&locator.content.sha256),
+                size: locator.content.size,
+            })?;
+            counts.documents += 1;
+            progress.inc(1);
+        }
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    documents.finish()?;
+    progress.finish_and_clear();
+    let mut head = Lines::create(dir.join("export.json"))?;
+    head.line(&Head { format: FORMAT.into(), version: VERSION, counts })?;
+    head.finish()?;
+    Ok(counts)
+}
+
+/// Whose an object is: its own patient, or that of what an association ties.
+async fn patient_of(stores: &Stores, object: &RegistryObject<'_>) -> Result<Option<String>, CommandError> {
+    let own = |object: &RegistryObject<'_>| object.patient_id().map(|id| id.trim().to_owned());
+    if let Some(patient) = own(object) {
+        return Ok(Some(patient));
+    }
+    // A membership of a membership is two steps away from its set.
+    for end in object.ends().into_iter().flat_map(<[EntryUuid; 2]>::from) {
+        if let Some(packed) = stores.registry.by_uuid(end).await.map_err(store_failed)?
+            && let Some(patient) = own(&packed.unpack().map_err(|error| store_failed(error.into()))?)
+        {
+            return Ok(Some(patient));
+        }
+    }
+    Ok(None)
+}
+
+fn content_path(contents: &Path, sha256: &str) -> PathBuf {
+    contents.join(sha256.get(..2).unwrap_or_default()).join(sha256)
+}
+
+async fn export_content(stores: &Stores, locator: &DocumentLocator, contents: &Path) -> Result<(), CommandError> {
+    let path = content_path(contents, &hex(&locator.content.sha256));
+    if path.exists() {
+        return Ok(());
+    }
+    let missing = || CommandError::failed(format!("{}: its bytes are missing", locator.unique_id));
+    let mut reader = stores.documents.open(&locator.content).await.map_err(store_failed)?.ok_or_else(missing)?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(CommandError::file("make", folder))?;
+    }
+    let mut file = File::create_new(&path).map_err(CommandError::file("write", &path))?;
+    loop {
+        let chunk = reader.next_chunk().await;
+        match chunk.map_err(|error| CommandError::failed(format!("{}: {error}", locator.unique_id)))? {
+            Some(chunk) => file.write_all(&chunk).map_err(CommandError::file("write", &path))?,
+            None => return file.sync_all().map_err(CommandError::file("write", &path)),
+        }
+    }
+}
+
+/// Objects of one change.
+const BATCH: usize = 256;
+
+/// Reads an export into empty stores.
+async fn import(stores: &Stores, dir: &Path) -> Result<Counts, CommandError> {
+    let head_path = dir.join("export.json");
+    let head = std::fs::read(&head_path).map_err(CommandError::file("read", &head_path))?;
+    let head: Head = serde_json::from_slice(&head)
+        .map_err(|error| CommandError::failed(format!("{} is no export's: {error}", head_path.display())))?;
+    if head.format != FORMAT || head.version != VERSION {
+        return Err(CommandError::failed(format!("{} is of another format or version", head_path.display())));
+    }
+    let objects = stores.registry.page(None, None).await.map_err(store_failed)?;
+    let documents = stores.registry.document_page(None).await.map_err(store_failed)?;
+    if !objects.items.is_empty() || !documents.items.is_empty() {
+        return Err(CommandError::failed("the stores are not empty: an import goes into new ones"));
+    }
+    // Bytes first: no object is there before its document.
+    let mut counts = Counts::default();
+    let progress = bar("documents");
+    let path = dir.join("documents.jsonl");
+    for (number, line) in lines(&path)?.enumerate() {
+        let wrong = |what: String| CommandError::failed(format!("{}, line {}: {what}", path.display(), number + 1));
+        let line = line.map_err(CommandError::file("read", &path))?;
+        let line: DocumentLine = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
+        import_document(stores, &line, &dir.join("contents")).await.map_err(|error| wrong(error.to_string()))?;
+        counts.documents += 1;
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    let progress = bar("objects");
+    let path = dir.join("objects.jsonl");
+    let mut puts = Vec::with_capacity(BATCH);
+    for (number, line) in lines(&path)?.enumerate() {
+        let wrong = |what: String| CommandError::failed(format!("{}, line {}: {what}", path.display(), number + 1));
+        let line = line.map_err(CommandError::file("read", &path))?;
+        let line: ObjectLine = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
+        puts.push(read_object(&line).map_err(wrong)?);
+        counts.objects += 1;
+        progress.inc(1);
+        if puts.len() == BATCH {
+            commit(stores, std::mem::take(&mut puts)).await?;
+        }
+    }
+    commit(stores, puts).await?;
+    progress.finish_and_clear();
+    if counts != head.counts {
+        return Err(CommandError::failed(format!(
+            "the export says {} objects and {} documents, {} and {} were there: it is not whole",
+            head.counts.objects, head.counts.documents, counts.objects, counts.documents
+        )));
+    }
+    Ok(counts)
+}
+
+fn lines(path: &Path) -> Result<std::io::Lines<BufReader<File>>, CommandError> {
+    Ok(BufReader::new(File::open(path).map_err(CommandError::file("read", path))?).lines())
+}
+
+async fn commit(stores: &Stores, puts: Vec<Put>) -> Result<(), CommandError> {
+    stores.registry.commit(Change { puts, ..Change::default() }).await.map_err(store_failed)
+}
+
+fn read_object(line: &ObjectLine) -> Result<Put, String> {
+    let patient = PatientId::parse(&line.patient).map_err(|error| error.to_string())?;
+    let text = format!("<rim:RegistryObjectList xmlns:rim=\"{}\">{}</rim:RegistryObjectList>", ns::RIM, line.object);
+    let document = xml::Document::parse(&text, xml::Limits::default()).map_err(|error| error.to_string())?;
+    let mut objects = ebrim::read_list(document.root()).map_err(|error| error.to_string())?;
+    let (Some(object), true) = (objects.pop(), objects.is_empty()) else {
+        return Err("one registry object is required".into());
+    };
+    if object.uuid().is_none() || object.noun() == Noun::Other {
+        return Err("the object has no entryUUID, or is of no known kind".into());
+    }
+    let mut put = Put::new(&object, &patient);
+    put.object = put.object.with_superseded(line.superseded);
+    Ok(put)
+}
+
+async fn import_document(stores: &Stores, line: &DocumentLine, contents: &Path) -> Result<(), CommandError> {
+    let path = content_path(contents, &line.sha256);
+    let mut writer = stores.documents.stage().await.map_err(store_failed)?;
+    let mut file = File::open(&path).map_err(CommandError::file("read", &path))?;
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let read = std::io::Read::read(&mut file, &mut buffer).map_err(CommandError::file("read", &path))?;
+        if read == 0 {
+            break;
+        }
+        let chunk = Bytes::copy_from_slice(buffer.get(..read).unwrap_or_default());
+        writer.write(chunk).await.map_err(store_failed)?;
+    }
+    let staged = writer.finish().await.map_err(store_failed)?;
+    let content = staged.content;
+    if hex(&content.sha256) != line.sha256 || content.size != line.size {
+        return Err(CommandError::failed(format!("{} is not what was exported", path.display())));
+    }
+    let unique_id = UniqueId::parse(&line.unique_id).map_err(|error| CommandError::failed(error.to_string()))?;
+    stores.documents.publish(vec![staged]).await.map_err(store_failed)?;
+    let documents = vec![DocumentLocator { unique_id, content, mime_type: line.mime_type.clone() }];
+    stores.registry.commit(Change { documents, ..Change::default() }).await.map_err(store_failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::{MemoryDocuments, MemoryStore};
+    use crate::store::sled::{SledOptions, SledStore};
+    use crate::store::suite::{entry, patient, unique, uuid};
+
+    fn empty() -> Stores {
+        Stores { registry: Arc::new(MemoryStore::default()), documents: Arc::new(MemoryDocuments::default()) }
+    }
+
+    async fn keep(stores: &Stores, unique_id: &str, bytes: &'static [u8]) {
+        let mut writer = stores.documents.stage().await.unwrap();
+        writer.write(Bytes::from_static(bytes)).await.unwrap();
+        let staged = writer.finish().await.unwrap();
+        let locator =
+            DocumentLocator { unique_id: unique(unique_id), content: staged.content, mime_type: "text/plain".into() };
+        stores.documents.publish(vec![staged]).await.unwrap();
+        stores.registry.commit(Change { documents: vec![locator], ..Change::default() }).await.unwrap();
+    }
+
+    async fn fill(stores: &Stores) {
+        // Patients in the order in which they come, not of their names.
+        for (n, name) in [(1, "b"), (2, "a"), (3, "b")] {
+            let mut put = entry(n, &patient(name), &format!("1.{n}"), "é & <1>");
+            put.object = put.object.with_superseded(n == 3);
+            stores.registry.commit(Change { puts: vec![put], ..Change::default() }).await.unwrap();
+            keep(stores, &format!("1.{n}"), if n == 1 { b"one" } else { b"the same" }).await;
+        }
+        let member = crate::model::metadata::build::original(uuid(9).into(), uuid(1).into(), uuid(3).into());
+        let puts = vec![Put::new(&member, &patient("b"))];
+        stores.registry.commit(Change { puts, ..Change::default() }).await.unwrap();
+    }
+
+    /// All files below a folder, with what is in them.
+    fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut all = Vec::new();
+        let mut open = vec![dir.to_owned()];
+        while let Some(folder) = open.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().flatten() {
+                match entry.path() {
+                    path if path.is_dir() => open.push(path),
+                    path => all.push((path.strip_prefix(dir).unwrap().to_owned(), std::fs::read(&path).unwrap())),
+                }
+            }
+        }
+        all.sort();
+        all
+    }
+
+    #[tokio::test]
+    async fn what_is_exported_and_imported_is_exported_alike() {
+        let dir = tempfile::tempdir().unwrap();
+        let original = empty();
+        fill(&original).await;
+        let first = export(&original, &dir.path().join("first")).await.unwrap();
+        assert_eq!(first, Counts { objects: 4, documents: 3 });
+        // By way of the other backend, and back.
+        let sled = SledStore::open(dir.path().join("registry"), SledOptions::default()).unwrap();
+        let middle = Stores { registry: Arc::new(sled), documents: Arc::new(MemoryDocuments::default()) };
+        assert_eq!(import(&middle, &dir.path().join("first")).await.unwrap(), first);
+        export(&middle, &dir.path().join("second")).await.unwrap();
+        let last = empty();
+        import(&last, &dir.path().join("second")).await.unwrap();
+        export(&last, &dir.path().join("third")).await.unwrap();
+        assert!(contents(&dir.path().join("second")) == contents(&dir.path().join("third")));
+        let sorted = |name: &str| {
+            let text = std::fs::read_to_string(dir.path().join(name).join("objects.jsonl")).unwrap();
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(sorted("first"), sorted("second"));
+        for stores in [&original, &middle, &last] {
+            let report = verify(stores).await.unwrap();
+            assert!(report.problems.is_empty(), "{:?}", report.problems);
+            assert_eq!((report.counts, report.octets), (first, 19));
+        }
+        let superseded = last.registry.by_uuid(uuid(3)).await.unwrap().unwrap();
+        assert!(superseded.is_superseded());
+        // Into new stores only, and only what is whole.
+        assert!(import(&last, &dir.path().join("first")).await.is_err());
+        let file = dir.path().join("third/objects.jsonl");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.lines().next().unwrap()).unwrap();
+        assert!(import(&empty(), &dir.path().join("third")).await.unwrap_err().to_string().contains("not whole"));
+        assert!(export(&original, &dir.path().join("first")).await.is_err(), "an export is not overwritten");
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_or_changed_is_told() {
+        let stores = empty();
+        fill(&stores).await;
+        let locator = stores.registry.document(&unique("1.1")).await.unwrap().unwrap();
+        stores.documents.remove(locator.content.sha256).await.unwrap();
+        stores.registry.commit(Change { removes: vec![uuid(3)], ..Change::default() }).await.unwrap();
+        let report = verify(&stores).await.unwrap();
+        let found: Vec<_> = report.problems.iter().map(|p| (p.id.clone(), p.what.clone())).collect();
+        assert_eq!(
+            found,
+            [
+                (uuid(9).to_string(), format!("it refers to {}, which is not there", uuid(3))),
+                ("1.1".to_owned(), "its bytes are missing".to_owned()),
+            ]
+        );
+        let text = report.render(Colour::Off);
+        assert!(text.contains("2 problems; restore them from a backup"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn changed_bytes_are_not_imported() {
+        let (dir, stores) = (tempfile::tempdir().unwrap(), empty());
+        fill(&stores).await;
+        export(&stores, dir.path()).await.unwrap();
+        let content = contents(&dir.path().join("contents")).swap_remove(0).0;
+        std::fs::write(dir.path().join("contents").join(content), b"other").unwrap();
+        let error = import(&empty(), dir.path()).await.unwrap_err().to_string();
+        assert!(error.contains("documents.jsonl, line") && error.contains("not what was exported"), "{error}");
+    }
+}
