@@ -15,8 +15,9 @@
 //! the same export again. Receipts of submissions are not exported: what is sent again after an
 //! import is judged as new. Nor are patients whom an identity feed has named.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::{BufRead, BufReader, BufWriter, Write as _};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -337,6 +338,17 @@ struct DocumentLine {
     size: u64,
 }
 
+/// A new file that only its owner may read: it holds what patients have told.
+fn new_file(path: &Path) -> Result<File, CommandError> {
+    let opened = File::options().write(true).create_new(true).mode(0o600).open(path);
+    opened.map_err(CommandError::file("write", path))
+}
+
+/// A folder, likewise; it may be there.
+fn new_folder(path: &Path) -> Result<(), CommandError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(CommandError::file("make", path))
+}
+
 /// Lines on their way into a file.
 struct Lines {
     path: PathBuf,
@@ -345,7 +357,7 @@ struct Lines {
 
 impl Lines {
     fn create(path: PathBuf) -> Result<Self, CommandError> {
-        let file = File::create_new(&path).map_err(CommandError::file("write", &path))?;
+        let file = new_file(&path)?;
         Ok(Self { path, out: BufWriter::new(file) })
     }
 
@@ -365,7 +377,7 @@ impl Lines {
 /// Writes everything to a new folder; `export.json` last, so that what has none is no export.
 async fn export(stores: &Stores, dir: &Path) -> Result<Counts, CommandError> {
     let contents = dir.join("contents");
-    std::fs::create_dir_all(&contents).map_err(CommandError::file("make", &contents))?;
+    new_folder(&contents)?;
     let mut counts = Counts::default();
     let mut objects = Lines::create(dir.join("objects.jsonl"))?;
     let progress = bar("objects");
@@ -448,9 +460,9 @@ async fn export_content(stores: &Stores, locator: &DocumentLocator, contents: &P
     let missing = || CommandError::failed(format!("{}: its bytes are missing", locator.unique_id));
     let mut reader = stores.documents.open(&locator.content).await.map_err(store_failed)?.ok_or_else(missing)?;
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(CommandError::file("make", folder))?;
+        new_folder(folder)?;
     }
-    let mut file = File::create_new(&path).map_err(CommandError::file("write", &path))?;
+    let mut file = new_file(&path)?;
     loop {
         let chunk = reader.next_chunk().await;
         match chunk.map_err(|error| CommandError::failed(format!("{}: {error}", locator.unique_id)))? {
@@ -650,6 +662,10 @@ mod tests {
         std::fs::write(&file, text.lines().next().unwrap()).unwrap();
         assert!(import(&empty(), &dir.path().join("third")).await.unwrap_err().to_string().contains("not whole"));
         assert!(export(&original, &dir.path().join("first")).await.is_err(), "an export is not overwritten");
+        for (file, mode) in [("first/objects.jsonl", 0o600), ("first/contents", 0o700)] {
+            let permissions = std::fs::metadata(dir.path().join(file)).unwrap().permissions();
+            assert_eq!(std::os::unix::fs::PermissionsExt::mode(&permissions) & 0o777, mode, "{file}");
+        }
     }
 
     #[tokio::test]

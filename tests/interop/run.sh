@@ -19,6 +19,9 @@ broker() { # NAME PORT ADMIN [init options…]
     local name=$1 port=$2 admin=$3
     shift 3
     "$binary" init "$work/$name" --bind "127.0.0.1:$port" --admin "127.0.0.1:$admin" "$@" >"$work/$name.init"
+    # the judges' certificate is an administrator's, and may ask about many patients
+    sed -i -e 's/^# administrators = .*/administrators = ["Causeway development client"]/' \
+        -e 's/^# many_patients = .*/many_patients = ["Causeway development client"]/' "$work/$name/causeway.toml"
     "$binary" serve --config "$work/$name/causeway.toml" 2>"$work/$name.log" &
     pids+=($!)
     for _ in $(seq 100); do
@@ -51,6 +54,6 @@ if [ "$which" != zeep ]; then
     echo "== IPF"
     broker ipf 18453 18454 --peer 'IPF=urn:oid:2.999.826.9.10=https://127.0.0.1:18447/services/responding-gateway'
     # shellcheck disable=SC2046
-    bash "$here/ipf/run.sh" $(arguments ipf 18453) || status=1
+    bash "$here/ipf/run.sh" $(arguments ipf 18453) --administrator on || status=1
 fi
 exit $status

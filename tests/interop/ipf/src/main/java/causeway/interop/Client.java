@@ -21,7 +21,7 @@ import org.openehealth.ipf.commons.ihe.xds.core.responses.RetrievedDocumentSet;
 import org.openehealth.ipf.platform.camel.ihe.ws.AbstractWsEndpoint;
 import org.openehealth.ipf.platform.camel.ihe.xds.XdsCamelValidators;
 
-/** IPF's client side of the five transactions; every answer goes through IPF's own validator before it is handed on. */
+/** IPF's client side of the transactions; every answer goes through IPF's own validator before it is handed on. */
 final class Client implements AutoCloseable {
     /** A transaction as IPF names it, with its two judges. */
     enum Transaction {
@@ -29,7 +29,13 @@ final class Client implements AutoCloseable {
         ITI_38("xca-iti38", XdsCamelValidators.iti38RequestValidator(), XdsCamelValidators.iti38ResponseValidator()),
         ITI_39("xca-iti39", XdsCamelValidators.iti39RequestValidator(), XdsCamelValidators.iti39ResponseValidator()),
         ITI_41("xds-iti41", XdsCamelValidators.iti41RequestValidator(), XdsCamelValidators.iti41ResponseValidator()),
-        ITI_43("xds-iti43", XdsCamelValidators.iti43RequestValidator(), XdsCamelValidators.iti43ResponseValidator());
+        ITI_43("xds-iti43", XdsCamelValidators.iti43RequestValidator(), XdsCamelValidators.iti43ResponseValidator()),
+        ITI_51("xds-iti51", XdsCamelValidators.iti51RequestValidator(), XdsCamelValidators.iti51ResponseValidator()),
+        ITI_57("xds-iti57", XdsCamelValidators.iti57RequestValidator(), XdsCamelValidators.iti57ResponseValidator()),
+        ITI_61("xds-iti61", XdsCamelValidators.iti61RequestValidator(), XdsCamelValidators.iti61ResponseValidator()),
+        ITI_62("rmd-iti62", XdsCamelValidators.iti62RequestValidator(), XdsCamelValidators.iti62ResponseValidator()),
+        ITI_86("rmd-iti86", XdsCamelValidators.iti86RequestValidator(), XdsCamelValidators.iti86ResponseValidator()),
+        ITI_92("rmu-iti92", XdsCamelValidators.iti92RequestValidator(), XdsCamelValidators.iti92ResponseValidator());
 
         private final String scheme;
         private final Processor request;
@@ -83,6 +89,11 @@ final class Client implements AutoCloseable {
 
     RetrievedDocumentSet retrieve(Transaction transaction, String path, RetrieveDocumentSet request) throws Exception {
         return call(transaction, path, request, true, RetrievedDocumentSet.class);
+    }
+
+    /** Registers, updates or removes what is named in the request. */
+    Response change(Transaction transaction, String path, Object request) throws Exception {
+        return call(transaction, path, request, true, Response.class);
     }
 
     /** Of the last answer; empty if it had none. */

@@ -59,10 +59,10 @@ import org.openehealth.ipf.commons.ihe.xds.core.responses.Status;
 
 /** IPF as Document Source, Document Consumer and Initiating Gateway against a broker. */
 public final class Suite {
-    private static final String REGISTRY = "/registry";
-    private static final String REPOSITORY = "/repository";
+    static final String REGISTRY = "/registry";
+    static final String REPOSITORY = "/repository";
     private static final String INITIATING = "/initiating-gateway";
-    private static final String RESPONDING = "/responding-gateway";
+    static final String RESPONDING = "/responding-gateway";
 
     private static final String NHS_NUMBER = "2.16.840.1.113883.2.1.4.1";
     /** Below the example arc, so no identifier of a run can be mistaken for a real one. */
@@ -82,6 +82,7 @@ public final class Suite {
     private final String federatedHome;
     private final String federatedRepository;
     private final int federatedDocuments;
+    private final boolean administrator;
     private final Identifiable patient;
 
     /** What this run submitted: uniqueId to bytes and to the entry as it was sent. */
@@ -101,6 +102,7 @@ public final class Suite {
         federatedHome = arguments.get("federated-home", null);
         federatedRepository = arguments.get("federated-repository", null);
         federatedDocuments = arguments.number("documents", 4);
+        administrator = arguments.get("administrator", "off").equals("on");
         // one patient for everything: an answer merged from two communities is about a single patient
         String domain = arguments.get("patient-domain", NHS_NUMBER);
         String given = arguments.get("federated-patient", arguments.get("patient", null));
@@ -114,6 +116,7 @@ public final class Suite {
     /**
      * Arguments: --base --cert --key --ca --home --repository --codes, one of --patient-domain and --patient,
      * and --federated-home --federated-repository --federated-patient --documents for a second community.
+     * {@code --administrator on} updates and removes too, which the broker must allow.
      * {@code --only gateway} asks a Responding Gateway alone, for the holdings of {@link RespondingGateway}.
      */
     public static void main(String[] args) throws Exception {
@@ -137,6 +140,9 @@ public final class Suite {
         consumer();
         refusals();
         replacement();
+        if (administrator) {
+            new Administration(this, client, report).run();
+        }
         gateway(bodies, sent);
         if (federatedHome != null) {
             federation();
@@ -167,7 +173,7 @@ public final class Suite {
         });
     }
 
-    private ProvideAndRegisterDocumentSet submission() {
+    ProvideAndRegisterDocumentSet submission() {
         SubmissionSet set = new SubmissionSet();
         set.setEntryUuid("SubmissionSet01");
         set.setUniqueId(newUniqueId());
@@ -194,8 +200,26 @@ public final class Suite {
         request.getAssociations().add(member);
     }
 
+    String home() {
+        return home;
+    }
+
+    String repository() {
+        return repository;
+    }
+
+    /** A patient that nobody has heard of. */
+    Identifiable nobody() {
+        return somebody(patient.getAssigningAuthority().getUniversalId());
+    }
+
+    /** An entry of the suite's patient. */
+    DocumentEntry sample(String uniqueId) {
+        return Samples.entry(codes, Samples.SUMMARY, patient, uniqueId, "Discharge summary");
+    }
+
     /** A submission of one new small document. */
-    private ProvideAndRegisterDocumentSet oneDocument(String uniqueId) {
+    ProvideAndRegisterDocumentSet oneDocument(String uniqueId) {
         ProvideAndRegisterDocumentSet request = submission();
         add(request, Samples.entry(codes, Samples.SUMMARY, patient, uniqueId, "Discharge summary"),
                 Samples.summary(uniqueId));
@@ -586,20 +610,20 @@ public final class Suite {
 
     // ---- requests ---------------------------------------------------------------------------------------------
 
-    private FindDocumentsQuery find(AvailabilityStatus... status) {
+    FindDocumentsQuery find(AvailabilityStatus... status) {
         FindDocumentsQuery find = new FindDocumentsQuery();
         find.setPatientId(patient);
         find.setStatus(List.of(status));
         return find;
     }
 
-    private static QueryRegistry leaf(Query query) {
+    static QueryRegistry leaf(Query query) {
         QueryRegistry request = new QueryRegistry(query);
         request.setReturnType(QueryReturnType.LEAF_CLASS);
         return request;
     }
 
-    private QueryResponse query(Client.Transaction transaction, String path, Query query) throws Exception {
+    QueryResponse query(Client.Transaction transaction, String path, Query query) throws Exception {
         return query(transaction, path, query, QueryReturnType.LEAF_CLASS);
     }
 
@@ -612,7 +636,7 @@ public final class Suite {
         return answer;
     }
 
-    private static RetrieveDocumentSet wanted(String repository, String home, Set<String> uniqueIds) {
+    static RetrieveDocumentSet wanted(String repository, String home, Set<String> uniqueIds) {
         RetrieveDocumentSet request = new RetrieveDocumentSet();
         for (String id : uniqueIds) {
             request.getDocuments().add(new DocumentReference(repository, id, home));
@@ -622,22 +646,22 @@ public final class Suite {
 
     // ---- judgements -------------------------------------------------------------------------------------------
 
-    private static void need(boolean holds, String otherwise) throws Failed {
+    static void need(boolean holds, String otherwise) throws Failed {
         if (!holds) {
             throw new Failed(otherwise);
         }
     }
 
-    private static void same(String what, Object expected, Object actual) throws Failed {
+    static void same(String what, Object expected, Object actual) throws Failed {
         need(Objects.equals(expected, actual), what + ": expected " + expected + ", got " + actual);
     }
 
-    private static void succeeded(Response answer) throws Failed {
+    static void succeeded(Response answer) throws Failed {
         need(answer.getStatus() == Status.SUCCESS, answer.getStatus() + " " + codes(answer) + contexts(answer));
         need(answer.getErrors().isEmpty(), "Success, yet with errors " + codes(answer));
     }
 
-    private static void failedWith(Response answer, ErrorCode... expected) throws Failed {
+    static void failedWith(Response answer, ErrorCode... expected) throws Failed {
         need(answer.getStatus() == Status.FAILURE, "expected Failure, got " + answer.getStatus());
         hasError(answer, expected);
     }
@@ -789,7 +813,7 @@ public final class Suite {
         return uuids;
     }
 
-    private static Set<String> ids(List<DocumentEntry> entries) {
+    static Set<String> ids(List<DocumentEntry> entries) {
         return entries.stream().map(DocumentEntry::getUniqueId).collect(Collectors.toCollection(TreeSet::new));
     }
 
@@ -803,7 +827,7 @@ public final class Suite {
         return List.copyOf(map.keySet()).get(map.size() - 1);
     }
 
-    private static String newUniqueId() {
+    static String newUniqueId() {
         // the low half of a random UUID as one arc: unique over runs against the same broker, and short
         return UNIQUE_IDS + Long.toUnsignedString(UUID.randomUUID().getLeastSignificantBits());
     }
