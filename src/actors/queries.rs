@@ -274,7 +274,7 @@ impl DocumentRegistry {
             for packed in members {
                 let association = packed.unpack()?;
                 let (source, Some(target)) = ends(&association) else { continue };
-                if association_kind(&association) != HAS_MEMBER || source != Some(id) {
+                if association_kind(&association) != HAS_MEMBER || source != Some(id) || !matches(query, &association) {
                     continue;
                 }
                 let Some(member) = self.store.by_uuid(target).await? else { continue };

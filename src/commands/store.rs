@@ -586,9 +586,9 @@ mod tests {
         Stores { registry: Arc::new(MemoryStore::default()), documents: Arc::new(MemoryDocuments::default()) }
     }
 
-    async fn keep(stores: &Stores, unique_id: &str, bytes: &'static [u8]) {
+    async fn keep(stores: &Stores, unique_id: &str, bytes: impl Into<Bytes>) {
         let mut writer = stores.documents.stage().await.unwrap();
-        writer.write(Bytes::from_static(bytes)).await.unwrap();
+        writer.write(bytes.into()).await.unwrap();
         let staged = writer.finish().await.unwrap();
         let locator =
             DocumentLocator { unique_id: unique(unique_id), content: staged.content, mime_type: "text/plain".into() };
@@ -602,7 +602,7 @@ mod tests {
             let mut put = entry(n, &patient(name), &format!("1.{n}"), "é & <1>");
             put.object = put.object.with_superseded(n == 3);
             stores.registry.commit(Change { puts: vec![put], ..Change::default() }).await.unwrap();
-            keep(stores, &format!("1.{n}"), if n == 1 { b"one" } else { b"the same" }).await;
+            keep(stores, &format!("1.{n}"), if n == 1 { b"one".as_slice() } else { b"the same" }).await;
         }
         let member = crate::model::metadata::build::original(uuid(9).into(), uuid(1).into(), uuid(3).into());
         let puts = vec![Put::new(&member, &patient("b"))];
@@ -665,6 +665,35 @@ mod tests {
         for (file, mode) in [("first/objects.jsonl", 0o600), ("first/contents", 0o700)] {
             let permissions = std::fs::metadata(dir.path().join(file)).unwrap().permissions();
             assert_eq!(std::os::unix::fs::PermissionsExt::mode(&permissions) & 0o777, mode, "{file}");
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { cases: 48, ..Default::default() })]
+
+        #[test]
+        fn an_import_exports_alike(
+            objects in proptest::collection::vec((0..4_u8, 0..3_u8, "\\PC{0,12}", proptest::bool::ANY), 1..12),
+            documents in proptest::collection::vec(proptest::collection::vec(0..2_u8, 0..3), 0..6),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let (dir, stores) = (tempfile::tempdir().unwrap(), empty());
+                for (n, (of, unique_id, title, superseded)) in objects.iter().enumerate() {
+                    let mut put = entry(n as u32, &patient(&of.to_string()), &format!("1.{unique_id}"), title);
+                    put.object = put.object.with_superseded(*superseded);
+                    stores.registry.commit(Change { puts: vec![put], ..Change::default() }).await.unwrap();
+                }
+                for (n, bytes) in documents.iter().enumerate() {
+                    keep(&stores, &format!("2.{n}"), bytes.clone()).await;
+                }
+                let (first, second, again) = (dir.path().join("1"), dir.path().join("2"), empty());
+                let counts = export(&stores, &first).await.unwrap();
+                assert_eq!(counts, Counts { objects: objects.len(), documents: documents.len() });
+                import(&again, &first).await.unwrap();
+                export(&again, &second).await.unwrap();
+                assert!(contents(&first) == contents(&second));
+            });
         }
     }
 

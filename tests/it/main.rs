@@ -5,6 +5,7 @@ mod demo;
 mod gateways;
 mod hostile;
 mod lifecycle;
+mod oracle;
 mod submit_and_find;
 mod support;
 mod tidy;
