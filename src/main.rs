@@ -77,7 +77,7 @@ Examples:
     Get(Box<get::Args>),
     /// Retrieve documents and check their hashes (ITI-43, ITI-39)
     Retrieve(Box<retrieve::Args>),
-    /// Verify, export and import what a stopped broker keeps
+    /// Verify, reindex, export and import what a stopped broker keeps
     Store(store::Args),
     /// Judge messages offline, by the broker's rules: submissions, queries, captured packages, responses
     Validate(validate::Args),

@@ -1,4 +1,4 @@
-//! `causeway store verify | export | import`: what is kept, looked at and moved while the broker is
+//! `causeway store verify | reindex | export | import`: what is kept, looked at and moved while the broker is
 //! stopped.
 //!
 //! An export is a folder that any program can read:
@@ -53,6 +53,10 @@ pub enum Action {
     /// Read everything: every object, what it refers to, every document's bytes and checksums
     #[command(after_help = "The broker must be stopped. The exit code is 1 if anything is damaged or missing.")]
     Verify(VerifyArgs),
+    /// Make anew what leads to objects, from the objects themselves
+    #[command(after_help = "\
+The broker must be stopped. For a registry of which 'store verify' says that objects are not found by their ids.")]
+    Reindex(VerifyArgs),
     /// Write all metadata and documents to a folder, in a form that any program can read
     #[command(after_help = "\
 Examples:
@@ -70,7 +74,7 @@ The broker must be stopped, and its stores empty.")]
     Import(TransferArgs),
 }
 
-/// Arguments of `causeway store verify`.
+/// Arguments of `causeway store verify` and `reindex`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct VerifyArgs {
     /// The configuration whose stores they are
@@ -105,6 +109,17 @@ pub async fn run(args: Args) -> Outcome {
             let report = verify(&Stores::open(&args.config).await?).await?;
             print(&if args.json { json(&report)? } else { report.render(Colour::of_stdout()) })?;
             Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Action::Reindex(args) => {
+            let done = Stores::open(&args.config).await?.registry.reindex().await.map_err(store_failed)?;
+            let sentence = format!(
+                "{} indexed: {} added, {} that led nowhere removed\n",
+                counted(done.objects, "registry object"),
+                counted(done.added, "way"),
+                counted(done.removed, "way")
+            );
+            print(&if args.json { json(&done)? } else { sentence })?;
+            Ok(ExitCode::SUCCESS)
         }
         Action::Export(args) => {
             let counts = export(&Stores::open(&args.config).await?, &args.dir).await?;

@@ -195,6 +195,17 @@ pub struct Page<T> {
     pub next: Option<Cursor>,
 }
 
+/// What [`RegistryStore::reindex`] has found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Reindexed {
+    /// Objects looked at.
+    pub objects: usize,
+    /// Ways to objects that were missing or wrong.
+    pub added: usize,
+    /// Ways that led nowhere.
+    pub removed: usize,
+}
+
 /// Things of one page.
 const PAGE: usize = 512;
 
@@ -222,6 +233,10 @@ pub trait RegistryStore: Send + Sync + 'static {
 
     /// Some documents that can be retrieved, in an order that stays, as [`Self::page`] gives objects.
     fn document_page<'s>(&'s self, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page<DocumentLocator>>>;
+
+    /// Makes anew what leads to objects, from the objects themselves; nobody else may use the store
+    /// meanwhile.
+    fn reindex(&self) -> BoxFuture<'_, StoreResult<Reindexed>>;
 
     /// All versions of the object with that logicalID, in the order of registration; each object is
     /// its own first version.

@@ -47,8 +47,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::files::create_folders;
 use super::{
-    Change, Content, Cursor, DocumentLocator, Expectation, PAGE, Page, Put, Receipt, RegistryStore, StoreError,
-    StoreResult,
+    Change, Content, Cursor, DocumentLocator, Expectation, PAGE, Page, Put, Receipt, RegistryStore, Reindexed,
+    StoreError, StoreResult,
 };
 use crate::model::document::BoxFuture;
 use crate::model::ids::{EntryUuid, PatientId, UniqueId};
@@ -664,7 +664,7 @@ impl Draft<'_> {
         let unique_id = put.unique_id.as_ref().map(UniqueId::as_str);
         let new = index_entries(uuid, place, unique_id, put.ends, put.version_of);
         if let Some(old) = old {
-            self.clear(uuid, old, Some(place), &new)?;
+            self.clear(old, Some(place), &new)?;
         } else {
             self.writes.extend(new);
         }
@@ -699,19 +699,13 @@ impl Draft<'_> {
                 self.remove(text_key(b'r', unique_id.as_str().as_bytes()));
             }
         }
-        self.clear(uuid, old, None, &Writes::new())
+        self.clear(old, None, &Writes::new())
     }
 
     /// Removes what an object leaves behind that is replaced or goes, and writes what it changes.
-    fn clear(&mut self, uuid: EntryUuid, old: Place, place: Option<Place>, new: &Writes) -> StoreResult<()> {
+    fn clear(&mut self, old: Place, place: Option<Place>, new: &Writes) -> StoreResult<()> {
         let packed = self.record(old)?;
-        let before = {
-            let object = packed.unpack()?;
-            // As `Put::new` has made them.
-            let unique_id = object.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok());
-            let unique_id = unique_id.as_ref().map(UniqueId::as_str);
-            index_entries(uuid, old, unique_id, object.ends(), super::version_of(&object))
-        };
+        let before = entries_of(&packed, old)?;
         for key in before.keys().filter(|key| !new.contains_key(*key)) {
             self.remove(key.clone());
         }
@@ -825,6 +819,99 @@ fn document_page(tree: &Tree, after: Option<&Cursor>) -> StoreResult<Page<Docume
         last = Some(key);
     }
     Ok(Page { items, next: None })
+}
+
+/// Writes of one step while everything is indexed anew.
+const REINDEX_STEP: usize = 1000;
+
+/// Makes all keys but the records' anew: adds what is missing, then removes what leads nowhere.
+fn reindex(tree: &Tree) -> StoreResult<Reindexed> {
+    fn write(tree: &Tree, batch: &mut ::sled::Batch, pending: &mut usize, force: bool) -> StoreResult<()> {
+        if *pending >= REINDEX_STEP || force {
+            tree.apply_batch(std::mem::take(batch))?;
+            *pending = 0;
+        }
+        Ok(())
+    }
+    let (mut done, mut batch, mut pending) = (Reindexed::default(), ::sled::Batch::default(), 0);
+    for pair in tree.scan_prefix(b"p") {
+        let (key, record) = pair?;
+        let (cluster, sequence) =
+            key.get(1..).and_then(|rest| rest.split_at_checked(9)).ok_or_else(|| damaged("record key"))?;
+        let place = Place::join(cluster, sequence)?;
+        let packed = tree.decode_record(place.sequence, &record)?;
+        done.objects += 1;
+        for (key, value) in entries_of(&packed, place)? {
+            if Look::get(tree, &key)? != value
+                && let Some(value) = value
+            {
+                batch.insert(key, value);
+                (done.added, pending) = (done.added + 1, pending + 1);
+            }
+        }
+        write(tree, &mut batch, &mut pending, false)?;
+    }
+    write(tree, &mut batch, &mut pending, true)?;
+    for tag in [b"u", b"x", b"a", b"l"] {
+        for pair in tree.scan_prefix(tag) {
+            let (key, value) = pair?;
+            let place = if tag == b"u" { Place::decode(&value) } else { Place::of_index(&key, &value) };
+            let leads = match place {
+                Ok(place) => match Look::get(tree, &place.key())? {
+                    Some(record) => {
+                        let packed = tree.decode_record(place.sequence, &record)?;
+                        entries_of(&packed, place)?.get(key.as_ref()) == Some(&Some(value))
+                    }
+                    None => false,
+                },
+                Err(_) => false,
+            };
+            if !leads {
+                batch.remove(key);
+                (done.removed, pending) = (done.removed + 1, pending + 1);
+            }
+            write(tree, &mut batch, &mut pending, false)?;
+        }
+    }
+    write(tree, &mut batch, &mut pending, true)?;
+    recount(tree, &mut done)?;
+    Ok(done)
+}
+
+/// Counts the locators of each content anew.
+fn recount(tree: &Tree, done: &mut Reindexed) -> StoreResult<()> {
+    let mut counts: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+    for pair in tree.scan_prefix(b"d") {
+        let (key, locator) = pair?;
+        let locator = decode_named_locator(key.get(1..).unwrap_or_default(), &locator)?;
+        *counts.entry(content_key(&locator.content.sha256)).or_default() += 1;
+    }
+    let mut batch = ::sled::Batch::default();
+    for pair in tree.scan_prefix(b"c") {
+        let (key, _) = pair?;
+        if !counts.contains_key(key.as_ref()) {
+            batch.remove(key);
+            done.removed += 1;
+        }
+    }
+    for (key, count) in counts {
+        let count = count.to_be_bytes();
+        if Look::get(tree, &key)?.as_deref() != Some(count.as_slice()) {
+            batch.insert(key, count.as_slice());
+            done.added += 1;
+        }
+    }
+    Ok(tree.apply_batch(batch)?)
+}
+
+/// All that leads to a record.
+fn entries_of(packed: &PackedObject, place: Place) -> StoreResult<Writes> {
+    let uuid = packed.uuid().ok_or_else(|| damaged("an object without entryUUID"))?;
+    let object = packed.unpack()?;
+    // As `Put::new` has made them.
+    let unique_id = object.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok());
+    let unique_id = unique_id.as_ref().map(UniqueId::as_str);
+    Ok(index_entries(uuid, place, unique_id, object.ends(), super::version_of(&object)))
 }
 
 /// All that leads to an object.
@@ -1075,6 +1162,16 @@ impl RegistryStore for SledStore {
         Box::pin(async move { self.shared.read(|tree| document_page(tree, after)) })
     }
 
+    fn reindex(&self) -> BoxFuture<'_, StoreResult<Reindexed>> {
+        Box::pin(async move {
+            let done = self.shared.read(reindex)?;
+            // By way of the writer: its flush is the one that makes durable.
+            self.shared.applied.fetch_add(1, Ordering::AcqRel);
+            self.send(None).await?;
+            Ok(done)
+        })
+    }
+
     fn by_logical_id(&self, lid: EntryUuid) -> BoxFuture<'_, StoreResult<Vec<PackedObject>>> {
         Box::pin(async move {
             self.shared.read(|tree| {
@@ -1167,6 +1264,29 @@ mod tests {
         }
         let found = store.of_patient(&patient("0"), Noun::DocumentEntry).await.unwrap();
         assert!(found.iter().filter_map(PackedObject::uuid).eq((1..6).map(uuid)));
+    }
+
+    #[tokio::test]
+    async fn lost_and_false_indexes_are_made_anew() {
+        let (store, dir) = make();
+        fill(&store).await;
+        store.commit(put(1)).await.unwrap();
+        let whole: Vec<_> = store.shared.tree().unwrap().iter().map(Result::unwrap).collect();
+        assert_eq!(store.reindex().await.unwrap(), Reindexed { objects: 4, ..Reindexed::default() });
+        {
+            let tree = store.shared.tree().unwrap();
+            for tag in [b"u", b"x", b"a", b"c"] {
+                let (key, value) = tree.scan_prefix(tag).next().unwrap().unwrap();
+                tree.remove(&key).unwrap();
+                tree.insert([key.as_ref(), b"stale"].concat(), value).unwrap();
+            }
+        }
+        let done = store.reindex().await.unwrap();
+        assert_eq!((done.objects, done.added, done.removed), (4, 4, 4));
+        let again: Vec<_> = store.shared.tree().unwrap().iter().map(Result::unwrap).collect();
+        assert_eq!(again, whole);
+        drop(store);
+        check_filled(&open(&dir)).await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
