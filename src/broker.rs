@@ -311,7 +311,7 @@ impl Broker {
                     swept = files.sweep(&*store) => match swept {
                         Ok(swept) if swept.removed > 0 => tracing::info!(removed = swept.removed, examined = swept.examined, "orphan documents were swept"),
                         Ok(_) => {}
-                        Err(error) => tracing::warn!(%error, "sweeping orphan documents failed"),
+                        Err(error) => tracing::error!(%error, "orphan documents were not swept"),
                     },
                 }
             });

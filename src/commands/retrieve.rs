@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -403,7 +404,8 @@ impl Drop for Part {
 
 impl Shelf {
     fn folder(dir: &Path) -> Result<Self, CommandError> {
-        fs::create_dir_all(dir).map_err(CommandError::file("make", dir))?;
+        // What is written there is a patient's.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(CommandError::file("make", dir))?;
         Ok(Self::Folder { dir: dir.to_owned(), names: HashMap::new() })
     }
 
@@ -418,7 +420,8 @@ impl Shelf {
                 let name =
                     if *seen == 1 { format!("{stem}.{extension}") } else { format!("{stem}-{seen}.{extension}") };
                 let part = Part(dir.join(format!(".{name}.{}.part", std::process::id())));
-                let file = File::create(&part.0).map_err(CommandError::file("write", &part.0))?;
+                let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&part.0);
+                let file = file.map_err(CommandError::file("write", &part.0))?;
                 Sink::File { file: BufWriter::with_capacity(1 << 18, file), part, name }
             }
         };

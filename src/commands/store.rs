@@ -15,6 +15,7 @@
 //! the same export again. Receipts of submissions are not exported: what is sent again after an
 //! import is judged as new. Nor are patients whom an identity feed has named.
 
+use std::collections::HashSet;
 use std::fs::{DirBuilder, File};
 use std::io::{BufRead, BufReader, BufWriter, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -29,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use super::client::json;
 use super::{CommandError, Outcome, print};
 use crate::broker::open_stores;
-use crate::config::Config;
+use crate::config::{Config, DocumentStorage, MetadataStorage};
 use crate::model::ids::{EntryUuid, PatientId, UniqueId};
 use crate::model::metadata::Noun;
 use crate::model::packed::PackedObject;
@@ -106,12 +107,13 @@ pub struct TransferArgs {
 pub async fn run(args: Args) -> Outcome {
     match args.action {
         Action::Verify(args) => {
-            let report = verify(&Stores::open(&args.config).await?).await?;
+            let report = verify(&Stores::open(&args.config, Wanted::Existing).await?).await?;
             print(&if args.json { json(&report)? } else { report.render(Colour::of_stdout()) })?;
             Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Action::Reindex(args) => {
-            let done = Stores::open(&args.config).await?.registry.reindex().await.map_err(store_failed)?;
+            let done =
+                Stores::open(&args.config, Wanted::Existing).await?.registry.reindex().await.map_err(store_failed)?;
             let sentence = format!(
                 "{} indexed: {} added, {} that led nowhere removed\n",
                 counted(done.objects, "registry object"),
@@ -119,14 +121,20 @@ pub async fn run(args: Args) -> Outcome {
                 counted(done.removed, "way")
             );
             print(&if args.json { json(&done)? } else { sentence })?;
+            if done.damaged > 0 {
+                return Err(CommandError::failed(format!(
+                    "{} cannot be read and stay as they are: restore them from a backup",
+                    counted(done.damaged, "record")
+                )));
+            }
             Ok(ExitCode::SUCCESS)
         }
         Action::Export(args) => {
-            let counts = export(&Stores::open(&args.config).await?, &args.dir).await?;
+            let counts = export(&Stores::open(&args.config, Wanted::Existing).await?, &args.dir).await?;
             told(&args, &counts, "exported to")
         }
         Action::Import(args) => {
-            let counts = import(&Stores::open(&args.config).await?, &args.dir).await?;
+            let counts = import(&Stores::open(&args.config, Wanted::New).await?, &args.dir).await?;
             told(&args, &counts, "imported from")
         }
     }
@@ -149,9 +157,31 @@ pub struct Stores {
     pub documents: Arc<dyn DocumentStore>,
 }
 
+/// Which stores a command works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Those of a broker.
+    Existing,
+    /// They may be made.
+    New,
+}
+
 impl Stores {
-    async fn open(config: &Path) -> Result<Self, CommandError> {
+    async fn open(config: &Path, wanted: Wanted) -> Result<Self, CommandError> {
         let config = Config::load(config)?;
+        let (MetadataStorage::Sled(registry), DocumentStorage::Files(documents)) =
+            (&config.storage.metadata, &config.storage.documents)
+        else {
+            return Err(CommandError::failed("a store in memory ends with its process: nothing is kept there"));
+        };
+        if wanted == Wanted::Existing {
+            // A new, empty store in the wrong place would look like a good one.
+            for folder in [registry, documents] {
+                if !folder.is_dir() {
+                    return Err(CommandError::failed(format!("there is no {}: check [storage]", folder.display())));
+                }
+            }
+        }
         let opened = tokio::task::spawn_blocking(move || open_stores(&config)).await;
         let opened = opened.map_err(|error| CommandError::failed(error.to_string()))?;
         let (registry, documents, _) = opened
@@ -189,11 +219,28 @@ pub struct Report {
     pub counts: Counts,
     /// Octets of all documents.
     pub octets: u64,
+    /// Contents that no document refers to; they are swept when a broker starts.
+    pub orphans: usize,
     /// What is wrong.
     pub problems: Vec<Problem>,
 }
 
 impl Report {
+    /// What was read; damage is a problem of `id`, and nothing else is read less for it.
+    ///
+    /// # Errors
+    /// When the store itself fails.
+    fn or_problem<T>(&mut self, id: impl ToString, read: Result<T, StoreError>) -> Result<Option<T>, CommandError> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(StoreError::Damaged(what)) => {
+                self.problem(id, format!("damaged: {what}"));
+                Ok(None)
+            }
+            Err(error) => Err(store_failed(error)),
+        }
+    }
+
     fn problem(&mut self, id: impl ToString, what: impl Into<String>) {
         self.problems.push(Problem { id: id.to_string(), what: what.into() });
     }
@@ -205,6 +252,12 @@ impl Report {
             counted(self.counts.documents, "document"),
             crate::terminal::human_size(self.octets)
         );
+        if self.orphans > 0 {
+            out.push_str(&format!(
+                "{} belong to no document: left behind by submissions that broke off, swept when the broker starts\n",
+                counted(self.orphans, "content")
+            ));
+        }
         if self.problems.is_empty() {
             out.push_str(&format!("{}\n", Tone::Good.paint("everything is there and unchanged", colour)));
             return out;
@@ -235,7 +288,8 @@ async fn verify(stores: &Stores) -> Result<Report, CommandError> {
     let progress = bar("objects");
     let mut next: Option<Cursor> = None;
     loop {
-        let page = stores.registry.page(None, next.as_ref()).await.map_err(store_failed)?;
+        let page = stores.registry.page(None, next.as_ref()).await;
+        let Some(page) = report.or_problem("registry", page)? else { break };
         for packed in &page.items {
             report.counts.objects += 1;
             progress.inc(1);
@@ -248,8 +302,10 @@ async fn verify(stores: &Stores) -> Result<Report, CommandError> {
     }
     progress.finish_and_clear();
     let progress = bar("documents");
+    next = None;
     loop {
-        let page = stores.registry.document_page(next.as_ref()).await.map_err(store_failed)?;
+        let page = stores.registry.document_page(next.as_ref()).await;
+        let Some(page) = report.or_problem("documents", page)? else { break };
         for locator in &page.items {
             report.counts.documents += 1;
             progress.inc(1);
@@ -261,6 +317,12 @@ async fn verify(stores: &Stores) -> Result<Report, CommandError> {
         }
     }
     progress.finish_and_clear();
+    for sha256 in stores.documents.addresses().await.map_err(store_failed)? {
+        report.orphans += usize::from(!stores.registry.is_referenced(sha256).await.map_err(store_failed)?);
+    }
+    if report.counts.documents == 0 && report.orphans > 0 {
+        report.problem("documents", "the registry knows none of them: is it their registry? check [storage]");
+    }
     Ok(report)
 }
 
@@ -278,20 +340,24 @@ async fn verify_object(stores: &Stores, packed: &PackedObject, report: &mut Repo
         }
     };
     let registry = &stores.registry;
-    if registry.by_uuid(uuid).await.map_err(store_failed)?.as_ref() != Some(packed) {
+    let found = registry.by_uuid(uuid).await;
+    if report.or_problem(uuid, found)?.is_some_and(|found| found.as_ref() != Some(packed)) {
         report.problem(uuid, "it is not found by its entryUUID");
     }
-    let is_this = |found: &[PackedObject]| found.iter().any(|other| other.uuid() == Some(uuid));
-    if let Some(unique_id) = object.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok())
-        && !is_this(&registry.by_unique_id(&unique_id).await.map_err(store_failed)?)
-    {
-        report.problem(uuid, "it is not found by its uniqueId");
+    let is_this = |found: Vec<PackedObject>| found.iter().any(|other| other.uuid() == Some(uuid));
+    if let Some(unique_id) = object.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok()) {
+        let found = registry.by_unique_id(&unique_id).await;
+        if !report.or_problem(uuid, found)?.is_none_or(is_this) {
+            report.problem(uuid, "it is not found by its uniqueId");
+        }
     }
     for end in object.ends().into_iter().flat_map(<[EntryUuid; 2]>::from) {
-        if registry.by_uuid(end).await.map_err(store_failed)?.is_none() {
+        let found = registry.by_uuid(end).await;
+        if report.or_problem(end, found)?.is_some_and(|found| found.is_none()) {
             report.problem(uuid, format!("it refers to {end}, which is not there"));
         }
-        if !is_this(&registry.associations_of(end).await.map_err(store_failed)?) {
+        let found = registry.associations_of(end).await;
+        if !report.or_problem(uuid, found)?.is_none_or(is_this) {
             report.problem(uuid, format!("it is not found by its end {end}"));
         }
     }
@@ -300,9 +366,17 @@ async fn verify_object(stores: &Stores, packed: &PackedObject, report: &mut Repo
 
 /// A document's bytes are there, and are those that were stored.
 async fn verify_document(stores: &Stores, locator: &DocumentLocator, report: &mut Report) -> Result<(), CommandError> {
-    let Some(mut reader) = stores.documents.open(&locator.content).await.map_err(store_failed)? else {
-        report.problem(&locator.unique_id, "its bytes are missing");
-        return Ok(());
+    if !stores.registry.is_referenced(locator.content.sha256).await.map_err(store_failed)? {
+        report.problem(&locator.unique_id, "its content is not counted as used: run 'causeway store reindex' at once");
+    }
+    let opened = stores.documents.open(&locator.content).await;
+    let mut reader = match report.or_problem(&locator.unique_id, opened)? {
+        Some(Some(reader)) => reader,
+        Some(None) => {
+            report.problem(&locator.unique_id, "its bytes are missing");
+            return Ok(());
+        }
+        None => return Ok(()),
     };
     let mut size = 0;
     loop {
@@ -391,6 +465,9 @@ impl Lines {
 
 /// Writes everything to a new folder; `export.json` last, so that what has none is no export.
 async fn export(stores: &Stores, dir: &Path) -> Result<Counts, CommandError> {
+    if std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(CommandError::failed(format!("{} is not empty: an export goes into a new folder", dir.display())));
+    }
     let contents = dir.join("contents");
     new_folder(&contents)?;
     let mut counts = Counts::default();
@@ -473,7 +550,9 @@ async fn export_content(stores: &Stores, locator: &DocumentLocator, contents: &P
         return Ok(());
     }
     let missing = || CommandError::failed(format!("{}: its bytes are missing", locator.unique_id));
-    let mut reader = stores.documents.open(&locator.content).await.map_err(store_failed)?.ok_or_else(missing)?;
+    let opened = stores.documents.open(&locator.content).await;
+    let damaged = |error: StoreError| CommandError::failed(format!("{}: {error}", locator.unique_id));
+    let mut reader = opened.map_err(damaged)?.ok_or_else(missing)?;
     if let Some(folder) = path.parent() {
         new_folder(folder)?;
     }
@@ -504,7 +583,45 @@ async fn import(stores: &Stores, dir: &Path) -> Result<Counts, CommandError> {
     if !objects.items.is_empty() || !documents.items.is_empty() {
         return Err(CommandError::failed("the stores are not empty: an import goes into new ones"));
     }
-    // Bytes first: no object is there before its document.
+    // Nothing is written before all has been read: half an import would look like a whole registry.
+    let read = check(dir)?;
+    if read != head.counts {
+        return Err(CommandError::failed(format!(
+            "the export says {} objects and {} documents, {} and {} are there: it is not whole",
+            head.counts.objects, head.counts.documents, read.objects, read.documents
+        )));
+    }
+    fill(stores, dir).await.map_err(|error| {
+        CommandError::failed(format!("{error}; remove the folders of these stores before you try again"))
+    })
+}
+
+/// Reads the lines of an export and judges them.
+fn check(dir: &Path) -> Result<Counts, CommandError> {
+    let mut counts = Counts::default();
+    let path = dir.join("documents.jsonl");
+    for (number, line) in lines(&path)?.enumerate() {
+        let wrong = |what: String| CommandError::failed(format!("{}, line {}: {what}", path.display(), number + 1));
+        let line = line.map_err(CommandError::file("read", &path))?;
+        serde_json::from_str::<DocumentLine>(&line).map_err(|error| wrong(error.to_string()))?;
+        counts.documents += 1;
+    }
+    let path = dir.join("objects.jsonl");
+    let mut seen = HashSet::new();
+    for (number, line) in lines(&path)?.enumerate() {
+        let wrong = |what: String| CommandError::failed(format!("{}, line {}: {what}", path.display(), number + 1));
+        let line = line.map_err(CommandError::file("read", &path))?;
+        let line: ObjectLine = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
+        if !seen.insert(read_object(&line).map_err(&wrong)?.object.uuid()) {
+            return Err(wrong("its entryUUID is another object's".into()));
+        }
+        counts.objects += 1;
+    }
+    Ok(counts)
+}
+
+/// Writes what [`check`] has found good. Bytes first: no object is there before its document.
+async fn fill(stores: &Stores, dir: &Path) -> Result<Counts, CommandError> {
     let mut counts = Counts::default();
     let progress = bar("documents");
     let path = dir.join("documents.jsonl");
@@ -533,12 +650,6 @@ async fn import(stores: &Stores, dir: &Path) -> Result<Counts, CommandError> {
     }
     commit(stores, puts).await?;
     progress.finish_and_clear();
-    if counts != head.counts {
-        return Err(CommandError::failed(format!(
-            "the export says {} objects and {} documents, {} and {} were there: it is not whole",
-            head.counts.objects, head.counts.documents, counts.objects, counts.documents
-        )));
-    }
     Ok(counts)
 }
 
@@ -553,7 +664,16 @@ async fn commit(stores: &Stores, puts: Vec<Put>) -> Result<(), CommandError> {
 fn read_object(line: &ObjectLine) -> Result<Put, String> {
     let patient = PatientId::parse(&line.patient).map_err(|error| error.to_string())?;
     let text = format!("<rim:RegistryObjectList xmlns:rim=\"{}\">{}</rim:RegistryObjectList>", ns::RIM, line.object);
-    let document = xml::Document::parse(&text, xml::Limits::default()).map_err(|error| error.to_string())?;
+    // It was let in under limits that may have been wider than ours are now.
+    let limits = xml::Limits {
+        depth: 1_000,
+        elements: 100_000_000,
+        attributes: 10_000,
+        namespaces: 10_000,
+        name: 1 << 20,
+        value: 1 << 30,
+    };
+    let document = xml::Document::parse(&text, limits).map_err(|error| error.to_string())?;
     let mut objects = ebrim::read_list(document.root()).map_err(|error| error.to_string())?;
     let (Some(object), true) = (objects.pop(), objects.is_empty()) else {
         return Err("one registry object is required".into());
@@ -593,6 +713,7 @@ async fn import_document(stores: &Stores, line: &DocumentLine, contents: &Path) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::files::{FileDocuments, FileOptions};
     use crate::store::memory::{MemoryDocuments, MemoryStore};
     use crate::store::sled::{SledOptions, SledStore};
     use crate::store::suite::{entry, patient, unique, uuid};
@@ -730,6 +851,63 @@ mod tests {
         );
         let text = report.render(Colour::Off);
         assert!(text.contains("2 problems; restore them from a backup"), "{text}");
+    }
+
+    /// Stores on disk, as a broker has them.
+    fn on_disk(dir: &Path) -> (Stores, Arc<FileDocuments>) {
+        let registry = SledStore::open(dir.join("registry"), SledOptions::default()).unwrap();
+        let files = Arc::new(FileDocuments::open(dir.join("documents"), FileOptions::default()).unwrap());
+        (Stores { registry: Arc::new(registry), documents: Arc::clone(&files) as Arc<dyn DocumentStore> }, files)
+    }
+
+    #[tokio::test]
+    async fn damaged_bytes_are_named_and_the_rest_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (stores, _) = on_disk(dir.path());
+        fill(&stores).await;
+        let path =
+            contents(&dir.path().join("documents/objects")).into_iter().find(|(_, bytes)| bytes == b"one").unwrap().0;
+        std::fs::write(dir.path().join("documents/objects").join(path), b"oen").unwrap();
+        let report = verify(&stores).await.unwrap();
+        let found: Vec<_> = report.problems.iter().map(|p| p.id.as_str()).collect();
+        assert_eq!((found, report.octets, report.counts.documents), (vec!["1.1"], 16, 3));
+        let error = export(&stores, &dir.path().join("export")).await.unwrap_err().to_string();
+        assert!(error.starts_with("1.1:"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn documents_of_a_lost_registry_are_neither_well_nor_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (stores, files) = on_disk(dir.path());
+        fill(&stores).await;
+        drop((stores, files));
+        // Long ago, so that a sweep may take them.
+        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(1 << 20);
+        for (path, _) in contents(&dir.path().join("documents/objects")) {
+            File::options()
+                .write(true)
+                .open(dir.path().join("documents/objects").join(path))
+                .unwrap()
+                .set_modified(old)
+                .unwrap();
+        }
+        std::fs::rename(dir.path().join("registry"), dir.path().join("kept")).unwrap();
+        let (stores, files) = on_disk(dir.path());
+        let report = verify(&stores).await.unwrap();
+        assert_eq!((report.orphans, report.problems.len()), (2, 1), "{:?}", report.problems);
+        assert!(files.sweep(&*stores.registry).await.is_err());
+        drop((stores, files));
+        // With their own they are swept as ever; after that another one is known as such, whatever it knows.
+        std::fs::remove_dir_all(dir.path().join("registry")).unwrap();
+        std::fs::rename(dir.path().join("kept"), dir.path().join("registry")).unwrap();
+        let (stores, files) = on_disk(dir.path());
+        assert_eq!(files.sweep(&*stores.registry).await.unwrap().removed, 0);
+        drop((stores, files));
+        std::fs::remove_dir_all(dir.path().join("registry")).unwrap();
+        let (stores, files) = on_disk(dir.path());
+        keep(&stores, "9.9", b"new".as_slice()).await;
+        assert!(files.sweep(&*stores.registry).await.is_err());
+        assert_eq!(stores.documents.addresses().await.unwrap().len(), 3);
     }
 
     #[tokio::test]

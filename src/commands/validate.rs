@@ -197,6 +197,12 @@ fn captured(bytes: Vec<u8>) -> Captured {
             name.trim().eq_ignore_ascii_case("content-type").then(|| value.trim().to_owned())
         });
         let content_type = content_type.unwrap_or_default();
+        let chunked = head.lines().any(|line| {
+            let line = line.to_ascii_lowercase();
+            line.starts_with("transfer-encoding:") && line.contains("chunked")
+        });
+        let whole = if chunked { unchunked(body) } else { None };
+        let body = whole.as_deref().unwrap_or(body);
         return Captured { body: with_line_ends(&content_type, body), content_type };
     }
     if text.starts_with(b"--") {
@@ -219,6 +225,23 @@ fn split_head(text: &[u8]) -> Option<(String, &[u8])> {
     };
     let head = String::from_utf8_lossy(text.get(..at)?).replace("\r\n", "\n");
     Some((head.replace("\n ", " ").replace("\n\t", " "), text.get(body..)?))
+}
+
+/// A body without its chunks' sizes (RFC 9112 §7.1); none when they are not what they should be.
+fn unchunked(mut body: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(body.len());
+    loop {
+        let end = body.iter().position(|b| *b == b'\n')?;
+        let line = std::str::from_utf8(body.get(..end)?).ok()?;
+        let size = usize::from_str_radix(line.split(';').next()?.trim(), 16).ok()?;
+        body = body.get(end + 1..)?;
+        if size == 0 {
+            return Some(out);
+        }
+        out.extend_from_slice(body.get(..size)?);
+        body = body.get(size..)?;
+        body = body.strip_prefix(b"\r\n").or_else(|| body.strip_prefix(b"\n"))?;
+    }
 }
 
 /// Editors save packages with bare line feeds, which MIME does not know.
@@ -495,6 +518,17 @@ async fn judge_response(
     attachments: Attachments,
 ) -> Vec<Finding> {
     let cross = matches!(transaction.id, TransactionId::CrossGatewayQuery | TransactionId::CrossGatewayRetrieve);
+    let root = match transaction.id {
+        TransactionId::RegistryStoredQuery
+        | TransactionId::CrossGatewayQuery
+        | TransactionId::MultiPatientStoredQuery => "AdhocQueryResponse",
+        TransactionId::RetrieveDocumentSet | TransactionId::CrossGatewayRetrieve => "RetrieveDocumentSetResponse",
+        _ => "RegistryResponse",
+    };
+    if payload.local() != root {
+        let what = format!("the answer of {} is a {root}, not a {}", transaction.number, payload.local());
+        return vec![Finding::error("wsa:ActionNotSupported", what)];
+    }
     let broken = |error: ebrs::BodyError| vec![Finding::error(ErrorCode::XDSRegistryError.as_str(), error.to_string())];
     let (errors, verdict) = match payload.local() {
         "AdhocQueryResponse" => match ebrs::read_query_response(payload) {
@@ -597,7 +631,18 @@ mod tests {
             b"POST /x HTTP/1.1\r\nContent-Type: application/soap+xml\r\n\r\n".to_vec(),
             envelope(ACTION, &good_query()),
         ];
-        for bytes in [good_query(), envelope(ACTION, &good_query()), http.concat()] {
+        let query = good_query();
+        let (first, rest) = query.split_at(10);
+        let size = format!("\r\n{:X};x=y\r\n", rest.len());
+        let chunked = [
+            b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Type: application/soap+xml\r\n\r\na\r\n"
+                .as_slice(),
+            first,
+            size.as_bytes(),
+            rest,
+            b"\r\n0\r\n\r\n",
+        ];
+        for bytes in [good_query(), envelope(ACTION, &good_query()), http.concat(), chunked.concat()] {
             let verdict = judged(bytes).await;
             assert!(verdict.valid && verdict.findings.is_empty(), "{verdict:?}");
             assert_eq!(verdict.message, "ITI-18 Registry Stored Query request");
@@ -638,6 +683,8 @@ mod tests {
         let mut payload = Vec::new();
         let error = RegistryError::new(ErrorCode::XDSUnknownPatientId, "nobody");
         ebrs::write_registry_response(&mut payload, crate::model::response::ResponseStatus::Failure, &[error]);
+        let wrong = judged(envelope("urn:ihe:iti:2007:RetrieveDocumentSetResponse", &payload)).await;
+        assert!(!wrong.valid, "{wrong:?}");
         let verdict = judged(payload).await;
         assert!(verdict.valid, "{verdict:?}");
         assert_eq!((codes(&verdict), verdict.findings[0].severity), (vec!["XDSUnknownPatientId"], "warning"));

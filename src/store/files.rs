@@ -169,10 +169,14 @@ impl FileDocuments {
     /// Removes contents that were published well before this process began and that no entry
     /// refers to: what submissions left behind that broke off between document and metadata.
     ///
+    /// Nothing is swept for a registry that is not theirs: one that is new, or has lost all it knew,
+    /// would have every document removed.
+    ///
     /// # Errors
-    /// When the registry cannot be asked or a folder cannot be read.
+    /// When the registry is not theirs, cannot be asked, or a folder cannot be read.
     pub async fn sweep(&self, registry: &dyn RegistryStore) -> StoreResult<Swept> {
         let mut swept = Swept::default();
+        self.belongs_to(registry).await?;
         for first in 0..=u8::MAX {
             let shared = Arc::clone(&self.shared);
             let found = blocking(move || shared.list(first)).await?;
@@ -188,6 +192,38 @@ impl FileDocuments {
             }
         }
         Ok(swept)
+    }
+
+    /// Whether the documents are those of a registry; the first one to ask gets them.
+    async fn belongs_to(&self, registry: &dyn RegistryStore) -> StoreResult<()> {
+        let identity = hex(&registry.identity().await?);
+        let knows_some = !registry.document_page(None).await?.items.is_empty();
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let file = shared.staging.with_file_name("registry");
+            match std::fs::read_to_string(&file) {
+                Ok(owner) if owner.trim() == identity => Ok(()),
+                Ok(_) => Err(StoreError::Failed(
+                    "these documents are another registry's: nothing was swept; check [storage]".into(),
+                )),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    let is_empty = (0..=u8::MAX).try_fold(true, |so_far, first| {
+                        Ok::<bool, StoreError>(so_far && shared.list(first)?.is_empty())
+                    })?;
+                    if !is_empty && !knows_some {
+                        return Err(StoreError::Failed(
+                            "the registry knows none of these documents: nothing was swept; check [storage]".into(),
+                        ));
+                    }
+                    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
+                    std::io::Write::write_all(&mut out, identity.as_bytes())?;
+                    out.sync_all()?;
+                    Ok(())
+                }
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
     }
 }
 

@@ -19,6 +19,7 @@ use crate::model::packed::PackedObject;
 #[derive(Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
+    identity: std::sync::OnceLock<[u8; 16]>,
 }
 
 #[derive(Default)]
@@ -200,6 +201,11 @@ impl RegistryStore for MemoryStore {
             let next = rest.next().and(items.last()).map(|last| Cursor(last.unique_id.as_str().as_bytes().to_vec()));
             Ok(Page { items, next })
         })
+    }
+
+    fn identity(&self) -> BoxFuture<'_, StoreResult<[u8; 16]>> {
+        let identity = *self.identity.get_or_init(|| EntryUuid::random().0);
+        Box::pin(std::future::ready(Ok(identity)))
     }
 
     fn reindex(&self) -> BoxFuture<'_, StoreResult<Reindexed>> {

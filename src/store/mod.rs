@@ -204,6 +204,8 @@ pub struct Reindexed {
     pub added: usize,
     /// Ways that led nowhere.
     pub removed: usize,
+    /// Records that cannot be read; they stay as they are.
+    pub damaged: usize,
 }
 
 /// Things of one page.
@@ -233,6 +235,10 @@ pub trait RegistryStore: Send + Sync + 'static {
 
     /// Some documents that can be retrieved, in an order that stays, as [`Self::page`] gives objects.
     fn document_page<'s>(&'s self, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page<DocumentLocator>>>;
+
+    /// Which registry it is, the same for as long as it lives: documents are swept by their own
+    /// registry only.
+    fn identity(&self) -> BoxFuture<'_, StoreResult<[u8; 16]>>;
 
     /// Makes anew what leads to objects, from the objects themselves; nobody else may use the store
     /// meanwhile.

@@ -13,7 +13,7 @@
 //! c first half of SHA-256(16)        → how many locators have that content
 //! r set uniqueId                     → receipt
 //! k authority 1f patient id          → the patient's number, known or not
-//! m schema | sequence                → format of all this | numbers given out at most
+//! m schema | sequence | identity     → format of all this | numbers given out at most | which registry
 //! ```
 //!
 //! **Group commit.** One thread writes: it takes all changes that wait, judges each one's
@@ -59,6 +59,7 @@ use crate::model::packed::PackedObject;
 const SCHEMA: u32 = 1;
 const SCHEMA_KEY: &[u8] = b"mschema";
 const SEQUENCE_KEY: &[u8] = b"msequence";
+const IDENTITY_KEY: &[u8] = b"midentity";
 /// Numbers are given out from blocks of this size, so that few commits write where they are.
 const SEQUENCE_BLOCK: u64 = 4096;
 /// Longer records are split. sled moves a page of more than 128 KiB out into a blob file that it
@@ -160,6 +161,14 @@ impl SledStore {
         };
         let tree = Tree::clone(&db);
         let next = guarded(|| check_schema(&tree))?;
+        if guarded(|| Ok(tree.get(IDENTITY_KEY)?.is_none()))? {
+            // Durable at once: documents are told to whom they belong.
+            guarded(|| {
+                tree.insert(IDENTITY_KEY, EntryUuid::random().0.as_slice())?;
+                tree.flush()?;
+                Ok(log.sync_data()?)
+            })?;
+        }
         let shared = Arc::new(Shared {
             database: Database(Some((db, tree))),
             view: RwLock::new(false),
@@ -839,9 +848,13 @@ fn reindex(tree: &Tree) -> StoreResult<Reindexed> {
         let (cluster, sequence) =
             key.get(1..).and_then(|rest| rest.split_at_checked(9)).ok_or_else(|| damaged("record key"))?;
         let place = Place::join(cluster, sequence)?;
-        let packed = tree.decode_record(place.sequence, &record)?;
         done.objects += 1;
-        for (key, value) in entries_of(&packed, place)? {
+        let Ok(entries) = tree.decode_record(place.sequence, &record).and_then(|packed| entries_of(&packed, place))
+        else {
+            done.damaged += 1;
+            continue;
+        };
+        for (key, value) in entries {
             if Look::get(tree, &key)? != value
                 && let Some(value) = value
             {
@@ -858,10 +871,11 @@ fn reindex(tree: &Tree) -> StoreResult<Reindexed> {
             let place = if tag == b"u" { Place::decode(&value) } else { Place::of_index(&key, &value) };
             let leads = match place {
                 Ok(place) => match Look::get(tree, &place.key())? {
-                    Some(record) => {
-                        let packed = tree.decode_record(place.sequence, &record)?;
-                        entries_of(&packed, place)?.get(key.as_ref()) == Some(&Some(value))
-                    }
+                    // What cannot be read may still be what it leads to.
+                    Some(record) => tree
+                        .decode_record(place.sequence, &record)
+                        .and_then(|packed| entries_of(&packed, place))
+                        .map_or(true, |entries| entries.get(key.as_ref()) == Some(&Some(value))),
                     None => false,
                 },
                 Err(_) => false,
@@ -1160,6 +1174,15 @@ impl RegistryStore for SledStore {
 
     fn document_page<'s>(&'s self, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page<DocumentLocator>>> {
         Box::pin(async move { self.shared.read(|tree| document_page(tree, after)) })
+    }
+
+    fn identity(&self) -> BoxFuture<'_, StoreResult<[u8; 16]>> {
+        Box::pin(async move {
+            self.shared.read(|tree| {
+                let found = Look::get(tree, IDENTITY_KEY)?.ok_or_else(|| damaged("identity"))?;
+                found.as_ref().try_into().map_err(|_| damaged("identity"))
+            })
+        })
     }
 
     fn reindex(&self) -> BoxFuture<'_, StoreResult<Reindexed>> {

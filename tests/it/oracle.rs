@@ -561,6 +561,47 @@ fn trials(registry: &Registry, filter: &Filter) -> Vec<(AdhocQuery, Vec<EntryUui
     slots.add("$MetadataLevel", filter.level.map(|level| level.to_string()));
     trials.push((slots.query(QueryKind::GetAssociations), answer.sorted()));
 
+    // GetDocuments, GetFolders, FindFolders and FindSubmissionSets.
+    let level = filter.level.map(|level| level.to_string());
+    let mut answer = Answer::default();
+    for (n, entry) in registry.entries.iter().enumerate() {
+        if [1, 2].contains(&entry.unique_id) && level_shows(entry, filter.level) {
+            answer.add(uuid(Node::Entry(n)));
+        }
+    }
+    let mut slots = Slots(vec![Slot::list("$XDSDocumentEntryUniqueId", ["('1.1')", "('1.2','1.9')"])]);
+    slots.add("$MetadataLevel", level.clone());
+    trials.push((slots.query(QueryKind::GetDocuments), answer.sorted()));
+
+    let (mut by_id, mut of_patient) = (Answer::default(), Answer::default());
+    for (n, (of, approved)) in
+        registry.folders.iter().enumerate().filter(|(n, _)| registry.folder_shown(*n, filter.level))
+    {
+        by_id.add(uuid(Node::Folder(n)));
+        if *of == filter.patient && filter.statuses.contains(approved) {
+            of_patient.add(uuid(Node::Folder(n)));
+        }
+    }
+    let all = list((0..3).map(|n| uuid(Node::Folder(n)).to_string()));
+    let mut slots = Slots(vec![Slot::single("$XDSFolderEntryUUID", all)]);
+    slots.add("$MetadataLevel", level.clone());
+    trials.push((slots.query(QueryKind::GetFolders), by_id.sorted()));
+    let statuses = list(filter.statuses.iter().map(|approved| status(*approved).to_owned()));
+    let mut slots = Slots(vec![Slot::single("$XDSFolderPatientId", quoted(&patient(filter.patient)))]);
+    slots.add("$XDSFolderStatus", Some(statuses.clone()));
+    slots.add("$MetadataLevel", level);
+    trials.push((slots.query(QueryKind::FindFolders), of_patient.sorted()));
+
+    let mut answer = Answer::default();
+    for (n, _) in registry.sets.iter().enumerate().filter(|(_, of)| **of == filter.patient) {
+        if filter.statuses.contains(&true) {
+            answer.add(uuid(Node::Set(n)));
+        }
+    }
+    let mut slots = Slots(vec![Slot::single("$XDSSubmissionSetPatientId", quoted(&patient(filter.patient)))]);
+    slots.add("$XDSSubmissionSetStatus", Some(statuses));
+    trials.push((slots.query(QueryKind::FindSubmissionSets), answer.sorted()));
+
     // GetAll of the patient, sets and folders Approved.
     let mut answer = Answer::default();
     for (n, _) in registry.sets.iter().enumerate().filter(|(_, of)| **of == filter.patient) {

@@ -69,12 +69,22 @@ SERVICES = {
     "registry": {
         "DocumentRegistry_RegisterDocumentSet-b": "urn:ihe:iti:2007:RegisterDocumentSet-b",
         "DocumentRegistry_RegistryStoredQuery": "urn:ihe:iti:2007:RegistryStoredQuery",
+        "DocumentRegistry_MultiPatientStoredQuery": "urn:ihe:iti:2009:MultiPatientStoredQuery",
+        "DocumentRegistry_UpdateDocumentSet": "urn:ihe:iti:2010:UpdateDocumentSet",
+        "DocumentRegistry_RegisterOnDemandDocumentEntry": (
+            "urn:ihe:iti:2010:RegisterOnDemandDocumentEntry"
+        ),
+        "DocumentRegistry_DeleteDocumentSet": "urn:ihe:iti:2010:DeleteDocumentSet",
+        "UpdateResponder_RestrictedUpdateDocumentSet": (
+            "urn:ihe:iti:2018:RestrictedUpdateDocumentSet"
+        ),
     },
     "repository": {
         "DocumentRepository_ProvideAndRegisterDocumentSet-b": (
             "urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b"
         ),
         "DocumentRepository_RetrieveDocumentSet": "urn:ihe:iti:2007:RetrieveDocumentSet",
+        "DocumentRepository_RemoveDocuments": "urn:ihe:iti:2017:RemoveDocuments",
     },
     "initiating-gateway": {
         "InitiatingGateway_RegistryStoredQuery": "urn:ihe:iti:2007:RegistryStoredQuery",
@@ -83,6 +93,9 @@ SERVICES = {
     "responding-gateway": {
         "RespondingGateway_CrossGatewayQuery": "urn:ihe:iti:2007:CrossGatewayQuery",
         "RespondingGateway_CrossGatewayRetrieve": "urn:ihe:iti:2007:CrossGatewayRetrieve",
+        "UpdateResponder_RestrictedUpdateDocumentSet": (
+            "urn:ihe:iti:2018:RestrictedUpdateDocumentSet"
+        ),
     },
 }
 
