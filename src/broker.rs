@@ -16,7 +16,7 @@ use crate::actors::document_registry::{DocumentRegistry, PatientPolicy, QueryLim
 use crate::actors::document_repository::DocumentRepository;
 use crate::actors::federation::{Federation, PatientTranslation, Peer};
 use crate::actors::initiating_gateway::{InitiatingGateway, OwnCommunity};
-use crate::actors::ports::{Clock, RegistryPort, SystemClock};
+use crate::actors::ports::{Clock, RegistryPort, SystemClock, Tally};
 use crate::actors::responding_gateway::RespondingGateway;
 use crate::actors::spool::Spool;
 use crate::config::{self, Config, DocumentStorage, MetadataStorage, PeerPatientId, UnknownPatients};
@@ -377,6 +377,7 @@ impl Broker {
             keep(server.reload());
         }
         keep(self.shared.client.reload());
+        self.shared.pipeline.actors().registry.set_modes(config.validation.clone());
         let codes = codes(&config).map(|codes| self.shared.pipeline.actors().registry.set_codes(codes));
         let codes = codes.inspect_err(|error| tracing::error!(%error, "reload: the old codes stay in use"));
         let peers = self.set_peers(config.peers).inspect_err(|error| {
@@ -423,8 +424,9 @@ fn actors(
         reject_unknown: config.patients.unknown == UnknownPatients::Reject,
     };
     let query_limits = QueryLimits { results: config.limits.results, values: config.limits.query_values };
-    let registry =
-        Arc::new(DocumentRegistry::new(Arc::clone(&store), codes.clone(), patients, Arc::clone(clock), query_limits));
+    let registry = DocumentRegistry::new(Arc::clone(&store), codes.clone(), patients, Arc::clone(clock), query_limits);
+    let tally = Arc::clone(&services.metrics) as Arc<dyn Tally>;
+    let registry = Arc::new(registry.with_modes(config.validation.clone(), tally));
     let port: Arc<dyn RegistryPort> = match &config.registry {
         None => Arc::clone(&registry) as Arc<dyn RegistryPort>,
         Some(uri) => Arc::new(RemoteRegistry::new(

@@ -26,6 +26,7 @@ use http::Uri;
 
 use crate::model::ids::{HomeCommunityId, IdentifierRule, Oid, PatientId, RepositoryUniqueId};
 use crate::transport::tls::TlsFiles;
+use crate::validate::SourceModes;
 
 pub use crate::model::community::{PeerState, Scope};
 pub use crate::transaction::Service;
@@ -136,6 +137,8 @@ pub struct Config {
     pub patients: Patients,
     /// The affinity domain's codes; none leaves every code open.
     pub codes: Option<Codes>,
+    /// How strictly each source's metadata is judged.
+    pub validation: SourceModes,
     /// Where metadata and documents are kept.
     pub storage: Storage,
     /// Where the broker is called.

@@ -5,26 +5,26 @@
 //! locked in between: the commit names what was seen, and if that has changed the second round is
 //! repeated on the new state, so the loser of a race gets the error it deserves.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::context::RequestContext;
 use super::draft::{Draft, named};
-use super::ports::{Clock, RegistryPort};
+use super::ports::{Clock, RegistryPort, Tally};
 use crate::model::document::BoxFuture;
 use crate::model::ids::{EntryUuid, IdentifierRule, Oid, PatientId, UniqueId};
 use crate::model::metadata::{Noun, build};
 use crate::model::packed::PackedObject;
-use crate::model::response::{ErrorCode, RegistryError, RegistryResponse};
+use crate::model::response::{ErrorCode, RegistryError, RegistryResponse, ResponseStatus};
 use crate::model::rim::{Body, RegistryObject};
 use crate::model::time::Dtm;
 use crate::model::vocabulary::{DEPRECATED, association, slot};
 use crate::store::{Change, DocumentLocator, Expectation, Receipt, RegistryStore, StoreError};
-use crate::validate::Profile;
 use crate::validate::codes::CodeSet;
-use crate::validate::submission::{AssociationRole, End, RelationshipType, Submission, judge};
+use crate::validate::submission::{AssociationRole, End, RelationshipType, Submission, judge_in};
+use crate::validate::{Mode, Profile, SourceModes, Tolerated};
 
 /// How often a submission that lost a race is judged again before the registry calls itself busy.
 const ATTEMPTS: usize = 16;
@@ -42,6 +42,8 @@ pub struct PatientPolicy {
 pub struct DocumentRegistry {
     pub(super) store: Arc<dyn RegistryStore>,
     codes: ArcSwapOption<CodeSet>,
+    modes: ArcSwap<SourceModes>,
+    tally: Option<Arc<dyn Tally>>,
     patients: PatientPolicy,
     clock: Arc<dyn Clock>,
     pub(super) limits: QueryLimits,
@@ -97,7 +99,22 @@ impl DocumentRegistry {
         clock: Arc<dyn Clock>,
         limits: QueryLimits,
     ) -> Self {
-        Self { store, codes: ArcSwapOption::new(codes), patients, clock, limits }
+        let (codes, modes) = (ArcSwapOption::new(codes), ArcSwap::default());
+        Self { store, codes, modes, tally: None, patients, clock, limits }
+    }
+
+    /// The same, judging each source in its mode and counting there what was let through; without
+    /// it all are judged strictly.
+    #[must_use]
+    pub fn with_modes(mut self, modes: SourceModes, tally: Arc<dyn Tally>) -> Self {
+        self.tally = Some(tally);
+        self.set_modes(modes);
+        self
+    }
+
+    /// Judges sources in these modes from now on.
+    pub fn set_modes(&self, modes: SourceModes) {
+        self.modes.store(Arc::new(modes));
     }
 
     /// Judges by these codes from now on.
@@ -164,11 +181,37 @@ impl DocumentRegistry {
         documents: &[DocumentLocator],
     ) -> RegistryResponse {
         let digest = digest(&objects);
-        let submission = match judge(objects, profile, self.codes().as_deref()) {
-            Ok(submission) => submission,
+        let modes = self.modes.load_full();
+        let (mode, source) = modes.of(&context.caller);
+        let (submission, tolerated) = match judge_in(mode, objects, profile, self.codes().as_deref()) {
+            Ok(judged) => judged,
             Err(errors) => return RegistryResponse::from_errors(errors),
         };
-        self.settle(|| Box::pin(self.attempt(context, &submission, digest, documents))).await
+        let mut response = self.settle(|| Box::pin(self.attempt(context, &submission, digest, documents))).await;
+        if !tolerated.is_empty() && response.status == ResponseStatus::Success {
+            self.report(context, mode, source, &tolerated);
+        }
+        if mode == Mode::Lenient {
+            response.errors.extend(tolerated.into_iter().map(|tolerated| tolerated.warning));
+        }
+        response
+    }
+
+    /// Counts and logs what was let through: attributes, never their values.
+    fn report(&self, context: &RequestContext, mode: Mode, source: &str, tolerated: &[Tolerated]) {
+        let mut attributes = BTreeSet::new();
+        for Tolerated { noun, attribute, .. } in tolerated {
+            attributes.insert(format!("{}.{attribute}", noun.as_str()));
+            if let Some(tally) = &self.tally {
+                tally.tolerated(mode, source, *noun, attribute);
+            }
+        }
+        let attributes = attributes.into_iter().collect::<Vec<_>>().join(", ");
+        tracing::warn!(
+            correlation_id = %context.correlation_id, transaction = context.transaction.number, %source,
+            mode = mode.name(), %attributes,
+            "accepted what a strict judge refuses"
+        );
     }
 
     /// Repeats an attempt until no other change comes between its look and its commit.
@@ -590,12 +633,14 @@ impl<'s> Plan<'s> {
 impl RegistryPort for DocumentRegistry {
     fn precheck<'a>(
         &'a self,
-        _context: &'a RequestContext,
+        context: &'a RequestContext,
         objects: &'a [RegistryObject<'static>],
     ) -> BoxFuture<'a, Vec<RegistryError>> {
         Box::pin(async move {
+            let modes = self.modes.load_full();
+            let (mode, _) = modes.of(&context.caller);
             // Only what the message itself says: the rest is judged once, at the commit.
-            match judge(objects.to_vec(), Profile::Register, self.codes().as_deref()) {
+            match judge_in(mode, objects.to_vec(), Profile::Register, self.codes().as_deref()) {
                 Ok(_) => Vec::new(),
                 Err(errors) => errors,
             }

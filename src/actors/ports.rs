@@ -5,10 +5,12 @@ use std::borrow::Cow;
 
 use super::context::RequestContext;
 use crate::model::document::{BoxFuture, DocumentRequest, RetrieveResponse};
+use crate::model::metadata::Noun;
 use crate::model::response::{QueryResponse, RegistryResponse};
 use crate::model::rim::RegistryObject;
 use crate::model::stored_query::AdhocQuery;
 use crate::store::DocumentLocator;
+use crate::validate::Mode;
 
 /// A Document Registry, as a repository sees it (ITI-42).
 pub trait RegistryPort: Send + Sync {
@@ -88,6 +90,12 @@ pub trait Community: Send + Sync {
         context: &'a RequestContext,
         requests: Vec<DocumentRequest>,
     ) -> BoxFuture<'a, Result<RetrieveResponse, PeerFailure>>;
+}
+
+/// Counts what a judge let through (`[validation]`).
+pub trait Tally: Send + Sync {
+    /// One finding about that attribute in an accepted submission of that source.
+    fn tolerated(&self, mode: Mode, source: &str, noun: Noun, attribute: &'static str);
 }
 
 /// The time, an input so that tests can set it.

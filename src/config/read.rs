@@ -1,5 +1,6 @@
 //! From sections to settings: every rule about what a configuration may say.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use super::{
 };
 use crate::model::ids::{HomeCommunityId, InvalidId, Oid, PatientId, RepositoryUniqueId};
 use crate::transport::tls::TlsFiles;
+use crate::validate::{Mode, SourceModes};
 
 /// A list of known patients larger than this belongs into an identity feed.
 const MAX_KNOWN_FILE_BYTES: u64 = 64 << 20;
@@ -50,6 +52,7 @@ impl Reader<'_> {
         let profile = community.as_ref().map_or(Profile::Demo, |community| community.profile);
         let patients = self.patients(root.section("patients"), profile);
         let codes = self.codes(root.section("codes"));
+        let validation = self.validation(root.section("validation"));
         let storage = self.storage(root.section("storage"), profile);
         let listeners = self.listeners(&mut root);
         let admin = self.admin(root.section("admin"), &listeners);
@@ -67,6 +70,7 @@ impl Reader<'_> {
             community: community?,
             patients,
             codes,
+            validation,
             storage,
             listeners,
             admin,
@@ -220,6 +224,25 @@ impl Reader<'_> {
         }
         section.finish();
         Some(Codes { file: self.file(file)?, enforce })
+    }
+
+    fn validation(&self, mut section: Section<'_>) -> SourceModes {
+        const MODES: [Mode; 3] = [Mode::Strict, Mode::Lenient, Mode::Shadow];
+        let others = section.choice("mode", &MODES.map(|mode| (mode.name(), mode)), Mode::Strict);
+        let mut named: BTreeMap<String, Mode> = BTreeMap::new();
+        for mode in MODES {
+            for source in section.texts(mode.name()) {
+                if source.value.is_empty() || source.value == "*" {
+                    let fix = format!("for all that are in no list write mode = \"{}\"", mode.name());
+                    self.findings.add(&source.spot, "sources are named by the common name of their certificate", fix);
+                } else if let Some(other) = named.insert(source.value, mode) {
+                    let what = format!("the source is in the list {} already", other.name());
+                    self.findings.add(&source.spot, what, "leave it in one of the lists");
+                }
+            }
+        }
+        section.finish();
+        SourceModes { others, named }
     }
 
     fn storage(&self, mut section: Section<'_>, profile: Profile) -> Storage {

@@ -109,6 +109,13 @@ fn write(out: &mut String, template: &Template) -> std::fmt::Result {
          # Register with another registry instead of our own; then serve the repository alone.\n\
          # [registry]\n# url = \"https://registry.example:8443/services/registry\"\n\n",
     )?;
+    out.write_str(
+        "# How metadata is judged: strict refuses whatever breaks a rule; lenient takes codes outside the lists and\n\
+         # missing or misshapen descriptions, and answers with warnings; shadow takes them too, answers nothing of\n\
+         # it, and counts in /metrics and logs what strict would have refused. Sources by the common names of their\n\
+         # certificates; mode is for all others.\n\
+         # [validation]\n# mode = \"strict\"\n# lenient = [\"old-pas\"]\n# shadow = [\"labs\"]\n# strict = []\n\n",
+    )?;
     peers(out, template)?;
     out.write_str(
         "# Every transaction leaves a record here before it is answered.\n\

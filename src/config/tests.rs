@@ -1,5 +1,6 @@
 use super::read::{MAX_KNOWN_FINDINGS, is_example};
 use super::*;
+use crate::validate::Mode;
 
 /// The smallest configuration; sections follow, so tests can add to it.
 const SMALL: &str = r#"[community]
@@ -56,6 +57,10 @@ unknown = "reject"
 known = ["9990010013^^^&2.16.840.1.113883.2.1.4.1&ISO"]
 [codes]
 file = "/opt/codes.xml"
+[validation]
+mode = "shadow"
+lenient = ["old-pas"]
+strict = ["labs", "pacs"]
 [storage]
 metadata = "memory:"
 documents = "memory:"
@@ -100,6 +105,9 @@ results = 10_000
     assert_eq!(config.listeners[0].many_patients, ["public-health"]);
     assert_eq!(config.patients.domains[0].check, IdentifierCheck::NhsNumber);
     assert_eq!(config.patients.known.len(), 1);
+    assert_eq!(config.validation.of("labs"), (Mode::Strict, "labs"));
+    assert_eq!(config.validation.of("old-pas"), (Mode::Lenient, "old-pas"));
+    assert_eq!(config.validation.of("somebody"), (Mode::Shadow, "others"));
     assert_eq!(config.codes.as_ref().unwrap().file, Path::new("/opt/codes.xml"));
     assert!(config.codes.as_ref().unwrap().enforce);
     assert_eq!(config.storage.cache, 64 << 20);
@@ -133,6 +141,15 @@ const CASES: &[Case] = &[
     ("[storage]\ndocuments = \"memory:\"", 2, "storage.documents", "after a restart", "file:"),
     ("[storage]\ndocuments = \"file:data/registry\"", 2, "storage.documents", "same folder", "its own"),
     ("[storage]\ncache = \"many\"", 2, "storage.cache", "not understood", "\"128 MiB\""),
+    ("[validation]\nmode = \"laxe\"", 2, "validation.mode", "not one of its values", "strict"),
+    (
+        "[validation]\nshadow = [\"labs\"]\nlenient = [\"labs\"]",
+        2,
+        "validation.shadow[0]",
+        "in the list lenient already",
+        "one of the lists",
+    ),
+    ("[validation]\nlenient = [\"*\"]", 2, "validation.lenient[0]", "named by the common name", "mode = \"lenient\""),
     ("[patients]\nunknown = \"acept\"", 2, "patients.unknown", "not one of its values", "did you mean accept?"),
     ("[patients]\ndomains = [\n  { oid = \"1.x\" },\n]", 3, "patients.domains[0].oid", "not a valid OID", "2.16.840"),
     (

@@ -30,6 +30,7 @@ use crate::config::{
 };
 use crate::transport::certificates::{DevelopmentAuthority, IssuedCertificate};
 use crate::transport::tls::TlsFiles;
+use crate::validate::SourceModes;
 
 /// Memory for the metadata store's cache, of each broker: a few dozen entries need little.
 const CACHE: u64 = 16 << 20;
@@ -261,6 +262,7 @@ fn config(community: &Community, samples: &Samples, folder: &Path, own: &Path, t
             known: Vec::new(),
         },
         codes: Some(Codes { file: folder.join("codes.xml"), enforce: true }),
+        validation: SourceModes::default(),
         storage: Storage {
             metadata: MetadataStorage::Sled(own.join("registry")),
             documents: DocumentStorage::Files(own.join("documents")),

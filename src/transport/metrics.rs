@@ -12,6 +12,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::actors::ports::Tally;
+use crate::model::metadata::Noun;
+use crate::validate::Mode;
+
 /// Labels of one transaction's numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct TransactionLabels {
@@ -32,11 +36,23 @@ pub struct DurationLabels {
     pub peer: String,
 }
 
+/// Labels of what a judge let through.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ToleratedLabels {
+    /// `lenient` or `shadow`.
+    pub mode: &'static str,
+    /// A source by its name in the configuration, or `others`.
+    pub source: String,
+    /// `DocumentEntry.classCode`
+    pub attribute: String,
+}
+
 /// All numbers of a broker.
 pub struct Metrics {
     registry: Registry,
     transactions: Family<TransactionLabels, Counter>,
     durations: Family<DurationLabels, Histogram>,
+    tolerated: Family<ToleratedLabels, Counter>,
     /// Open connections.
     pub connections: Gauge<i64, AtomicI64>,
     /// Handshakes that failed.
@@ -55,14 +71,28 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("causeway");
         let transactions = Family::default();
         let durations = Family::<DurationLabels, Histogram>::new_with_constructor(buckets);
+        let tolerated = Family::default();
         let connections = Gauge::default();
         let (handshakes_failed, connections_refused) = (Counter::default(), Counter::default());
         registry.register("transactions", "Transactions by outcome", transactions.clone());
         registry.register("transaction_seconds", "Time until the answer's root part", durations.clone());
+        registry.register(
+            "tolerated_findings",
+            "What strict validation would have refused in accepted submissions",
+            tolerated.clone(),
+        );
         registry.register("connections", "Open connections", connections.clone());
         registry.register("handshakes_failed", "TLS handshakes that failed", handshakes_failed.clone());
         registry.register("connections_refused", "Connections beyond the limit", connections_refused.clone());
-        Self { registry, transactions, durations, connections, handshakes_failed, connections_refused }
+        Self { registry, transactions, durations, tolerated, connections, handshakes_failed, connections_refused }
+    }
+}
+
+impl Tally for Metrics {
+    fn tolerated(&self, mode: Mode, source: &str, noun: Noun, attribute: &'static str) {
+        let attribute = format!("{}.{attribute}", noun.as_str());
+        let labels = ToleratedLabels { mode: mode.name(), source: source.to_owned(), attribute };
+        self.tolerated.get_or_create(&labels).inc();
     }
 }
 

@@ -91,6 +91,8 @@ pub struct Attribute {
     pub judge: Judge,
     /// Longest value, in characters.
     pub max: usize,
+    /// Whether a source that is not judged strictly may leave it out or misshape it ([`super::Mode`]).
+    pub tolerable: bool,
     /// Where the attribute is defined.
     pub section: &'static str,
 }
@@ -118,6 +120,20 @@ impl Attribute {
     const fn max(mut self, max: usize) -> Self {
         self.max = max;
         self
+    }
+
+    const fn tolerable(mut self) -> Self {
+        self.tolerable = true;
+        self
+    }
+
+    /// A finding about it.
+    fn find(&self, findings: &mut Findings, context: std::fmt::Arguments<'_>) {
+        if self.tolerable {
+            findings.tolerable(self.noun, self.name, context);
+        } else {
+            findings.metadata(context);
+        }
     }
 }
 
@@ -148,6 +164,7 @@ const fn row(
         provide: Unchecked,
         judge,
         max: LONG_NAME,
+        tolerable: false,
         section,
     }
 }
@@ -158,51 +175,51 @@ const fn row(
 /// (ITI TF-3 §4.2.3.2.2), the other is any text of any length.
 #[rustfmt::skip] // A table reads in rows.
 pub const ATTRIBUTES: &[Attribute] = &[
-    row(DocumentEntry, "author", Place::Author(scheme::ENTRY_AUTHOR), Many, Optional, anything),
-    row(DocumentEntry, "classCode", Place::Code(scheme::CLASS_CODE), One, Required, anything),
+    row(DocumentEntry, "author", Place::Author(scheme::ENTRY_AUTHOR), Many, Optional, anything).tolerable(),
+    row(DocumentEntry, "classCode", Place::Code(scheme::CLASS_CODE), One, Required, anything).tolerable(),
     row(DocumentEntry, "confidentialityCode", Place::Code(scheme::CONFIDENTIALITY_CODE), Many, Required, anything),
     row(DocumentEntry, "creationTime", Place::Slot(slot::CREATION_TIME), One, Required, dtm).on_demand(Prohibited),
     row(DocumentEntry, "documentAvailability", Place::Slot(slot::DOCUMENT_AVAILABILITY), One, Optional, availability),
     row(DocumentEntry, "entryUUID", Place::Id, One, Required, id).provide(Required).max(usize::MAX),
-    row(DocumentEntry, "eventCodeList", Place::Code(scheme::EVENT_CODE), Many, Optional, anything),
-    row(DocumentEntry, "formatCode", Place::Code(scheme::FORMAT_CODE), One, Required, anything),
+    row(DocumentEntry, "eventCodeList", Place::Code(scheme::EVENT_CODE), Many, Optional, anything).tolerable(),
+    row(DocumentEntry, "formatCode", Place::Code(scheme::FORMAT_CODE), One, Required, anything).tolerable(),
     row(DocumentEntry, "hash", Place::Slot(slot::HASH), One, Required, hl7::sha1).on_demand(Prohibited).provide(Optional),
-    row(DocumentEntry, "healthcareFacilityTypeCode", Place::Code(scheme::FACILITY_TYPE_CODE), One, Required, anything),
+    row(DocumentEntry, "healthcareFacilityTypeCode", Place::Code(scheme::FACILITY_TYPE_CODE), One, Required, anything).tolerable(),
     row(DocumentEntry, "homeCommunityId", Place::Home, One, Optional, home),
-    row(DocumentEntry, "languageCode", Place::Slot(slot::LANGUAGE_CODE), One, Required, hl7::language),
-    row(DocumentEntry, "legalAuthenticator", Place::Slot(slot::LEGAL_AUTHENTICATOR), One, Optional, person),
+    row(DocumentEntry, "languageCode", Place::Slot(slot::LANGUAGE_CODE), One, Required, hl7::language).tolerable(),
+    row(DocumentEntry, "legalAuthenticator", Place::Slot(slot::LEGAL_AUTHENTICATOR), One, Optional, person).tolerable(),
     row(DocumentEntry, "limitedMetadata", Place::Node(v::LIMITED_METADATA_NODES[1]), One, Prohibited, anything),
     row(DocumentEntry, "logicalID", Place::LogicalId, One, Optional, anything).max(usize::MAX),
     row(DocumentEntry, "mimeType", Place::MimeType, One, Required, hl7::mime).provide(Optional),
     row(DocumentEntry, "objectType", Place::ObjectType, One, Required, anything),
     row(DocumentEntry, "patientId", Place::Identifier(identifier::ENTRY_PATIENT_ID), One, Required, hl7::cx),
-    row(DocumentEntry, "practiceSettingCode", Place::Code(scheme::PRACTICE_SETTING_CODE), One, Required, anything),
-    row(DocumentEntry, "referenceIdList", Place::Slot(slot::REFERENCE_ID_LIST), Many, Optional, hl7::cxi),
+    row(DocumentEntry, "practiceSettingCode", Place::Code(scheme::PRACTICE_SETTING_CODE), One, Required, anything).tolerable(),
+    row(DocumentEntry, "referenceIdList", Place::Slot(slot::REFERENCE_ID_LIST), Many, Optional, hl7::cxi).tolerable(),
     row(DocumentEntry, "repositoryUniqueId", Place::Slot(slot::REPOSITORY_UNIQUE_ID), One, Required, oid),
     row(DocumentEntry, "serviceStartTime", Place::Slot(slot::SERVICE_START_TIME), One, Optional, dtm),
     row(DocumentEntry, "serviceStopTime", Place::Slot(slot::SERVICE_STOP_TIME), One, Optional, dtm),
     row(DocumentEntry, "size", Place::Slot(slot::SIZE), One, Required, hl7::size).on_demand(Prohibited).provide(Optional),
-    row(DocumentEntry, "sourcePatientId", Place::Slot(slot::SOURCE_PATIENT_ID), One, Required, source_patient),
+    row(DocumentEntry, "sourcePatientId", Place::Slot(slot::SOURCE_PATIENT_ID), One, Required, source_patient).tolerable(),
     // The outer shape only: no document is stopped for a birth date that a broker never needs.
-    row(DocumentEntry, "sourcePatientInfo", Place::Slot(slot::SOURCE_PATIENT_INFO), Many, Optional, hl7::source_patient_info),
+    row(DocumentEntry, "sourcePatientInfo", Place::Slot(slot::SOURCE_PATIENT_INFO), Many, Optional, hl7::source_patient_info).tolerable(),
     // DECISION: the framework says fewer than 128, its implementers 128 at most; the wider one.
-    row(DocumentEntry, "title", Place::Name, One, Optional, anything).max(128),
-    row(DocumentEntry, "typeCode", Place::Code(scheme::TYPE_CODE), One, Required, anything),
+    row(DocumentEntry, "title", Place::Name, One, Optional, anything).max(128).tolerable(),
+    row(DocumentEntry, "typeCode", Place::Code(scheme::TYPE_CODE), One, Required, anything).tolerable(),
     row(DocumentEntry, "uniqueId", Place::Identifier(identifier::ENTRY_UNIQUE_ID), One, Required, unique_id).provide(Required),
     row(DocumentEntry, "URI", Place::Slot(slot::URI), One, Optional, anything),
-    row(SubmissionSet, "author", Place::Author(scheme::SET_AUTHOR), Many, Optional, anything),
-    row(SubmissionSet, "contentTypeCode", Place::Code(scheme::CONTENT_TYPE_CODE), One, Required, anything),
+    row(SubmissionSet, "author", Place::Author(scheme::SET_AUTHOR), Many, Optional, anything).tolerable(),
+    row(SubmissionSet, "contentTypeCode", Place::Code(scheme::CONTENT_TYPE_CODE), One, Required, anything).tolerable(),
     row(SubmissionSet, "entryUUID", Place::Id, One, Required, id).provide(Required).max(usize::MAX),
     row(SubmissionSet, "homeCommunityId", Place::Home, One, Optional, home),
-    row(SubmissionSet, "intendedRecipient", Place::Slot(slot::INTENDED_RECIPIENT), Many, Optional, hl7::recipient),
+    row(SubmissionSet, "intendedRecipient", Place::Slot(slot::INTENDED_RECIPIENT), Many, Optional, hl7::recipient).tolerable(),
     row(SubmissionSet, "limitedMetadata", Place::Node(v::LIMITED_METADATA_NODES[0]), One, Prohibited, anything),
     row(SubmissionSet, "logicalID", Place::LogicalId, One, Optional, anything).max(usize::MAX),
     row(SubmissionSet, "patientId", Place::Identifier(identifier::SET_PATIENT_ID), One, Required, hl7::cx),
     row(SubmissionSet, "sourceId", Place::Identifier(identifier::SET_SOURCE_ID), One, Required, oid),
     row(SubmissionSet, "submissionTime", Place::Slot(slot::SUBMISSION_TIME), One, Required, dtm),
-    row(SubmissionSet, "title", Place::Name, One, Optional, anything),
+    row(SubmissionSet, "title", Place::Name, One, Optional, anything).tolerable(),
     row(SubmissionSet, "uniqueId", Place::Identifier(identifier::SET_UNIQUE_ID), One, Required, oid),
-    row(Folder, "codeList", Place::Code(scheme::FOLDER_CODE), Many, Required, anything),
+    row(Folder, "codeList", Place::Code(scheme::FOLDER_CODE), Many, Required, anything).tolerable(),
     row(Folder, "entryUUID", Place::Id, One, Required, id).provide(Required).max(usize::MAX),
     row(Folder, "homeCommunityId", Place::Home, One, Optional, home),
     // The registry overwrites it; its form is judged nevertheless.
@@ -210,9 +227,9 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row(Folder, "limitedMetadata", Place::Node(v::LIMITED_METADATA_NODES[2]), One, Prohibited, anything),
     row(Folder, "logicalID", Place::LogicalId, One, Optional, anything).max(usize::MAX),
     row(Folder, "patientId", Place::Identifier(identifier::FOLDER_PATIENT_ID), One, Required, hl7::cx),
-    row(Folder, "title", Place::Name, One, Required, anything),
+    row(Folder, "title", Place::Name, One, Required, anything).tolerable(),
     row(Folder, "uniqueId", Place::Identifier(identifier::FOLDER_UNIQUE_ID), One, Required, oid),
-    row(Association, "documentation", Place::Code(scheme::ASSOCIATION_DOCUMENTATION), One, Optional, anything),
+    row(Association, "documentation", Place::Code(scheme::ASSOCIATION_DOCUMENTATION), One, Optional, anything).tolerable(),
     // Not required: an association that nothing refers to gets its id from the registry.
     row(Association, "entryUUID", Place::Id, One, Optional, id).provide(Optional).max(usize::MAX),
     row(Association, "logicalID", Place::LogicalId, One, Optional, anything).max(usize::MAX),
@@ -375,7 +392,8 @@ pub(super) fn judge_any_version(
         let (name, section) = (attribute.name, attribute.section);
         match need {
             Required if count == 0 => {
-                findings.metadata(format_args!("{}: {name} is required ({section}, {OPTIONALITY})", Named(object)));
+                attribute
+                    .find(findings, format_args!("{}: {name} is required ({section}, {OPTIONALITY})", Named(object)));
             }
             Prohibited if count > 0 => {
                 findings
@@ -437,11 +455,15 @@ fn judge_attribute(
                 && profile != Profile::Provide
                 && !codes.allows_mime_type(given)
             {
-                findings.metadata(format_args!(
-                    "{}: mimeType {} is not in the affinity domain's list (ITI TF-2 §3.42.4.1.3.3.4)",
-                    Named(object),
-                    Shown(given)
-                ));
+                findings.tolerable(
+                    attribute.noun,
+                    attribute.name,
+                    format_args!(
+                        "{}: mimeType {} is not in the affinity domain's list (ITI TF-2 §3.42.4.1.3.3.4)",
+                        Named(object),
+                        Shown(given)
+                    ),
+                );
             }
             judge_values(object, attribute, given, findings)
         }
@@ -456,11 +478,14 @@ fn judge_attribute(
                 && let Some(codes) = codes
             {
                 for language in values(slot).filter(|language| !codes.allows_language(language)) {
-                    findings.metadata(format_args!(
-                        "{}: languageCode {} is not in the affinity domain's list (ITI TF-2 §3.42.4.1.3.3.3)",
-                        Named(object),
-                        Shown(language)
-                    ));
+                    attribute.find(
+                        findings,
+                        format_args!(
+                            "{}: languageCode {} is not in the affinity domain's list (ITI TF-2 §3.42.4.1.3.3.3)",
+                            Named(object),
+                            Shown(language)
+                        ),
+                    );
                 }
             }
             judge_values(object, attribute, values(slot), findings)
@@ -470,7 +495,7 @@ fn judge_attribute(
             .map(|code| judge_code(object, attribute, scheme, code, codes, findings))
             .count(),
         Place::Author(scheme) => {
-            object.classified_by(scheme).map(|author| judge_author(object, author, findings)).count()
+            object.classified_by(scheme).map(|author| judge_author(object, attribute, author, findings)).count()
         }
         Place::Node(node) => object.classifications.iter().filter(|c| c.node.as_deref() == Some(node)).count(),
         Place::Identifier(scheme) => {
@@ -491,18 +516,16 @@ fn judge_values<'t>(
     for value in values {
         count += 1;
         if let Err(rule) = (attribute.judge)(value) {
-            findings.metadata(format_args!(
-                "{}: {name} must be: {rule} ({}, {DATA_TYPES})",
-                Named(object),
-                attribute.section
-            ));
+            attribute.find(
+                findings,
+                format_args!("{}: {name} must be: {rule} ({}, {DATA_TYPES})", Named(object), attribute.section),
+            );
         } else if too_long(value, attribute.max) {
             let max = attribute.max;
-            findings.metadata(format_args!(
-                "{}: {name} has at most {max} characters ({})",
-                Named(object),
-                attribute.section
-            ));
+            attribute.find(
+                findings,
+                format_args!("{}: {name} has at most {max} characters ({})", Named(object), attribute.section),
+            );
         }
     }
     count
@@ -546,42 +569,58 @@ fn judge_code(
         && !trim(representation).is_empty()
         && !codes.allows(scheme, coding_scheme, representation)
     {
-        findings.metadata(format_args!(
-            "{}: {name} {} of coding scheme {} is not in the affinity domain's list (ITI TF-2 §3.42.4.1.3.3.3)",
-            Named(object),
-            Shown(representation),
-            Shown(coding_scheme)
-        ));
+        attribute.find(
+            findings,
+            format_args!(
+                "{}: {name} {} of coding scheme {} is not in the affinity domain's list (ITI TF-2 §3.42.4.1.3.3.3)",
+                Named(object),
+                Shown(representation),
+                Shown(coding_scheme)
+            ),
+        );
     }
 }
 
 /// An author is a person, an institution or an address, each in its type (ITI TF-3 §4.2.3.1.4).
-fn judge_author(object: &RegistryObject<'_>, author: &Classification<'_>, findings: &mut Findings) {
+fn judge_author(
+    object: &RegistryObject<'_>,
+    attribute: &Attribute,
+    author: &Classification<'_>,
+    findings: &mut Findings,
+) {
     let section = "ITI TF-3 §4.2.3.1.4";
     for (name, single, judge) in AUTHOR_SLOTS {
         let mut count = 0;
         for value in values(author.common.slot(name)) {
             count += 1;
             if let Err(rule) = judge(value) {
-                findings.metadata(format_args!("{}: {name} must be: {rule} ({section}, {DATA_TYPES})", Named(object)));
+                attribute.find(
+                    findings,
+                    format_args!("{}: {name} must be: {rule} ({section}, {DATA_TYPES})", Named(object)),
+                );
             } else if too_long(value, LONG_NAME) {
-                findings
-                    .metadata(format_args!("{}: {name} has at most {LONG_NAME} characters ({section})", Named(object)));
+                attribute.find(
+                    findings,
+                    format_args!("{}: {name} has at most {LONG_NAME} characters ({section})", Named(object)),
+                );
             }
         }
         if *single && count > 1 {
-            findings.metadata(format_args!(
-                "{}: {name} has {count} values, an author is one person ({section})",
-                Named(object)
-            ));
+            attribute.find(
+                findings,
+                format_args!("{}: {name} has {count} values, an author is one person ({section})", Named(object)),
+            );
         }
     }
     let identifies = [slot::AUTHOR_PERSON, slot::AUTHOR_INSTITUTION, slot::AUTHOR_TELECOMMUNICATION];
     if identifies.iter().all(|name| values(author.common.slot(name)).next().is_none()) {
-        findings.metadata(format_args!(
-            "{}: author needs authorPerson, authorInstitution or authorTelecommunication ({section})",
-            Named(object)
-        ));
+        attribute.find(
+            findings,
+            format_args!(
+                "{}: author needs authorPerson, authorInstitution or authorTelecommunication ({section})",
+                Named(object)
+            ),
+        );
     }
 }
 
@@ -605,11 +644,15 @@ fn judge_slots(object: &RegistryObject<'_>, profile: Profile, findings: &mut Fin
         }
         let reserved = name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("urn:ihe:"));
         if reserved || !is_urn(name) {
-            findings.metadata(format_args!(
-                "{}: slot {} is not of the framework; extra metadata is named by a URN that does not start with urn:ihe: ({section})",
-                Named(object),
-                Shown(name)
-            ));
+            findings.tolerable(
+                noun,
+                "slot",
+                format_args!(
+                    "{}: slot {} is not of the framework; extra metadata is named by a URN that does not start with urn:ihe: ({section})",
+                    Named(object),
+                    Shown(name)
+                ),
+            );
         }
     }
 }
@@ -700,18 +743,20 @@ fn judge_service_times(object: &RegistryObject<'_>, findings: &mut Findings) {
     if let (Some(start), Some(stop)) = (time(slot::SERVICE_START_TIME), time(slot::SERVICE_STOP_TIME))
         && !start.not_after(&stop)
     {
-        findings.metadata(format_args!(
-            "{}: serviceStartTime is after serviceStopTime (ITI TF-2 §3.42.4.1.3.3.6)",
-            Named(object)
-        ));
+        findings.tolerable(
+            DocumentEntry,
+            "serviceStopTime",
+            format_args!("{}: serviceStartTime is after serviceStopTime (ITI TF-2 §3.42.4.1.3.3.6)", Named(object)),
+        );
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{fixture, submission};
+    use super::super::{Mode, fixture, submission};
     use super::*;
     use crate::model::metadata::build;
+    use crate::model::response::Severity;
     use crate::model::rim::ExternalIdentifier;
 
     type Change = fn(&mut RegistryObject<'static>);
@@ -812,6 +857,59 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// What nobody may get wrong: who, which, when, how secret, and whether it is whole.
+    #[test]
+    fn what_identifies_or_protects_is_never_tolerable() {
+        let never = "confidentialityCode creationTime entryUUID hash homeCommunityId logicalID mimeType objectType \
+                     patientId repositoryUniqueId size sourceId submissionTime uniqueId documentAvailability \
+                     limitedMetadata SubmissionSetStatus PreviousVersion AssociationPropagation";
+        for row in ATTRIBUTES.iter().filter(|row| row.tolerable) {
+            assert!(!never.split_whitespace().any(|name| name == row.name), "{}", row.name);
+        }
+    }
+
+    /// Without a required attribute: tolerated with its name where the row says so, refused elsewhere.
+    #[test]
+    fn a_lenient_judge_tolerates_what_the_table_says() {
+        for (at, object) in fixture::submission().iter().enumerate().take(3) {
+            let required = |row: &&Attribute| row.noun == object.noun() && row.register == Required;
+            for row in ATTRIBUTES.iter().filter(required).filter(|row| row.place != Place::Id) {
+                for mode in [Mode::Lenient, Mode::Shadow] {
+                    let mut objects = fixture::submission();
+                    without(&mut objects[at], row);
+                    let judged = submission::judge_in(mode, objects, Profile::Register, None);
+                    match judged {
+                        Ok((_, tolerated)) => {
+                            assert!(row.tolerable, "{}", row.name);
+                            assert_eq!(tolerated.len(), 1);
+                            assert_eq!((tolerated[0].noun, tolerated[0].attribute), (row.noun, row.name));
+                            assert_eq!(tolerated[0].warning.severity, Severity::Warning);
+                        }
+                        Err(errors) => {
+                            assert!(!row.tolerable, "{} {errors:?}", row.name);
+                            assert!(errors.iter().all(|error| error.severity == Severity::Error));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A refusal tells all: what refuses, and in a lenient answer what would have been let through.
+    #[test]
+    fn a_refusal_tells_what_was_tolerable_only_where_warnings_are_told() {
+        for (mode, warnings) in [(Mode::Strict, 0), (Mode::Lenient, 1), (Mode::Shadow, 0)] {
+            let mut objects = fixture::submission();
+            let entry = &mut objects[fixture::ENTRY];
+            entry
+                .classifications
+                .retain(|c| !matches!(c.scheme.as_deref(), Some(scheme::CLASS_CODE | scheme::CONFIDENTIALITY_CODE)));
+            let errors = submission::judge_in(mode, objects, Profile::Register, None).unwrap_err();
+            assert_eq!(errors.iter().filter(|error| error.severity == Severity::Warning).count(), warnings);
+            assert_eq!(errors.len() - warnings, if mode == Mode::Strict { 2 } else { 1 });
         }
     }
 

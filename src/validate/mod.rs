@@ -19,6 +19,7 @@ pub mod stored_query;
 pub mod submission;
 pub mod update;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::model::metadata::Noun;
@@ -59,17 +60,89 @@ impl Profile {
     }
 }
 
+/// How a source's tolerable findings are taken (`[validation]`).
+///
+/// Tolerable is what leaves the document safe to find, to trust and to withhold: codes outside the
+/// lists, descriptions that are missing or misshapen, extra metadata with names of its own. Never
+/// identifiers, times, confidentiality, integrity, or how the message hangs together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Mode {
+    /// They refuse, as all others do.
+    #[default]
+    Strict,
+    /// They come back as warnings of a success.
+    Lenient,
+    /// They are counted and logged, and the answer does not speak of them.
+    Shadow,
+}
+
+impl Mode {
+    /// Its name in the configuration, logs and numbers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Lenient => "lenient",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
+/// The modes of all sources, by the common names of their certificates.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SourceModes {
+    /// Of those that are not named.
+    pub others: Mode,
+    /// Of those that are.
+    pub named: BTreeMap<String, Mode>,
+}
+
+impl SourceModes {
+    /// The mode of a source, and the name to count it under: its own only if it is configured, so
+    /// that there are never more names than lines in the configuration.
+    pub fn of(&self, source: &str) -> (Mode, &str) {
+        self.named.get_key_value(source).map_or((self.others, "others"), |(name, mode)| (*mode, name))
+    }
+}
+
+/// A finding that a mode let through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tolerated {
+    /// Whose attribute.
+    pub noun: Noun,
+    /// Which attribute.
+    pub attribute: &'static str,
+    /// What a strict judge would have refused it with, as a warning.
+    pub warning: RegistryError,
+}
+
 /// What was found so far.
 #[derive(Debug)]
 struct Findings {
     metadata_error: ErrorCode,
+    mode: Mode,
     errors: Vec<RegistryError>,
+    /// At most [`MAX_FINDINGS`] of them too; what is beyond is let through uncounted.
+    tolerated: Vec<Tolerated>,
     unlisted: usize,
 }
 
 impl Findings {
     fn new(metadata_error: ErrorCode) -> Self {
-        Self { metadata_error, errors: Vec::new(), unlisted: 0 }
+        Self::in_mode(Mode::Strict, metadata_error)
+    }
+
+    fn in_mode(mode: Mode, metadata_error: ErrorCode) -> Self {
+        Self { metadata_error, mode, errors: Vec::new(), tolerated: Vec::new(), unlisted: 0 }
+    }
+
+    /// A finding that only a strict judge refuses.
+    fn tolerable(&mut self, noun: Noun, attribute: &'static str, context: fmt::Arguments<'_>) {
+        if self.mode == Mode::Strict {
+            self.metadata(context);
+        } else if self.tolerated.len() < MAX_FINDINGS {
+            let warning = RegistryError::new(self.metadata_error.clone(), context.to_string()).warning();
+            self.tolerated.push(Tolerated { noun, attribute, warning });
+        }
     }
 
     /// A finding with the code of a metadata fault.
@@ -94,6 +167,9 @@ impl Findings {
         if self.unlisted > 0 {
             let context = format!("{} further findings are not listed", self.unlisted);
             self.errors.push(RegistryError::new(self.metadata_error, context));
+        }
+        if self.mode == Mode::Lenient {
+            self.errors.extend(self.tolerated.into_iter().map(|tolerated| tolerated.warning));
         }
         self.errors
     }

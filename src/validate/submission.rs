@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::codes::CodeSet;
 use super::metadata;
-use super::{Findings, Named, Profile, Shown, trim};
+use super::{Findings, Mode, Named, Profile, Shown, Tolerated, trim};
 use crate::model::ids::{EntryUuid, PatientId};
 use crate::model::metadata::Noun;
 use crate::model::response::{ErrorCode, RegistryError};
@@ -141,12 +141,26 @@ impl Submission<'_> {
 /// # Errors
 /// All findings, when there is any.
 pub fn judge<'a>(
-    mut objects: Vec<RegistryObject<'a>>,
+    objects: Vec<RegistryObject<'a>>,
     profile: Profile,
     codes: Option<&CodeSet>,
 ) -> Result<Submission<'a>, Vec<RegistryError>> {
+    judge_in(Mode::Strict, objects, profile, codes).map(|(submission, _)| submission)
+}
+
+/// The same in a mode, with what it let through.
+///
+/// # Errors
+/// All findings, when there is any that the mode does not let through; in [`Mode::Lenient`] with
+/// the others as warnings.
+pub fn judge_in<'a>(
+    mode: Mode,
+    mut objects: Vec<RegistryObject<'a>>,
+    profile: Profile,
+    codes: Option<&CodeSet>,
+) -> Result<(Submission<'a>, Vec<Tolerated>), Vec<RegistryError>> {
     objects.retain(|object| object.body != Body::ObjectRef);
-    let mut findings = Findings::new(profile.metadata_error());
+    let mut findings = Findings::in_mode(mode, profile.metadata_error());
     for object in &objects {
         metadata::judge(object, profile, codes, &mut findings);
     }
@@ -160,8 +174,9 @@ pub fn judge<'a>(
     if !findings.is_empty() {
         return Err(findings.into_errors());
     }
+    let tolerated = findings.tolerated;
     let roles: Vec<_> = roles.into_iter().flatten().collect();
-    sort(objects, roles, patient).ok_or_else(|| {
+    sort(objects, roles, patient).map(|submission| (submission, tolerated)).ok_or_else(|| {
         vec![RegistryError::new(profile.metadata_error(), "exactly one SubmissionSet is required (ITI TF-3 §4.1.4)")]
     })
 }

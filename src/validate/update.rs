@@ -4,6 +4,9 @@
 //! [`judge`] reads which operations a message asks for and runs all rules that the message itself
 //! decides. What versions there are, and what they look like, is the registry's to compare.
 //!
+//! DECISION: an update is judged strictly in every mode ([`super::Mode`]): who repairs metadata that was
+//! let through repairs all of it.
+//!
 //! DECISION: the supplements' code for one fault differs between implementers; ours are those of
 //! the public test kit where it has one, each behind a method of [`UpdateKind`].
 

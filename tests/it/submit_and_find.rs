@@ -1,16 +1,20 @@
 //! ITI-41, 42, 43 and 18 at one broker: what is acknowledged is there, what is wrong is told.
 
+use std::path::Path;
+
 use causeway::model::ids::EntryUuid;
 use causeway::model::metadata::build;
-use causeway::model::response::ResponseStatus;
+use causeway::model::response::{ResponseStatus, Severity};
 use causeway::model::rim::ObjectId;
-use causeway::model::vocabulary::{association, slot};
+use causeway::model::vocabulary::{association, scheme, slot};
 use causeway::wire::ebrs;
 
 use crate::support::*;
 
 const SUBMIT: &str = "urn:ihe:iti:2007:RegisterDocumentSet-b";
 const RETRIEVE: &str = "urn:ihe:iti:2007:RetrieveDocumentSet";
+/// The common name of the tests' client certificate.
+const CLIENT: &str = "Causeway development client";
 
 #[tokio::test]
 async fn a_document_goes_in_is_found_and_comes_out() {
@@ -218,4 +222,61 @@ async fn codes_are_reloaded() {
     broker.broker.reload(config).unwrap();
     let accepted = broker.provide_objects(&objects, &[("entry", b"letter")]).await.registry();
     assert!(accepted.errors.is_empty(), "{:?}", accepted.errors);
+}
+
+/// Validation modes: one source's misfits are taken with a word, another's silently and counted,
+/// and nothing that makes a document unsafe is taken from anybody.
+#[tokio::test]
+async fn each_source_is_judged_in_its_mode() {
+    let codes = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/codes.xml");
+    // The set's contentTypeCode is in no list.
+    let misfit = submission("2.999.70.1", PATIENT, "text/plain");
+    let with_confidentiality = |code: &str| {
+        let mut objects = submission("2.999.70.2", PATIENT, "text/plain");
+        for classification in &mut objects[1].classifications {
+            if classification.scheme.as_deref() == Some(scheme::CONFIDENTIALITY_CODE) {
+                classification.representation = Some(code.to_owned().into());
+            }
+        }
+        objects
+    };
+    // A client certificate's own name counts before what is for all others.
+    for (mode, others) in [("strict", "lenient"), ("lenient", "strict"), ("shadow", "strict")] {
+        let more = format!("[validation]\nmode = \"{others}\"\n{mode} = [\"{CLIENT}\"]\n");
+        let broker = TestBroker::start(Options { more, codes: Some(codes.clone()), ..Options::default() }).await;
+        let response = broker.provide_objects(&misfit, &[("entry", b"letter")]).await.registry();
+        let told: Vec<_> = response.errors.iter().map(|e| (e.code.as_str(), e.severity)).collect();
+        let found = broker.query(&find(PATIENT)).await.objects.len();
+        let counted = format!(
+            "causeway_tolerated_findings_total{{mode=\"{mode}\",source=\"{CLIENT}\",attribute=\"SubmissionSet.contentTypeCode\"}} 1"
+        );
+        let metrics = broker.broker.metrics().text();
+        match mode {
+            "strict" => {
+                assert_eq!((response.status, found), (ResponseStatus::Failure, 0));
+                assert_eq!(told, [("XDSRegistryMetadataError", Severity::Error)]);
+                assert!(!metrics.contains("causeway_tolerated_findings_total{"), "{metrics}");
+            }
+            "lenient" => {
+                assert_eq!((response.status, found), (ResponseStatus::Success, 1));
+                assert_eq!(told, [("XDSRegistryMetadataError", Severity::Warning)]);
+                assert!(response.errors[0].context.contains("contentTypeCode"), "{:?}", response.errors);
+                assert!(metrics.contains(&counted), "{metrics}");
+            }
+            _ => {
+                assert_eq!((response.status, found), (ResponseStatus::Success, 1));
+                assert!(told.is_empty(), "{told:?}");
+                assert!(metrics.contains(&counted), "{metrics}");
+            }
+        }
+        let refused = broker.provide_objects(&with_confidentiality("S3CRET"), &[("entry", b"letter")]).await.registry();
+        assert_eq!(refused.status, ResponseStatus::Failure);
+        let errors: Vec<_> = refused.errors.iter().filter(|e| e.severity == Severity::Error).collect();
+        assert!(errors.iter().any(|e| e.context.contains("confidentialityCode")), "{errors:?}");
+        assert_eq!(errors.len(), if mode == "strict" { 2 } else { 1 });
+        assert_eq!(broker.query(&find(PATIENT)).await.objects.len(), found, "nothing of it is kept");
+        // What was tolerated in a refused submission is not counted.
+        assert!(mode == "strict" || broker.broker.metrics().text().contains(&counted));
+        broker.broker.stop().await;
+    }
 }

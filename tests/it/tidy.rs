@@ -12,8 +12,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("validate", &["model"]),
     ("store", &["model"]),
     ("actors", &["model", "transaction", "validate", "store"]),
-    ("transport", &["model", "transaction", "wire", "transform", "store", "actors"]),
-    ("config", &["model", "transaction", "transport"]),
+    ("transport", &["model", "transaction", "wire", "transform", "validate", "store", "actors"]),
+    ("config", &["model", "transaction", "validate", "transport"]),
     ("terminal", &["config"]),
     ("broker", &["model", "transaction", "wire", "validate", "store", "actors", "transport", "config"]),
     (
