@@ -17,7 +17,7 @@ use crate::model::document::BoxFuture;
 use crate::model::ids::{EntryUuid, IdentifierRule, Oid, PatientId, UniqueId};
 use crate::model::metadata::{Noun, build};
 use crate::model::packed::PackedObject;
-use crate::model::response::{ErrorCode, RegistryError, RegistryResponse, ResponseStatus};
+use crate::model::response::{ErrorCode, RegistryError, RegistryResponse};
 use crate::model::rim::{Body, RegistryObject};
 use crate::model::time::Dtm;
 use crate::model::vocabulary::{DEPRECATED, association, slot};
@@ -75,6 +75,17 @@ pub(super) fn store_error(error: &StoreError) -> RegistryError {
             "the registry's store failed; nothing was changed, its log has the cause",
         ),
     }
+}
+
+/// A submission that the message itself does not refuse.
+struct Judged<'m> {
+    submission: Submission<'static>,
+    /// To know it again.
+    digest: [u8; 32],
+    mode: Mode,
+    /// The source's name for counting.
+    source: &'m str,
+    tolerated: Vec<Tolerated>,
 }
 
 /// One round of judging against the store: errors on one side, the change on the other.
@@ -187,23 +198,25 @@ impl DocumentRegistry {
             Ok(judged) => judged,
             Err(errors) => return RegistryResponse::from_errors(errors),
         };
-        let mut response = self.settle(|| Box::pin(self.attempt(context, &submission, digest, documents))).await;
-        if !tolerated.is_empty() && response.status == ResponseStatus::Success {
-            self.report(context, mode, source, &tolerated);
-        }
+        let judged = Judged { submission, digest, mode, source, tolerated };
+        let mut response = self.settle(|| Box::pin(self.attempt(context, &judged, documents))).await;
         if mode == Mode::Lenient {
-            response.errors.extend(tolerated.into_iter().map(|tolerated| tolerated.warning));
+            response.errors.extend(judged.tolerated.into_iter().map(|tolerated| tolerated.warning));
         }
         response
     }
 
     /// Counts and logs what was let through: attributes, never their values.
-    fn report(&self, context: &RequestContext, mode: Mode, source: &str, tolerated: &[Tolerated]) {
+    fn report(&self, context: &RequestContext, judged: &Judged<'_>) {
+        let Judged { mode, source, tolerated, .. } = judged;
+        if tolerated.is_empty() {
+            return;
+        }
         let mut attributes = BTreeSet::new();
         for Tolerated { noun, attribute, .. } in tolerated {
             attributes.insert(format!("{}.{attribute}", noun.as_str()));
             if let Some(tally) = &self.tally {
-                tally.tolerated(mode, source, *noun, attribute);
+                tally.tolerated(*mode, source, *noun, attribute);
             }
         }
         let attributes = attributes.into_iter().collect::<Vec<_>>().join(", ");
@@ -253,16 +266,16 @@ impl DocumentRegistry {
     async fn attempt(
         &self,
         context: &RequestContext,
-        submission: &Submission<'static>,
-        digest: [u8; 32],
+        judged: &Judged<'_>,
         documents: &[DocumentLocator],
     ) -> Result<RegistryResponse, StoreError> {
+        let submission = &judged.submission;
         let Some(patient) = submission.patient.clone() else {
             // The rules guarantee it; a table that stops doing so must not panic here.
             let error = RegistryError::new(ErrorCode::XDSRegistryMetadataError, "SubmissionSet.patientId is required");
             return Ok(RegistryResponse::from_errors(vec![error]));
         };
-        let Sent::FirstTime(receipt) = self.receipt(context, &submission.set, digest).await? else {
+        let Sent::FirstTime(receipt) = self.receipt(context, &submission.set, judged.digest).await? else {
             return Ok(RegistryResponse::from_errors(Vec::new()));
         };
         let draft = Draft::new(&*self.store, patient, Dtm::from_timestamp(self.clock.now()));
@@ -274,6 +287,7 @@ impl DocumentRegistry {
         match plan.draft.finish().await? {
             Ok(change) => {
                 self.store.commit(Change { documents: documents.to_vec(), receipt, ..change }).await?;
+                self.report(context, judged);
                 Ok(RegistryResponse::from_errors(Vec::new()))
             }
             Err(errors) => Ok(RegistryResponse::from_errors(errors)),

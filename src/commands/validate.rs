@@ -1,4 +1,5 @@
-//! `causeway validate FILE…`: judges messages offline, by the rules of the running broker.
+//! `causeway validate FILE…`: judges messages offline, by the rules of the running broker,
+//! strictly.
 //!
 //! A file is an envelope, the body of one, a multipart package, or a captured HTTP message; what it
 //! is meant to be is told by its action, or else by its body. What needs a registry is left out:

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::model::ids::{HomeCommunityId, InvalidId, Oid, PatientId, RepositoryUniqueId};
 use crate::transport::tls::TlsFiles;
-use crate::validate::{Mode, SourceModes};
+use crate::validate::{Mode, OTHER_SOURCES, SourceModes};
 
 /// A list of known patients larger than this belongs into an identity feed.
 const MAX_KNOWN_FILE_BYTES: u64 = 64 << 20;
@@ -52,6 +52,7 @@ impl Reader<'_> {
         let profile = community.as_ref().map_or(Profile::Demo, |community| community.profile);
         let patients = self.patients(root.section("patients"), profile);
         let codes = self.codes(root.section("codes"));
+        let validation_spot = root.spot("validation");
         let validation = self.validation(root.section("validation"));
         let storage = self.storage(root.section("storage"), profile);
         let listeners = self.listeners(&mut root);
@@ -60,6 +61,13 @@ impl Reader<'_> {
         let client = self.client(root.section("client"), first);
         let peers = self.peers(&mut root, profile, community.as_ref());
         let registry = self.registry(root.section("registry"), &listeners);
+        if registry.is_some() && validation != SourceModes::default() {
+            self.findings.add(
+                &validation_spot,
+                "the registry that is registered with judges, in its own modes",
+                "remove [validation]; at that registry, name this repository's certificate",
+            );
+        }
         let home = community.as_ref().map(|community| community.home_community_id.oid());
         let audit = self.audit(root.section("audit"), home.unwrap_or_default());
         let log = self.log(root.section("log"));
@@ -232,7 +240,7 @@ impl Reader<'_> {
         let mut named: BTreeMap<String, Mode> = BTreeMap::new();
         for mode in MODES {
             for source in section.texts(mode.name()) {
-                if source.value.is_empty() || source.value == "*" {
+                if ["", "*", OTHER_SOURCES].contains(&source.value.as_str()) {
                     let fix = format!("for all that are in no list write mode = \"{}\"", mode.name());
                     self.findings.add(&source.spot, "sources are named by the common name of their certificate", fix);
                 } else if let Some(other) = named.insert(source.value, mode) {

@@ -113,7 +113,7 @@ fn write(out: &mut String, template: &Template) -> std::fmt::Result {
         "# How metadata is judged: strict refuses whatever breaks a rule; lenient takes codes outside the lists and\n\
          # missing or misshapen descriptions, and answers with warnings; shadow takes them too, answers nothing of\n\
          # it, and counts in /metrics and logs what strict would have refused. Sources by the common names of their\n\
-         # certificates; mode is for all others.\n\
+         # certificates, that of the repository if it is a separate one; mode is for all others.\n\
          # [validation]\n# mode = \"strict\"\n# lenient = [\"old-pas\"]\n# shadow = [\"labs\"]\n# strict = []\n\n",
     )?;
     peers(out, template)?;

@@ -87,7 +87,8 @@ impl Mode {
     }
 }
 
-/// The modes of all sources, by the common names of their certificates.
+/// The modes of all sources, by the names of their certificates: behind a separate repository,
+/// that is the repository's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SourceModes {
     /// Of those that are not named.
@@ -100,9 +101,12 @@ impl SourceModes {
     /// The mode of a source, and the name to count it under: its own only if it is configured, so
     /// that there are never more names than lines in the configuration.
     pub fn of(&self, source: &str) -> (Mode, &str) {
-        self.named.get_key_value(source).map_or((self.others, "others"), |(name, mode)| (*mode, name))
+        self.named.get_key_value(source).map_or((self.others, OTHER_SOURCES), |(name, mode)| (*mode, name))
     }
 }
+
+/// What sources are counted under that the configuration does not name.
+pub const OTHER_SOURCES: &str = "others";
 
 /// A finding that a mode let through.
 #[derive(Debug, Clone, PartialEq, Eq)]

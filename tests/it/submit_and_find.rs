@@ -275,8 +275,19 @@ async fn each_source_is_judged_in_its_mode() {
         assert!(errors.iter().any(|e| e.context.contains("confidentialityCode")), "{errors:?}");
         assert_eq!(errors.len(), if mode == "strict" { 2 } else { 1 });
         assert_eq!(broker.query(&find(PATIENT)).await.objects.len(), found, "nothing of it is kept");
-        // What was tolerated in a refused submission is not counted.
+        // What was tolerated in a refused submission is not counted, nor what is sent again.
+        let again = broker.provide_objects(&misfit, &[("entry", b"letter")]).await.registry();
+        assert!(mode == "strict" || again.status == ResponseStatus::Failure, "another message of the same ids");
         assert!(mode == "strict" || broker.broker.metrics().text().contains(&counted));
+        // Modes are reloaded.
+        if mode == "strict" {
+            let more = "[validation]\nmode = \"shadow\"\n".to_owned();
+            let text = toml(broker.dir.path(), &Options { more, codes: Some(codes.clone()), ..Options::default() });
+            let config = causeway::config::Config::from_toml(&text, broker.dir.path()).unwrap();
+            broker.broker.reload(config).unwrap();
+            let accepted = broker.provide_objects(&misfit, &[("entry", b"letter")]).await.registry();
+            assert_eq!((accepted.status, accepted.errors.len()), (ResponseStatus::Success, 0));
+        }
         broker.broker.stop().await;
     }
 }

@@ -128,9 +128,10 @@ impl Answer {
         }
     }
 
-    /// The codes of its errors, for the log: contexts may name a patient.
+    /// The codes of its errors, not of warnings, for the log: contexts may name a patient.
     pub fn error_codes(&self) -> String {
-        let mut codes: Vec<&str> = self.errors().iter().map(|error| error.code.without_their_words()).collect();
+        let errors = self.errors().iter().filter(|error| error.severity == Severity::Error);
+        let mut codes: Vec<&str> = errors.map(|error| error.code.without_their_words()).collect();
         codes.dedup();
         codes.join(",")
     }
