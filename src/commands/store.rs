@@ -226,7 +226,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// What was read; damage is a problem of `id`, and nothing else is read less for it.
+    /// What was read; damage is a problem of `id`.
     ///
     /// # Errors
     /// When the store itself fails.
@@ -349,6 +349,12 @@ async fn verify_object(stores: &Stores, packed: &PackedObject, report: &mut Repo
         let found = registry.by_unique_id(&unique_id).await;
         if !report.or_problem(uuid, found)?.is_none_or(is_this) {
             report.problem(uuid, "it is not found by its uniqueId");
+        }
+    }
+    if let Some(lid) = object.common.lid.as_ref().and_then(|lid| lid.uuid()) {
+        let found = registry.by_logical_id(lid).await;
+        if !report.or_problem(uuid, found)?.is_none_or(is_this) {
+            report.problem(uuid, "it is not found by its logicalID");
         }
     }
     for end in object.ends().into_iter().flat_map(<[EntryUuid; 2]>::from) {

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! lock                      held while open: two processes would empty each other's staging
+//! registry                  whose documents these are; nobody else's registry sweeps them
 //! staging/<number>          being received; emptied at open
 //! objects/ab/<sha-256>      published; ab are the first digits of the name
 //! ```
 //!
 //! A document is published by: fsync of the staged file, rename, fsync of the folder (and of its
 //! parent, until that is known to hold the folder durably). Up to 256 KiB stay in
-//! memory until then, so that a small document is written once. All disk work is done on the
+//! memory until then, so that a small document is written once; all such documents together up to
+//! 32 MiB, what is beyond goes to disk. All disk work is done on the
 //! runtime's blocking threads.
 //!
 //! After a failed fsync the kernel may forget the loss and let the next fsync succeed. So the
@@ -25,6 +27,7 @@ use std::time::{Duration, Instant, SystemTime};
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use fs2::FileExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use super::{
@@ -34,6 +37,9 @@ use crate::model::document::{BodyError, BoxFuture};
 
 /// Octets per write and per read: long enough for the disk, short enough for many streams.
 const BUFFER: usize = 256 * 1024;
+/// KiB of whole small documents that wait in memory for their publication; no limit for anybody,
+/// further ones wait on disk.
+const WAITING_KIB: usize = 32 * 1024;
 /// Up to so many octets are hashed where we are: handing them to another thread costs more.
 const HASH_HERE: usize = 64 * 1024;
 /// Documents of one set that are made durable at the same time; more would only queue in the kernel.
@@ -124,6 +130,8 @@ struct Shared {
     /// Held for writing while an orphan is removed, for reading while a content that is already
     /// there is taken over: it must not be swept in between.
     sweeping: RwLock<()>,
+    /// [`WAITING_KIB`]
+    waiting: Arc<Semaphore>,
     reserve: u64,
     /// Last, so that the lock is released when all else is done.
     _lock: File,
@@ -160,6 +168,7 @@ impl FileDocuments {
                 suspect: AtomicBool::new(false),
                 linked: (0..4).map(|_| AtomicU64::new(0)).collect(),
                 sweeping: RwLock::new(()),
+                waiting: Arc::new(Semaphore::new(WAITING_KIB)),
                 reserve,
                 _lock: lock,
             }),
@@ -215,9 +224,16 @@ impl FileDocuments {
                             "the registry knows none of these documents: nothing was swept; check [storage]".into(),
                         ));
                     }
-                    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
-                    std::io::Write::write_all(&mut out, identity.as_bytes())?;
+                    // As a whole or not at all: a torn one would belong to nobody for ever.
+                    let mut staged = shared.create_staged()?;
+                    let mut out = staged.file()?.as_ref();
+                    out.write_all(identity.as_bytes())?;
                     out.sync_all()?;
+                    std::fs::rename(&staged.path, &file)?;
+                    staged.renamed = true;
+                    if let Some(folder) = file.parent() {
+                        sync_folder(folder)?;
+                    }
                     Ok(())
                 }
                 Err(error) => Err(error.into()),
@@ -260,7 +276,7 @@ impl Shared {
         if !self.take_over(&path, content)? {
             let mut staged = match staged {
                 Staged::File(file) => file,
-                Staged::Memory(bytes) => {
+                Staged::Memory(bytes, _waiting) => {
                     self.room_for(bytes.len() as u64)?;
                     let staged = self.create_staged()?;
                     staged.file()?.as_ref().write_all(&bytes)?;
@@ -425,7 +441,7 @@ impl DocumentStore for FileDocuments {
     fn open_staged<'s>(&'s self, staged: &'s StagedDocument) -> BoxFuture<'s, StoreResult<Box<dyn DocumentReader>>> {
         Box::pin(async move {
             match staged.handle.downcast_ref::<Staged>().ok_or_else(foreign)? {
-                Staged::Memory(bytes) => {
+                Staged::Memory(bytes, _waiting) => {
                     Ok(Box::new(MemoryReader::new(bytes.clone(), &staged.content)) as Box<dyn DocumentReader>)
                 }
                 Staged::File(file) => {
@@ -468,7 +484,8 @@ impl DocumentStore for FileDocuments {
 
 /// The handle of a staged document.
 enum Staged {
-    Memory(Bytes),
+    /// With its share of [`WAITING_KIB`].
+    Memory(Bytes, OwnedSemaphorePermit),
     File(StagedFile),
 }
 
@@ -567,20 +584,26 @@ impl StagedWriter for FileWriter {
 
     fn finish(self: Box<Self>) -> BoxFuture<'static, StoreResult<StagedDocument>> {
         Box::pin(async move {
-            let Self { shared, buffer, spool } = *self;
-            let (content, staged) = match spool {
-                Spool::Memory(mut hasher) if buffer.len() <= HASH_HERE => {
+            let mut writer = *self;
+            let kib = u32::try_from(writer.buffer.len().div_ceil(1024)).unwrap_or(u32::MAX);
+            let waiting = Arc::clone(&writer.shared.waiting).try_acquire_many_owned(kib).ok();
+            if waiting.is_none() && matches!(writer.spool, Spool::Memory(_)) {
+                writer.spill().await?;
+            }
+            let Self { shared, buffer, spool } = writer;
+            let (content, staged) = match (spool, waiting) {
+                (Spool::Memory(mut hasher), Some(waiting)) if buffer.len() <= HASH_HERE => {
                     hasher.update(&buffer);
-                    (hasher.finish(), Staged::Memory(buffer.into()))
+                    (hasher.finish(), Staged::Memory(buffer.into(), waiting))
                 }
-                Spool::Memory(mut hasher) => {
+                (Spool::Memory(mut hasher), Some(waiting)) => {
                     blocking(move || {
                         hasher.update(&buffer);
-                        Ok((hasher.finish(), Staged::Memory(buffer.into())))
+                        Ok((hasher.finish(), Staged::Memory(buffer.into(), waiting)))
                     })
                     .await?
                 }
-                Spool::File { file, writing } => {
+                (Spool::File { file, writing }, _) => {
                     let (hasher, _) = joined(writing.await)?;
                     blocking(move || {
                         let (hasher, _) = write_buffer(&shared, file.file()?, hasher, buffer)?;
@@ -588,7 +611,7 @@ impl StagedWriter for FileWriter {
                     })
                     .await?
                 }
-                Spool::Broken => return Err(broken()),
+                (Spool::Broken | Spool::Memory(_), _) => return Err(broken()),
             };
             Ok(StagedDocument { content, handle: Box::new(staged) })
         })
@@ -803,6 +826,32 @@ mod tests {
         assert_eq!(staged_files(&store), 0);
         // A small one is written once, where it belongs.
         let staged = stage(&store, &octets(BUFFER, 1), 100_000).await;
+        assert_eq!(staged_files(&store), 0);
+        drop(staged);
+    }
+
+    /// Many small documents at once are bounded in memory, and whole wherever they wait.
+    #[tokio::test]
+    async fn small_documents_beyond_the_bound_wait_on_disk() {
+        let (store, _dir) = make();
+        let fit = WAITING_KIB * 1024 / BUFFER;
+        let mut waiting = Vec::new();
+        for n in 0..fit + 3 {
+            waiting.push(stage(&store, &octets(BUFFER, n as u64), BUFFER).await);
+        }
+        assert_eq!(staged_files(&store), 3);
+        for (n, staged) in waiting.iter().enumerate().skip(fit - 1) {
+            assert!(read(store.open_staged(staged).await.unwrap()).await.unwrap() == octets(BUFFER, n as u64));
+        }
+        let contents: Vec<Content> = waiting.iter().map(|staged| staged.content).collect();
+        store.publish(waiting).await.unwrap();
+        assert_eq!(staged_files(&store), 0);
+        for (n, content) in contents.iter().enumerate().skip(fit - 1) {
+            let bytes = read(store.open(content).await.unwrap().unwrap()).await.unwrap();
+            assert!(bytes == octets(BUFFER, n as u64));
+        }
+        // Their room is free again.
+        let staged = stage(&store, &octets(BUFFER, 1), BUFFER).await;
         assert_eq!(staged_files(&store), 0);
         drop(staged);
     }
