@@ -23,7 +23,7 @@ use crate::model::time::Dtm;
 use crate::model::vocabulary::{DEPRECATED, association, slot};
 use crate::store::{Change, DocumentLocator, Expectation, Receipt, RegistryStore, StoreError};
 use crate::validate::codes::CodeSet;
-use crate::validate::submission::{AssociationRole, End, RelationshipType, Submission, judge_in};
+use crate::validate::submission::{AssociationRole, End, Submission, judge_in};
 use crate::validate::{Mode, Profile, SourceModes, Tolerated};
 
 /// How often a submission that lost a race is judged again before the registry calls itself busy.
@@ -192,6 +192,8 @@ impl DocumentRegistry {
         documents: &[DocumentLocator],
     ) -> RegistryResponse {
         let digest = digest(&objects);
+        // DECISION: what is sent again is judged by the rules of now before its receipt is looked up: a
+        // source that has been made strict hears so, and what is registered stays registered.
         let modes = self.modes.load_full();
         let (mode, source) = modes.of(&context.caller);
         let (submission, tolerated) = match judge_in(mode, objects, profile, self.codes().as_deref()) {
@@ -206,7 +208,7 @@ impl DocumentRegistry {
         response
     }
 
-    /// Counts and logs what was let through: attributes, never their values.
+    /// Counts and logs, once for each commit, what was let through: attributes, never their values.
     fn report(&self, context: &RequestContext, judged: &Judged<'_>) {
         let Judged { mode, source, tolerated, .. } = judged;
         if tolerated.is_empty() {
@@ -369,7 +371,7 @@ impl<'s> Plan<'s> {
                     if let End::Registry(uuid) = association.target
                         && self.judge_target(uuid, Noun::DocumentEntry, true).await?
                     {
-                        self.judge_relationship(kind, uuid).await?;
+                        self.draft.judge_relationship(kind, uuid, &ErrorCode::XDSRegistryMetadataError).await?;
                     }
                 }
                 AssociationRole::SetEntryOriginal | AssociationRole::SetFolder | AssociationRole::SetMembership => {}
@@ -497,45 +499,6 @@ impl<'s> Plan<'s> {
         Ok(self.draft.errors.len() == before)
     }
 
-    async fn judge_relationship(&mut self, kind: RelationshipType, target: EntryUuid) -> Result<(), StoreError> {
-        match kind {
-            RelationshipType::IsSnapshotOf => {
-                let on_demand = match self.draft.load(target).await? {
-                    Some(packed) => packed.unpack()?.is_on_demand(),
-                    None => false,
-                };
-                if !on_demand {
-                    self.error(
-                        ErrorCode::XDSRegistryMetadataError,
-                        format!(
-                            "{}: IsSnapshotOf points at an on-demand DocumentEntry (ITI TF-3 §4.2.2.2.6)",
-                            named(Noun::DocumentEntry, target)
-                        ),
-                    );
-                }
-            }
-            RelationshipType::Append => {
-                for packed in self.registry.store.associations_of(target).await? {
-                    if let Body::Association { kind, source, .. } = &packed.unpack()?.body
-                        && kind == association::XFRM
-                        && source.uuid() == Some(target)
-                    {
-                        self.error(
-                            ErrorCode::XDSRegistryMetadataError,
-                            format!(
-                                "{}: a transformation is not appended to (ITI TF-3 §4.2.2.2.1)",
-                                named(Noun::DocumentEntry, target)
-                            ),
-                        );
-                        break;
-                    }
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
     /// What an accepted submission does to the registry (ITI TF-2 §3.42.4.1.3.5, TF-3 §4.2.3.4.6).
     async fn effects(&mut self) -> Result<(), StoreError> {
         let submission = self.submission;
@@ -648,13 +611,13 @@ impl RegistryPort for DocumentRegistry {
     fn precheck<'a>(
         &'a self,
         context: &'a RequestContext,
-        objects: &'a [RegistryObject<'static>],
+        objects: Vec<RegistryObject<'static>>,
     ) -> BoxFuture<'a, Vec<RegistryError>> {
         Box::pin(async move {
             let modes = self.modes.load_full();
             let (mode, _) = modes.of(&context.caller);
             // Only what the message itself says: the rest is judged once, at the commit.
-            match judge_in(mode, objects.to_vec(), Profile::Register, self.codes().as_deref()) {
+            match judge_in(mode, objects, Profile::Register, self.codes().as_deref()) {
                 Ok(_) => Vec::new(),
                 Err(errors) => errors,
             }

@@ -144,7 +144,7 @@ impl DocumentRepository {
                 entry.common.set_slot(name, value);
             }
         }
-        errors.extend(self.registry.precheck(context, &provisional).await);
+        errors.extend(self.registry.precheck(context, provisional).await);
         errors
     }
 
@@ -207,7 +207,7 @@ impl DocumentRepository {
     }
 
     /// Documents that a distant registry has refused are not retrievable: their locators go, unless
-    /// another submission has relied on one meanwhile. The bytes are orphans, swept at start.
+    /// another submission has relied on one meanwhile. The bytes are orphans, swept at a later start.
     async fn take_back(&self, fresh: Vec<DocumentLocator>) {
         let _closed = self.claims.close().await;
         for locator in fresh {
@@ -260,11 +260,11 @@ impl DocumentRepository {
         }
         let change = Change { withdrawals: vec![locator], ..Change::default() };
         self.store.commit(change).await.map_err(|error| failed(&error))?;
-        // From here on it is removed; bytes that stay behind are orphans, swept at start.
+        // From here on it is removed; bytes that stay behind are orphans, swept at a later start.
         let unused = self.claims.is_free(&Claim::Content(content))
             && matches!(self.store.is_referenced(content).await, Ok(false));
         if unused && let Err(error) = self.documents.remove(content).await {
-            tracing::warn!(%error, "the bytes of a removed document stay until the next start");
+            tracing::warn!(%error, "the bytes of a removed document stay until they are swept at a later start");
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! A change of the registry in the making: what was seen of the store, what it is to become, and
 //! what was found wrong on the way.
 //!
-//! Nothing is locked. Whatever a rule has looked at is expected to be the same at the commit; if
+//! Nothing is locked. What a rule relies on is expected to be the same at the commit; if
 //! it is not, the caller drafts again on the new state, so the loser of a race gets the error it
 //! deserves.
 
@@ -11,10 +11,11 @@ use crate::model::ids::{EntryUuid, PatientId};
 use crate::model::metadata::Noun;
 use crate::model::packed::PackedObject;
 use crate::model::response::{ErrorCode, RegistryError};
-use crate::model::rim::{ObjectId, RegistryObject, VersionInfo};
+use crate::model::rim::{Body, ObjectId, RegistryObject, VersionInfo};
 use crate::model::time::Dtm;
-use crate::model::vocabulary::{APPROVED, slot};
+use crate::model::vocabulary::{APPROVED, association, slot};
 use crate::store::{Change, Expectation, Put, RegistryStore, StoreError};
+use crate::validate::submission::RelationshipType;
 
 /// A change of the registry in the making.
 pub(super) struct Draft<'s> {
@@ -36,6 +37,11 @@ pub(super) struct Draft<'s> {
     associations: HashMap<EntryUuid, Vec<PackedObject>>,
     /// Existing folders whose lastUpdateTime moves.
     touched: Vec<EntryUuid>,
+}
+
+/// Which version of its logicalID an object is.
+pub(super) fn number_of(object: &RegistryObject<'_>) -> u32 {
+    object.common.version.as_ref().and_then(|version| version.name.as_deref()?.trim().parse().ok()).unwrap_or(1)
 }
 
 /// An object in a finding.
@@ -107,6 +113,38 @@ impl<'s> Draft<'s> {
         }
         self.associations.insert(uuid, associations.clone());
         Ok(associations)
+    }
+
+    /// What a relationship demands of its target; a finding gets that code (ITI TF-3 §4.2.2.2).
+    pub async fn judge_relationship(
+        &mut self,
+        kind: RelationshipType,
+        target: EntryUuid,
+        code: &ErrorCode,
+    ) -> Result<(), StoreError> {
+        let rule = match kind {
+            RelationshipType::IsSnapshotOf => {
+                let on_demand = match self.load(target).await? {
+                    Some(packed) => packed.unpack()?.is_on_demand(),
+                    None => false,
+                };
+                (!on_demand).then_some("IsSnapshotOf points at an on-demand DocumentEntry (ITI TF-3 §4.2.2.2.6)")
+            }
+            RelationshipType::Append => {
+                let mut transformed = false;
+                for packed in self.associations_of(target).await? {
+                    let object = packed.unpack()?;
+                    transformed |= matches!(&object.body, Body::Association { kind, source, .. }
+                        if kind == association::XFRM && source.uuid() == Some(target));
+                }
+                transformed.then_some("a transformation is not appended to (ITI TF-3 §4.2.2.2.1)")
+            }
+            _ => None,
+        };
+        if let Some(rule) = rule {
+            self.error(code.clone(), format!("{}: {rule}", named(Noun::DocumentEntry, target)));
+        }
+        Ok(())
     }
 
     /// The id that a source chose is new to the registry (ITI TF-3 §4.2.3.1.5).

@@ -19,7 +19,7 @@ pub trait RegistryPort: Send + Sync {
     fn precheck<'a>(
         &'a self,
         context: &'a RequestContext,
-        objects: &'a [RegistryObject<'static>],
+        objects: Vec<RegistryObject<'static>>,
     ) -> BoxFuture<'a, Vec<crate::model::response::RegistryError>>;
 
     /// Registers a document set; `documents` become retrievable in the same commit if the
@@ -50,7 +50,8 @@ pub enum PeerFailure {
     /// The answer was a SOAP fault.
     #[error("answered with a fault: {0}")]
     Fault(String),
-    /// Its answer found no room here: too many large ones at once (`limits.all_envelopes_bytes`).
+    /// Its answer found no room here: too many large ones at once (`limits.all_envelopes_bytes`), or its
+    /// documents did (`limits.spool_bytes`, the disk).
     #[error("answered, and too many large answers are under way here to take it; ask again in a moment")]
     NoRoom,
     /// Its answer holds more objects than one answer may (`limits.results`).

@@ -53,18 +53,16 @@ fn association_kind<'o>(object: &'o RegistryObject<'_>) -> &'o str {
 impl DocumentRegistry {
     /// ITI-18: judges the query and answers it. Gives the return type too, for the writer.
     pub async fn stored_query(&self, query: &AdhocQuery) -> (QueryResponse, ReturnType) {
-        match read(query) {
-            Ok(query) => match self.refuse_values(&query) {
-                Some(refused) => (refused, query.return_type),
-                None => (self.answer(&query).await, query.return_type),
-            },
-            Err(errors) => (QueryResponse::failure(errors), ReturnType::LeafClass),
-        }
+        self.answer_read(read(query)).await
     }
 
     /// ITI-51: the same over many patients, or all (ITI TF-2 §3.51.4.1.3).
     pub async fn multi_patient_query(&self, query: &AdhocQuery) -> (QueryResponse, ReturnType) {
-        match read_multi_patient(query) {
+        self.answer_read(read_multi_patient(query)).await
+    }
+
+    async fn answer_read(&self, read: Result<StoredQuery, Vec<RegistryError>>) -> (QueryResponse, ReturnType) {
+        match read {
             Ok(query) => match self.refuse_values(&query) {
                 Some(refused) => (refused, query.return_type),
                 None => (self.answer(&query).await, query.return_type),
@@ -96,11 +94,18 @@ impl DocumentRegistry {
             if found.objects.len() > self.limits.results {
                 return QueryResponse::failure(vec![RegistryError::new(
                     ErrorCode::XDSTooManyResults,
-                    format!(
-                        "{} objects match, {} at most are given whole: narrow the query, or ask for ObjectRef",
-                        found.objects.len(),
-                        self.limits.results
-                    ),
+                    if many {
+                        format!(
+                            "more than {} objects match, the bound of one answer: narrow the query",
+                            self.limits.results
+                        )
+                    } else {
+                        format!(
+                            "{} objects match, {} at most are given whole: narrow the query, or ask for ObjectRef",
+                            found.objects.len(),
+                            self.limits.results
+                        )
+                    },
                 )]);
             }
             if !many && query.definition.single_patient() && several_patients(&found.objects) {

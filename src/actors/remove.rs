@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 
 use super::document_registry::DocumentRegistry;
-use super::draft::{Draft, named};
+use super::draft::{Draft, named, number_of};
 use crate::model::ids::{EntryUuid, PatientId};
 use crate::model::metadata::Noun;
 use crate::model::packed::PackedObject;
@@ -145,11 +145,18 @@ async fn reveal_former(
 ) -> Result<(), StoreError> {
     let lid = packed.unpack()?.common.lid.as_ref().and_then(|lid| lid.uuid());
     let Some(lid) = lid.filter(|_| !packed.is_superseded()) else { return Ok(()) };
-    let versions = draft.store.by_logical_id(lid).await?;
-    let stays = versions.iter().rev().find(|version| version.uuid().is_some_and(|version| !gone.contains(&version)));
-    match stays.and_then(|former| Some((former, former.uuid()?))) {
-        Some((former, id)) if id != uuid => {
-            draft.see(former)?;
+    let mut latest = None;
+    for version in draft.store.by_logical_id(lid).await? {
+        let (id, number) = (version.uuid(), number_of(&version.unpack()?));
+        if let Some(id) = id.filter(|id| !gone.contains(id))
+            && latest.as_ref().is_none_or(|(_, _, highest)| number >= *highest)
+        {
+            latest = Some((version, id, number));
+        }
+    }
+    match latest {
+        Some((former, id, _)) if id != uuid => {
+            draft.see(&former)?;
             draft.mark_superseded(id, false).await
         }
         _ => Ok(()),

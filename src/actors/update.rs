@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::context::RequestContext;
 use super::document_registry::{DocumentRegistry, Sent, digest};
-use super::draft::{Draft, named};
+use super::draft::{Draft, named, number_of};
 use crate::model::ids::{EntryUuid, PatientId, UniqueId};
 use crate::model::metadata::{Noun, build};
 use crate::model::packed::PackedObject;
@@ -118,11 +118,6 @@ impl DocumentRegistry {
 /// Whose an object is.
 fn patient_of(object: &RegistryObject<'_>) -> Option<PatientId> {
     object.patient_id().and_then(|id| PatientId::parse(id.trim()).ok())
-}
-
-/// The number of a version; what never had one is the first (Metadata Update §4.2.3.5).
-fn number_of(object: &RegistryObject<'_>) -> u32 {
-    object.common.version.as_ref().and_then(|version| version.name.as_deref()?.trim().parse().ok()).unwrap_or(1)
 }
 
 /// The attributes that differ, among those of a list.
@@ -467,6 +462,9 @@ impl<'s> Plan<'s> {
             self.draft.expect_unchanged(end, &packed);
         }
         self.judge_patients(&what, &patients, section);
+        if let Some(relationship) = RelationshipType::from_urn(kind) {
+            self.draft.judge_relationship(relationship, to, &ErrorCode::XDSMetadataUpdateError).await?;
+        }
         let mut is_there = !self.added.insert((kind.to_string(), from, to));
         for packed in self.draft.associations_of(from).await? {
             let other = packed.unpack()?;

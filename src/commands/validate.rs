@@ -468,9 +468,9 @@ impl RegistryPort for Rules {
     fn precheck<'a>(
         &'a self,
         _context: &'a RequestContext,
-        objects: &'a [RegistryObject<'static>],
+        objects: Vec<RegistryObject<'static>>,
     ) -> BoxFuture<'a, Vec<RegistryError>> {
-        let errors = errors_of(submission::judge(objects.to_vec(), Profile::Register, self.codes.as_deref()));
+        let errors = errors_of(submission::judge(objects, Profile::Register, self.codes.as_deref()));
         Box::pin(std::future::ready(errors))
     }
 

@@ -236,6 +236,10 @@ const ENTRY_CONFIDENTIALITY: Parameter =
 const LEVEL: Parameter = row("$MetadataLevel", Optional, Single, Kind::MetadataLevel);
 const ASSOCIATION_STATUS: Parameter = row("$XDSAssociationStatus", Optional, List, Kind::Status(AssociationNoun));
 const SET_STATUS: Parameter = row("$XDSSubmissionSetStatus", Required, List, Kind::Status(SubmissionSet));
+const FOLDER_UPDATED_FROM: Parameter =
+    row("$XDSFolderLastUpdateTimeFrom", Optional, Single, Kind::From(slot::LAST_UPDATE_TIME));
+const FOLDER_UPDATED_TO: Parameter =
+    row("$XDSFolderLastUpdateTimeTo", Optional, Single, Kind::To(slot::LAST_UPDATE_TIME));
 const FOLDER_STATUS: Parameter = row("$XDSFolderStatus", Required, List, Kind::Status(Folder));
 const UUIDS: Parameter = row("$uuid", Required, List, Kind::Uuid);
 
@@ -302,8 +306,8 @@ pub const QUERIES: &[QueryDefinition] = &[
         id: "urn:uuid:958f3006-baad-4929-a4de-ff1114824431",
         parameters: &[
             row("$XDSFolderPatientId", Required, Single, Kind::Patient),
-            row("$XDSFolderLastUpdateTimeFrom", Optional, Single, Kind::From(slot::LAST_UPDATE_TIME)),
-            row("$XDSFolderLastUpdateTimeTo", Optional, Single, Kind::To(slot::LAST_UPDATE_TIME)),
+            FOLDER_UPDATED_FROM,
+            FOLDER_UPDATED_TO,
             row("$XDSFolderCodeList", Optional, AndOr, Kind::Code(scheme::FOLDER_CODE)),
             FOLDER_STATUS,
             LEVEL,
@@ -446,8 +450,8 @@ pub const MULTI_PATIENT_QUERIES: &[QueryDefinition] = &[
         id: "urn:uuid:50d3f5ac-39a2-11de-a1ca-b366239e58df",
         parameters: &[
             row("$XDSFolderPatientId", Optional, List, Kind::Patients),
-            row("$XDSFolderLastUpdateTimeFrom", Optional, Single, Kind::From(slot::LAST_UPDATE_TIME)),
-            row("$XDSFolderLastUpdateTimeTo", Optional, Single, Kind::To(slot::LAST_UPDATE_TIME)),
+            FOLDER_UPDATED_FROM,
+            FOLDER_UPDATED_TO,
             row("$XDSFolderCodeList", AnyOf, AndOr, Kind::Code(scheme::FOLDER_CODE)),
             FOLDER_STATUS,
             LEVEL,

@@ -62,7 +62,7 @@ impl RegistryPort for RemoteRegistry {
     fn precheck<'a>(
         &'a self,
         _context: &'a RequestContext,
-        _objects: &'a [RegistryObject<'static>],
+        _objects: Vec<RegistryObject<'static>>,
     ) -> BoxFuture<'a, Vec<RegistryError>> {
         // A repository must not judge metadata that is another actor's (ITI TF-2 §3.41.4.1.3.2).
         Box::pin(async { Vec::new() })

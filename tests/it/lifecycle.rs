@@ -247,6 +247,31 @@ async fn statuses_change_and_associations_are_added() {
     assert!(out.errors.is_empty(), "{:?}", out.errors);
     let contents = query(QueryKind::GetFolderAndContents, &[("$XDSFolderUniqueId", "'2.999.61.1'")]);
     assert_eq!(titles(&found(&broker, &contents).await).len(), 1);
+
+    // Relationships keep the rules that they have in a submission.
+    broker.provide("2.999.60.3", PATIENT, b"third").await;
+    let entries = found(&broker, &find(PATIENT)).await;
+    let [first, second, third] = &entries[..] else { panic!("three entries") };
+    let relate = |kind: &'static str, from: &RegistryObject<'_>, to: &RegistryObject<'_>, set_id: &str| {
+        let end = |object: &RegistryObject<'_>| id(&object.common.id.as_ref().expect("an id").to_string());
+        vec![
+            set(set_id, PATIENT),
+            build::association(id("new"), kind, end(from), end(to)),
+            build::association(id("do"), association::SUBMIT_ASSOCIATION, id("set"), id("new")),
+        ]
+    };
+    let transformed = submit(&broker, UPDATE, &relate(association::XFRM, second, first, "2.999.62.8")).await;
+    assert!(transformed.errors.is_empty(), "{:?}", transformed.errors);
+    for (kind, to, rule) in [
+        (association::APND, second, "a transformation is not appended to"),
+        (association::IS_SNAPSHOT_OF, first, "points at an on-demand DocumentEntry"),
+    ] {
+        let refused = submit(&broker, UPDATE, &relate(kind, third, to, "2.999.62.9")).await;
+        assert_eq!(codes(&refused), ["XDSMetadataUpdateError"]);
+        assert!(refused.errors[0].context.contains(rule), "{:?}", refused.errors);
+    }
+    let appended = submit(&broker, UPDATE, &relate(association::APND, third, first, "2.999.62.9")).await;
+    assert!(appended.errors.is_empty(), "{:?}", appended.errors);
 }
 
 #[tokio::test]
