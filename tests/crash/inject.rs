@@ -31,10 +31,11 @@ const SYNCS: &str = "fsync,fdatasync,sync_file_range,msync,syncfs";
 /// What changes folders and lengths.
 const NAMES: &str = "rename,renameat,renameat2,mkdir,mkdirat,unlink,unlinkat,link,linkat,ftruncate,fallocate";
 
-/// How long a call is held at its entry: long against the time it takes to notice.
+/// How long a call is held at its entry in the first pass: long against the time it takes to notice
+/// on a machine that is not busy. Each further pass holds longer by as much.
 const HELD: Duration = Duration::from_millis(15);
 /// How often the loop is run for calls that were missed.
-const PASSES: usize = 8;
+const PASSES: u32 = 8;
 /// No submission has so many calls.
 const MOST: usize = 400;
 
@@ -304,9 +305,15 @@ impl Bench {
     }
 
     /// The same, killed when the trace shows the n-th call; whether it was.
-    async fn killed(&self, running: &mut Running, message: &Message, n: usize) -> (Answered, Vec<Call>, bool) {
+    async fn killed(
+        &self,
+        running: &mut Running,
+        message: &Message,
+        n: usize,
+        held: Duration,
+    ) -> (Answered, Vec<Call>, bool) {
         let set = format!("{WRITES},{SYNCS},{NAMES}");
-        let tracer = self.tracer(&[running.pid()], &trace(&set, &format!("delay_enter={}", HELD.as_micros()), true));
+        let tracer = self.tracer(&[running.pid()], &trace(&set, &format!("delay_enter={}", held.as_micros()), true));
         let (access, message) = (running.access.clone(), message.clone());
         let sending = tokio::spawn(async move { send(&access, &message).await });
         let mut killed = false;
@@ -421,7 +428,7 @@ async fn kill_at_each(bench: &mut Bench, size: usize) {
             }
             let mut running = bench.running().await;
             let (mut known, message) = bench.submission(&running, size).await;
-            let (answered, calls, killed) = bench.killed(&mut running, &message, n).await;
+            let (answered, calls, killed) = bench.killed(&mut running, &message, n, HELD * (pass + 1)).await;
             let what = format!("{size} octets, killed at call {n}");
             if !killed {
                 if answered != Answered::Success {
