@@ -4,7 +4,8 @@
 //! itself, and work moves between threads, so "the n-th call" is made definite in two ways:
 //!
 //! * **Kill.** Every call of interest is held at its entry for a moment. When the trace shows the
-//!   n-th of all threads together, the broker is killed: before that call is carried out.
+//!   n-th of all threads together, the broker is killed: before that call is carried out. What that
+//!   missed is then waited for by its place, for threads take turns in another order each time.
 //! * **Error.** One kind of call is made to fail in the threads of one part of the broker, while the
 //!   others run freely. There n counts for each thread, and each part's work is done by one at a time.
 //!
@@ -113,11 +114,11 @@ impl Tracer {
         }
     }
 
-    /// How many calls the trace shows by now.
-    fn seen(&self) -> usize {
+    /// The calls that the trace shows by now.
+    fn seen(&self) -> Vec<Call> {
         // A call that is held has its line begun, not ended.
         let text = std::fs::read(&self.output).unwrap_or_default();
-        calls(&String::from_utf8_lossy(&text)).len()
+        calls(&String::from_utf8_lossy(&text))
     }
 
     /// Lets the process go, if it still is, and answers with the trace.
@@ -206,12 +207,29 @@ fn on_a_file(place: &Place) -> bool {
     !matches!(place.1, "connection" | "wake-up" | "log" | "other")
 }
 
-/// What a kill at the n-th call has met: that call, or a later one if it was noticed late.
-fn met(calls: &[Call], n: usize) -> Option<Place> {
-    let places = places(calls);
-    let held = |index: &usize| calls.get(*index).is_some_and(|call| !call.finished);
-    let index = Some(n - 1).filter(held).or_else(|| (0..calls.len()).rev().find(held))?;
-    places.get(index).cloned()
+/// The call that a submission is to be killed at.
+#[derive(Debug)]
+enum Aim {
+    /// The n-th of all, from 1.
+    Nth(usize),
+    Place(Place),
+}
+
+impl Aim {
+    /// Where it is among these calls, if it is.
+    fn index(&self, calls: &[Call]) -> Option<usize> {
+        match self {
+            Self::Nth(n) => n.checked_sub(1).filter(|index| *index < calls.len()),
+            Self::Place(aim) => places(calls).iter().position(|place| place == aim),
+        }
+    }
+
+    /// What the kill has met: that call, or a later one if it was noticed late.
+    fn met(&self, calls: &[Call]) -> Option<Place> {
+        let held = |index: &usize| calls.get(*index).is_some_and(|call| !call.finished);
+        let index = self.index(calls).filter(held).or_else(|| (0..calls.len()).rev().find(held))?;
+        places(calls).get(index).cloned()
+    }
 }
 
 /// What a submission is answered with.
@@ -304,12 +322,12 @@ impl Bench {
         (answered, Self::told(tracer))
     }
 
-    /// The same, killed when the trace shows the n-th call; whether it was.
+    /// The same, killed when the trace shows what is aimed at; whether it was.
     async fn killed(
         &self,
         running: &mut Running,
         message: &Message,
-        n: usize,
+        aim: &Aim,
         held: Duration,
     ) -> (Answered, Vec<Call>, bool) {
         let set = format!("{WRITES},{SYNCS},{NAMES}");
@@ -318,7 +336,7 @@ impl Bench {
         let sending = tokio::spawn(async move { send(&access, &message).await });
         let mut killed = false;
         while !killed && !sending.is_finished() {
-            if tracer.seen() >= n {
+            if aim.index(&tracer.seen()).is_some() {
                 running.kill_now();
                 killed = true;
             } else {
@@ -416,48 +434,74 @@ fn killed_at_each_write_sync_and_rename() {
     });
 }
 
+/// How many submissions were killed, and how many of them had been answered.
+#[derive(Default)]
+struct Counts {
+    kills: usize,
+    acknowledged: usize,
+}
+
+/// One submission killed at a call, and what is found afterwards judged. Answers with what was hit,
+/// or with all calls of a submission that went through untouched.
+async fn kill_at(
+    bench: &mut Bench,
+    size: usize,
+    aim: &Aim,
+    held: Duration,
+    counts: &mut Counts,
+) -> (Option<Place>, Option<Vec<Call>>) {
+    let mut running = bench.running().await;
+    let (mut known, message) = bench.submission(&running, size).await;
+    let (answered, calls, killed) = bench.killed(&mut running, &message, aim, held).await;
+    let what = format!("{size} octets, killed at {aim:?}");
+    if !killed {
+        if answered != Answered::Success {
+            bench.violations.push(format!("{what}: not hit, and answered {answered:?}"));
+        }
+        bench.running = Some(running);
+        return (None, Some(calls));
+    }
+    running.kill();
+    counts.kills += 1;
+    if let Some(known) = known.last_mut() {
+        known.acknowledged = answered == Answered::Success;
+        counts.acknowledged += usize::from(known.acknowledged);
+    }
+    let hit = aim.met(&calls);
+    bench.aftermath(known, &message, &format!("{what} ({hit:?})")).await;
+    (hit, None)
+}
+
 async fn kill_at_each(bench: &mut Bench, size: usize) {
     let began = Instant::now();
     let (mut hits, mut untouched): (BTreeSet<Place>, Vec<Place>) = Default::default();
-    let (mut kills, mut acknowledged) = (0, 0);
-    for pass in 0..PASSES {
-        for n in 1.. {
-            assert!(n < MOST, "no submission ends untouched");
-            if pass > 0 && untouched.get(n - 1).is_some_and(|place| !on_a_file(place) || hits.contains(place)) {
-                continue;
-            }
-            let mut running = bench.running().await;
-            let (mut known, message) = bench.submission(&running, size).await;
-            let (answered, calls, killed) = bench.killed(&mut running, &message, n, HELD * (pass + 1)).await;
-            let what = format!("{size} octets, killed at call {n}");
-            if !killed {
-                if answered != Answered::Success {
-                    bench.violations.push(format!("{what}: not hit, and answered {answered:?}"));
-                }
-                untouched = places(&calls);
-                bench.running = Some(running);
-                break;
-            }
-            running.kill();
-            kills += 1;
-            if let Some(known) = known.last_mut() {
-                known.acknowledged = answered == Answered::Success;
-                acknowledged += usize::from(known.acknowledged);
-            }
-            let hit = met(&calls, n);
-            let what = format!("{what} ({hit:?})");
-            hits.extend(hit);
-            bench.aftermath(known, &message, &what).await;
-        }
-        if untouched.iter().all(|place| !on_a_file(place) || hits.contains(place)) {
+    let mut counts = Counts::default();
+    // One call after another, until a submission goes through untouched …
+    for n in 1.. {
+        assert!(n < MOST, "no submission ends untouched");
+        let (hit, calls) = kill_at(bench, size, &Aim::Nth(n), HELD, &mut counts).await;
+        hits.extend(hit);
+        if let Some(calls) = calls {
+            untouched = places(&calls);
             break;
+        }
+    }
+    // … and then those that were missed.
+    for pass in 1..=PASSES {
+        let missed: Vec<Place> =
+            untouched.iter().filter(|place| on_a_file(place) && !hits.contains(*place)).cloned().collect();
+        for place in missed {
+            let (hit, _) = kill_at(bench, size, &Aim::Place(place), HELD * pass, &mut counts).await;
+            hits.extend(hit);
         }
     }
     let missed: Vec<&Place> = untouched.iter().filter(|place| on_a_file(place) && !hits.contains(place)).collect();
     println!(
-        "{size} octets: {kills} kills in {:.0?}, {acknowledged} of them behind the answer; a submission has {} calls\n  killed at: {}\n  \
+        "{size} octets: {} kills in {:.0?}, {} of them behind the answer; a submission has {} calls\n  killed at: {}\n  \
          elsewhere: {}\n  missed: {missed:?}",
+        counts.kills,
         began.elapsed(),
+        counts.acknowledged,
         untouched.len(),
         summary(hits.iter().filter(|place| on_a_file(place))),
         summary(hits.iter().filter(|place| !on_a_file(place))),
