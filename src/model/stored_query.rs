@@ -573,7 +573,218 @@ impl std::fmt::Debug for StoredQuery {
 
 #[cfg(test)]
 mod tests {
+    use super::super::metadata::Noun;
+    use super::super::vocabulary::identifier::SET_SOURCE_ID;
     use super::*;
+
+    type Row = (&'static str, Need, Multiplicity, Kind);
+
+    /// The framework's tables, typed a second time (ITI TF-2 §3.18.4.1.2.3.7, §3.51.4.1.2.3, Metadata
+    /// Update): name, id, parameters in any order.
+    fn framework() -> Vec<(&'static str, &'static str, Vec<Row>)> {
+        use Need::{AnyOf as A, OneOf as E, Optional as O, Required as R};
+        fn one(name: &'static str, need: Need, kind: Kind) -> Row {
+            (name, need, Multiplicity::Single, kind)
+        }
+        fn many(name: &'static str, need: Need, kind: Kind) -> Row {
+            (name, need, Multiplicity::List, kind)
+        }
+        fn and_or(name: &'static str, need: Need, kind: Kind) -> Row {
+            (name, need, Multiplicity::AndOr, kind)
+        }
+        let level = one("$MetadataLevel", O, Kind::MetadataLevel);
+        let ties = many("$XDSAssociationStatus", O, Kind::Status(Noun::Association));
+        let types = many("$XDSDocumentEntryType", O, Kind::EntryType);
+        let format = many("$XDSDocumentEntryFormatCode", O, Kind::Code(scheme::FORMAT_CODE));
+        let secret = and_or("$XDSDocumentEntryConfidentialityCode", O, Kind::Code(scheme::CONFIDENTIALITY_CODE));
+        let entry_status = many("$XDSDocumentEntryStatus", R, Kind::Status(Noun::DocumentEntry));
+        let set_status = many("$XDSSubmissionSetStatus", R, Kind::Status(Noun::SubmissionSet));
+        let folder_status = many("$XDSFolderStatus", R, Kind::Status(Noun::Folder));
+        let references = and_or("$XDSDocumentEntryReferenceIdList", R, Kind::Like(slot::REFERENCE_ID_LIST));
+        let documents = |patient: Row, any: Need| {
+            vec![
+                patient,
+                many("$XDSDocumentEntryClassCode", any, Kind::Code(scheme::CLASS_CODE)),
+                many("$XDSDocumentEntryTypeCode", O, Kind::Code(scheme::TYPE_CODE)),
+                many("$XDSDocumentEntryPracticeSettingCode", O, Kind::Code(scheme::PRACTICE_SETTING_CODE)),
+                one("$XDSDocumentEntryCreationTimeFrom", O, Kind::From(slot::CREATION_TIME)),
+                one("$XDSDocumentEntryCreationTimeTo", O, Kind::To(slot::CREATION_TIME)),
+                one("$XDSDocumentEntryServiceStartTimeFrom", O, Kind::From(slot::SERVICE_START_TIME)),
+                one("$XDSDocumentEntryServiceStartTimeTo", O, Kind::To(slot::SERVICE_START_TIME)),
+                one("$XDSDocumentEntryServiceStopTimeFrom", O, Kind::From(slot::SERVICE_STOP_TIME)),
+                one("$XDSDocumentEntryServiceStopTimeTo", O, Kind::To(slot::SERVICE_STOP_TIME)),
+                many("$XDSDocumentEntryHealthcareFacilityTypeCode", any, Kind::Code(scheme::FACILITY_TYPE_CODE)),
+                and_or("$XDSDocumentEntryEventCodeList", any, Kind::Code(scheme::EVENT_CODE)),
+                secret,
+                many("$XDSDocumentEntryAuthorPerson", O, Kind::AuthorPerson),
+                format,
+                entry_status,
+                types,
+                many("$XDSDocumentEntryDocumentAvailability", O, Kind::Availability),
+                level,
+            ]
+        };
+        let folders = |patient: Row, any: Need| {
+            vec![
+                patient,
+                one("$XDSFolderLastUpdateTimeFrom", O, Kind::From(slot::LAST_UPDATE_TIME)),
+                one("$XDSFolderLastUpdateTimeTo", O, Kind::To(slot::LAST_UPDATE_TIME)),
+                and_or("$XDSFolderCodeList", any, Kind::Code(scheme::FOLDER_CODE)),
+                folder_status,
+                level,
+            ]
+        };
+        let patient = one("$XDSDocumentEntryPatientId", R, Kind::Patient);
+        let patients = many("$XDSDocumentEntryPatientId", O, Kind::Patients);
+        let entry_uuid = |of: fn(&'static str, Need, Kind) -> Row| of("$XDSDocumentEntryEntryUUID", E, Kind::Uuid);
+        let entry_id = |of: fn(&'static str, Need, Kind) -> Row| of("$XDSDocumentEntryUniqueId", E, Kind::UniqueId);
+        let with = |mut rows: Vec<Row>, more: Row| {
+            rows.push(more);
+            rows
+        };
+        vec![
+            ("FindDocuments", "14d4debf-8f97-4251-9a74-a90016b0af0d", documents(patient, O)),
+            (
+                "FindSubmissionSets",
+                "f26abbcb-ac74-4422-8a30-edb644bbc1a9",
+                vec![
+                    one("$XDSSubmissionSetPatientId", R, Kind::Patient),
+                    many("$XDSSubmissionSetSourceId", O, Kind::Identifier(SET_SOURCE_ID)),
+                    one("$XDSSubmissionSetSubmissionTimeFrom", O, Kind::From(slot::SUBMISSION_TIME)),
+                    one("$XDSSubmissionSetSubmissionTimeTo", O, Kind::To(slot::SUBMISSION_TIME)),
+                    one("$XDSSubmissionSetAuthorPerson", O, Kind::AuthorPerson),
+                    many("$XDSSubmissionSetContentType", O, Kind::Code(scheme::CONTENT_TYPE_CODE)),
+                    set_status,
+                ],
+            ),
+            (
+                "FindFolders",
+                "958f3006-baad-4929-a4de-ff1114824431",
+                folders(one("$XDSFolderPatientId", R, Kind::Patient), O),
+            ),
+            (
+                "GetAll",
+                "10b545ea-725c-446d-9b95-8aeb444eddf3",
+                vec![
+                    one("$patientId", R, Kind::Patient),
+                    entry_status,
+                    set_status,
+                    folder_status,
+                    format,
+                    secret,
+                    types,
+                    ties,
+                    level,
+                ],
+            ),
+            (
+                "GetDocuments",
+                "5c4f972b-d56b-40ac-a5fc-c8ca9b40b9d4",
+                vec![entry_uuid(many), entry_id(many), many("$XDSDocumentEntryLogicalID", E, Kind::LogicalId), level],
+            ),
+            (
+                "GetFolders",
+                "5737b14c-8a1a-4539-b659-e03a34a5e1e4",
+                vec![
+                    many("$XDSFolderEntryUUID", E, Kind::Uuid),
+                    many("$XDSFolderUniqueId", E, Kind::UniqueId),
+                    many("$XDSFolderLogicalID", E, Kind::LogicalId),
+                    level,
+                ],
+            ),
+            (
+                "GetAssociations",
+                "a7ae438b-4bc2-4642-93e9-be891f7bb155",
+                vec![many("$uuid", R, Kind::Uuid), ties, level],
+            ),
+            (
+                "GetDocumentsAndAssociations",
+                "bab9529a-4a10-40b3-a01f-f68a615d247a",
+                vec![entry_uuid(many), entry_id(many), ties, level],
+            ),
+            ("GetSubmissionSets", "51224314-5390-4169-9b91-b1980040715a", vec![many("$uuid", R, Kind::Uuid), level]),
+            (
+                "GetSubmissionSetAndContents",
+                "e8e3cb2c-e39c-46b9-99e4-c12f57260b83",
+                vec![
+                    one("$XDSSubmissionSetEntryUUID", E, Kind::Uuid),
+                    one("$XDSSubmissionSetUniqueId", E, Kind::UniqueId),
+                    format,
+                    secret,
+                    types,
+                    level,
+                ],
+            ),
+            (
+                "GetFolderAndContents",
+                "b909a503-523d-4517-8acf-8e5834dfc4c7",
+                vec![
+                    one("$XDSFolderEntryUUID", E, Kind::Uuid),
+                    one("$XDSFolderUniqueId", E, Kind::UniqueId),
+                    format,
+                    secret,
+                    types,
+                    ties,
+                    level,
+                ],
+            ),
+            (
+                "GetFoldersForDocument",
+                "10cae35a-c7f9-4cf5-b61e-fc3278ffb578",
+                vec![entry_uuid(one), entry_id(one), ties, level],
+            ),
+            (
+                "GetRelatedDocuments",
+                "d90e5407-b356-4d91-a89f-873917b4b0e6",
+                vec![
+                    entry_uuid(one),
+                    entry_id(one),
+                    many("$AssociationTypes", R, Kind::AssociationType),
+                    types,
+                    ties,
+                    level,
+                ],
+            ),
+            (
+                "FindDocumentsByReferenceId",
+                "12941a89-e02e-4be5-967c-ce4bfc8fe492",
+                with(documents(patient, O), references),
+            ),
+            ("FindDocumentsForMultiplePatients", "3d1bdb10-39a2-11de-89c2-2f44d94eaa9f", documents(patients, A)),
+            (
+                "FindFoldersForMultiplePatients",
+                "50d3f5ac-39a2-11de-a1ca-b366239e58df",
+                folders(many("$XDSFolderPatientId", O, Kind::Patients), A),
+            ),
+            (
+                "FindDocumentsByReferenceIdForMultiplePatients",
+                "1191642d-86c4-42d8-b784-f95445f9f0d5",
+                with(documents(patients, O), references),
+            ),
+        ]
+    }
+
+    #[test]
+    fn rows_are_those_of_the_framework() {
+        let ours = QUERIES.iter().chain(MULTI_PATIENT_QUERIES);
+        let ours: Vec<_> = ours
+            .map(|query| {
+                let mut rows: Vec<String> = query.parameters.iter().map(|row| format!("{row:?}")).collect();
+                rows.sort();
+                (query.name, query.id.to_owned(), rows)
+            })
+            .collect();
+        let theirs = framework().into_iter().map(|(name, id, rows)| {
+            let row = |(name, need, multiplicity, kind)| Parameter { name, need, multiplicity, kind };
+            let mut rows: Vec<String> = rows.into_iter().map(|given| format!("{:?}", row(given))).collect();
+            rows.sort();
+            (name, format!("urn:uuid:{id}"), rows)
+        });
+        for (ours, theirs) in ours.iter().zip(theirs) {
+            assert_eq!(*ours, theirs);
+        }
+        assert_eq!(ours.len(), framework().len());
+    }
 
     #[test]
     fn rows_are_well_formed() {

@@ -7,6 +7,7 @@ use causeway::actors::document_registry::{DocumentRegistry, PatientPolicy, Query
 use causeway::actors::ports::SystemClock;
 use causeway::model::ids::{EntryUuid, PatientId};
 use causeway::model::metadata::build;
+use causeway::model::response::ErrorCode;
 use causeway::model::rim::{RegistryObject, Slot, VersionInfo};
 use causeway::model::stored_query::{AdhocQuery, QueryDefinition, QueryKind};
 use causeway::model::vocabulary::{self as v, association, identifier, scheme, slot};
@@ -25,6 +26,16 @@ const AUTHORS: [&str; 4] = ["^Adams^Ann", "^Brown^Bob", "^O'Neil^Cy", "7^Adams"]
 const PATTERNS: [&str; 8] = ["%", "^Adams%", "%Adams", "%A_ams%", "^Brown^Bob", "%O'Neil%", "_", "^adams%"];
 const REFERENCES: [&str; 3] = ["A^^^&2.999&ISO^urn:x:1", "B^^^&2.999&ISO^urn:x:1", "C^^^&2.999&ISO^urn:x:2"];
 const KINDS: [&str; 3] = [association::RPLC, association::APND, association::XFRM];
+
+/// Queries whose whole objects must be of one patient.
+const ONE_PATIENT: [&str; 6] = [
+    "GetDocuments",
+    "GetFolders",
+    "GetDocumentsAndAssociations",
+    "GetSubmissionSets",
+    "GetSubmissionSetAndContents",
+    "GetFolderAndContents",
+];
 
 #[derive(Debug, Clone)]
 struct Entry {
@@ -45,12 +56,13 @@ struct Entry {
     unique_id: usize,
 }
 
-/// What an association ties, by position; a set or folder is told by `Node`.
+/// What an association ties, by position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Node {
     Set(usize),
     Folder(usize),
     Entry(usize),
+    Tie(usize),
 }
 
 #[derive(Debug, Clone)]
@@ -64,8 +76,8 @@ struct Tie {
 #[derive(Debug, Clone)]
 struct Registry {
     entries: Vec<Entry>,
-    /// Of each set and folder: the patient; of folders whether it is Approved.
-    sets: Vec<usize>,
+    /// Of each set and folder: the patient, and whether it is Approved.
+    sets: Vec<(usize, bool)>,
     folders: Vec<(usize, bool)>,
     ties: Vec<Tie>,
 }
@@ -100,18 +112,26 @@ fn entry() -> impl Strategy<Value = Entry> {
 }
 
 fn registry() -> impl Strategy<Value = Registry> {
-    let ends = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..6_u8, select(&KINDS[..]), any::<bool>());
+    let ends = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..8_u8, select(&KINDS[..]), any::<bool>());
     let folders = vec((0..2_usize, any::<bool>()), 0..3);
-    (vec(entry(), 1..7), vec(0..2_usize, 1..3), folders, vec(ends, 0..10)).prop_map(|(entries, sets, folders, ends)| {
+    let sets = vec((0..2_usize, prop::bool::weighted(0.8)), 1..3);
+    (vec(entry(), 1..7), sets, folders, vec(ends, 0..12)).prop_map(|(entries, sets, folders, ends)| {
         let mut ties: Vec<Tie> = Vec::new();
         for (a, b, shape, kind, approved) in ends {
             let entry = |index: prop::sample::Index| Node::Entry(index.index(entries.len()));
             let set = Node::Set(a.index(sets.len()));
+            let memberships: Vec<usize> = (0..ties.len())
+                .filter(|n| matches!((ties[*n].from, ties[*n].to), (Node::Folder(_), Node::Entry(_))))
+                .collect();
+            let membership = (!memberships.is_empty()).then(|| Node::Tie(memberships[b.index(memberships.len())]));
             let folder = (!folders.is_empty()).then(|| a.index(folders.len().max(1))).map(Node::Folder);
-            let tie = match (shape, folder) {
-                (0 | 1, _) => Tie { from: set, to: entry(b), kind: association::HAS_MEMBER, approved },
-                (2, Some(folder)) => Tie { from: set, to: folder, kind: association::HAS_MEMBER, approved },
-                (3 | 4, Some(folder)) => Tie { from: folder, to: entry(b), kind: association::HAS_MEMBER, approved },
+            let tie = match (shape, folder, membership) {
+                (0 | 1, ..) => Tie { from: set, to: entry(b), kind: association::HAS_MEMBER, approved },
+                (2, Some(folder), _) => Tie { from: set, to: folder, kind: association::HAS_MEMBER, approved },
+                (3 | 4, Some(folder), _) => Tie { from: folder, to: entry(b), kind: association::HAS_MEMBER, approved },
+                (5 | 6, _, Some(membership)) => {
+                    Tie { from: set, to: membership, kind: association::HAS_MEMBER, approved }
+                }
                 _ => Tie { from: entry(a), to: entry(b), kind, approved },
             };
             if tie.from != tie.to {
@@ -125,7 +145,12 @@ fn registry() -> impl Strategy<Value = Registry> {
 #[derive(Debug, Clone, Default)]
 struct Filter {
     patient: usize,
+    /// For queries over many.
+    patients: Option<Vec<usize>>,
     statuses: Vec<bool>,
+    set_statuses: Vec<bool>,
+    /// `$XDSAssociationStatus`
+    ties: Option<Vec<bool>>,
     class: Option<Vec<usize>>,
     format: Option<Vec<usize>>,
     confidentiality: Vec<Vec<usize>>,
@@ -148,6 +173,7 @@ fn filter() -> impl Strategy<Value = Filter> {
     let both = || vec(any::<bool>(), 1..3);
     let a = (0..2_usize, both(), rarely(codes(3)), rarely(codes(2)), vec(codes(3), 0..2), vec(codes(3), 0..3));
     let b = (time(), time(), time());
+    let d = (prop::option::of(vec(0..3_usize, 1..4)), both(), prop::option::weighted(0.5, both()));
     let c = (
         prop::option::weighted(0.25, vec(select(&PATTERNS[..]), 1..3)),
         vec(vec(select(&REFERENCES[..]), 1..3), 1..3),
@@ -155,8 +181,11 @@ fn filter() -> impl Strategy<Value = Filter> {
         prop::option::weighted(0.2, both()),
         prop::option::of(1..3_u8),
     );
-    (a, b, c).prop_map(|(a, b, c)| Filter {
+    (a, b, c, d).prop_map(|(a, b, c, d)| Filter {
         patient: a.0,
+        patients: d.0,
+        set_statuses: d.1,
+        ties: d.2,
         statuses: a.1,
         class: a.2,
         format: a.3,
@@ -180,6 +209,7 @@ fn uuid(node: Node) -> EntryUuid {
         Node::Set(n) => (1, n),
         Node::Folder(n) => (2, n),
         Node::Entry(n) => (3, n),
+        Node::Tie(n) => (4, n),
     };
     numbered(tag, n)
 }
@@ -245,11 +275,15 @@ fn package(node: Node, of: usize, approved: bool) -> RegistryObject<'static> {
     let mut object = build::package(uuid(node).into(), label);
     object.common.status = Some(status(approved).into());
     object.identifiers.push(build::external_identifier(patient_scheme, patient(of)));
+    if let Node::Folder(n) = node {
+        object.classifications.push(build::code(scheme::FOLDER_CODE, &code(n)));
+    }
     object
 }
 
 fn tie_of(tie: &Tie, n: usize) -> RegistryObject<'static> {
-    let mut object = build::association(numbered(4, n).into(), tie.kind, uuid(tie.from).into(), uuid(tie.to).into());
+    let mut object =
+        build::association(uuid(Node::Tie(n)).into(), tie.kind, uuid(tie.from).into(), uuid(tie.to).into());
     object.common.status = Some(status(tie.approved).into());
     object
 }
@@ -262,8 +296,8 @@ async fn registered(registry: &Registry) -> DocumentRegistry {
         put
     };
     let mut puts = Vec::new();
-    for (n, of) in registry.sets.iter().enumerate() {
-        puts.push(put(&package(Node::Set(n), *of, true), *of, false));
+    for (n, (of, approved)) in registry.sets.iter().enumerate() {
+        puts.push(put(&package(Node::Set(n), *of, *approved), *of, false));
     }
     for (n, entry) in registry.entries.iter().enumerate() {
         puts.push(put(&object_of(entry, n), entry.patient, entry.superseded));
@@ -299,18 +333,24 @@ impl Slots {
     }
 
     fn query(self, kind: QueryKind) -> AdhocQuery {
-        // By reference, so that several patients in one answer are no error.
-        let return_type = Some("ObjectRef".to_owned());
-        AdhocQuery { id: QueryDefinition::of(kind).id.into(), home: None, return_type, slots: self.0 }
+        AdhocQuery { id: QueryDefinition::of(kind).id.into(), home: None, return_type: None, slots: self.0 }
     }
 }
 
-fn find_documents(filter: &Filter, by_reference: bool) -> AdhocQuery {
+fn urns(flags: &[bool], yes: &str, no: &str) -> String {
+    list(flags.iter().map(|flag| if *flag { yes } else { no }.to_owned()))
+}
+
+fn statuses(approved: &[bool]) -> String {
+    urns(approved, v::APPROVED, v::DEPRECATED)
+}
+
+fn find_documents(filter: &Filter, many: bool, by_reference: bool) -> AdhocQuery {
     let mut slots = Slots(Vec::new());
-    let urns =
-        |flags: &Vec<bool>, yes: &str, no: &str| list(flags.iter().map(|f| if *f { yes } else { no }.to_owned()));
-    slots.add("$XDSDocumentEntryPatientId", Some(quoted(&patient(filter.patient))));
-    slots.add("$XDSDocumentEntryStatus", Some(urns(&filter.statuses, v::APPROVED, v::DEPRECATED)));
+    let patients = || filter.patients.as_ref().map(|patients| list(patients.iter().map(|n| patient(*n))));
+    let patient = if many { patients() } else { Some(quoted(&patient(filter.patient))) };
+    slots.add("$XDSDocumentEntryPatientId", patient);
+    slots.add("$XDSDocumentEntryStatus", Some(statuses(&filter.statuses)));
     slots.add("$XDSDocumentEntryClassCode", filter.class.as_deref().map(codes));
     slots.add("$XDSDocumentEntryFormatCode", filter.format.as_deref().map(codes));
     for group in &filter.confidentiality {
@@ -338,7 +378,12 @@ fn find_documents(filter: &Filter, by_reference: bool) -> AdhocQuery {
     let availability = filter.availability.as_ref().map(|flags| urns(flags, v::OFFLINE, v::ONLINE));
     slots.add("$XDSDocumentEntryDocumentAvailability", availability);
     slots.add("$MetadataLevel", filter.level.map(|level| level.to_string()));
-    slots.query(if by_reference { QueryKind::FindDocumentsByReferenceId } else { QueryKind::FindDocuments })
+    slots.query(match (many, by_reference) {
+        (false, false) => QueryKind::FindDocuments,
+        (false, true) => QueryKind::FindDocumentsByReferenceId,
+        (true, false) => QueryKind::FindDocumentsForMultiplePatients,
+        (true, true) => QueryKind::FindDocumentsByReferenceIdForMultiplePatients,
+    })
 }
 
 // ---- the oracle ----------------------------------------------------------------------------------------------
@@ -371,10 +416,16 @@ fn type_passes(entry: &Entry, types: &Option<Vec<bool>>) -> bool {
     types.as_ref().map_or(!entry.on_demand, |types| types.contains(&entry.on_demand))
 }
 
-fn passes(entry: &Entry, filter: &Filter, by_reference: bool) -> bool {
-    let any_of =
-        |groups: &[Vec<usize>], has: &[usize]| groups.iter().all(|group| group.iter().any(|c| has.contains(c)));
-    entry.patient == filter.patient
+fn any_of(groups: &[Vec<usize>], has: &[usize]) -> bool {
+    groups.iter().all(|group| group.iter().any(|code| has.contains(code)))
+}
+
+fn is_asked_for(of: usize, filter: &Filter, many: bool) -> bool {
+    if many { filter.patients.as_ref().is_none_or(|patients| patients.contains(&of)) } else { of == filter.patient }
+}
+
+fn passes(entry: &Entry, filter: &Filter, many: bool, by_reference: bool) -> bool {
+    is_asked_for(entry.patient, filter, many)
         && filter.statuses.contains(&entry.approved)
         && filter.class.as_ref().is_none_or(|class| class.contains(&entry.class))
         && filter.format.as_ref().is_none_or(|format| format.contains(&entry.format))
@@ -415,8 +466,21 @@ impl Answer {
 
 impl Registry {
     /// Approved by default, and never Deprecated at level 1.
-    fn ties_shown(&self) -> impl Iterator<Item = (EntryUuid, &Tie)> {
-        self.ties.iter().enumerate().filter(|(_, tie)| tie.approved).map(|(n, tie)| (numbered(4, n), tie))
+    fn ties_shown(&self, filter: &Filter) -> impl Iterator<Item = (EntryUuid, &Tie)> {
+        let shown = move |tie: &Tie| {
+            (filter.level == Some(2) || tie.approved)
+                && filter.ties.as_ref().map_or(tie.approved, |statuses| statuses.contains(&tie.approved))
+        };
+        let ties = self.ties.iter().enumerate().filter(move |(_, tie)| shown(tie));
+        ties.map(|(n, tie)| (uuid(Node::Tie(n)), tie))
+    }
+
+    /// Whose an object is; an association is nobody's.
+    fn patient_of(&self, id: EntryUuid) -> Option<usize> {
+        let entries = self.entries.iter().enumerate().map(|(n, entry)| (Node::Entry(n), entry.patient));
+        let sets = self.sets.iter().enumerate().map(|(n, (of, _))| (Node::Set(n), *of));
+        let folders = self.folders.iter().enumerate().map(|(n, (of, _))| (Node::Folder(n), *of));
+        entries.chain(sets).chain(folders).find(|(node, _)| uuid(*node) == id).map(|(_, of)| of)
     }
 
     fn folder_shown(&self, n: usize, level: Option<u8>) -> bool {
@@ -427,6 +491,7 @@ impl Registry {
         let entry = &self.entries[n];
         type_passes(entry, &filter.types)
             && filter.format.as_ref().is_none_or(|format| format.contains(&entry.format))
+            && any_of(&filter.confidentiality, &entry.confidentiality)
             && level_shows(entry, filter.level)
     }
 }
@@ -434,41 +499,66 @@ impl Registry {
 /// The parameters that queries for contents have.
 fn contents(filter: &Filter, slots: &mut Slots) {
     slots.add("$XDSDocumentEntryFormatCode", filter.format.as_deref().map(codes));
-    let urns = |types: &Vec<bool>| list(types.iter().map(|d| if *d { v::ON_DEMAND } else { v::STABLE }.to_owned()));
-    slots.add("$XDSDocumentEntryType", filter.types.as_ref().map(urns));
+    for group in &filter.confidentiality {
+        slots.add("$XDSDocumentEntryConfidentialityCode", Some(codes(group)));
+    }
+    slots.add("$XDSDocumentEntryType", filter.types.as_ref().map(|types| urns(types, v::ON_DEMAND, v::STABLE)));
+    level(filter, slots);
+}
+
+fn level(filter: &Filter, slots: &mut Slots) {
     slots.add("$MetadataLevel", filter.level.map(|level| level.to_string()));
+}
+
+/// The parameters that queries for associations have.
+fn ties_and_level(filter: &Filter, slots: &mut Slots) {
+    slots.add("$XDSAssociationStatus", filter.ties.as_deref().map(statuses));
+    level(filter, slots);
 }
 
 /// Every query that is tried on a registry, with what the oracle says.
 fn trials(registry: &Registry, filter: &Filter) -> Vec<(AdhocQuery, Vec<EntryUuid>)> {
     let mut trials = Vec::new();
-    for by_reference in [false, true] {
+    for (many, by_reference) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut filter = filter.clone();
+        if many && filter.class.is_none() {
+            // Something must be looked for.
+            filter.class = Some(vec![0, 1]);
+        }
         let mut answer = Answer::default();
-        for (n, _) in registry.entries.iter().enumerate().filter(|(_, e)| passes(e, filter, by_reference)) {
+        for (n, _) in registry.entries.iter().enumerate().filter(|(_, e)| passes(e, &filter, many, by_reference)) {
             answer.add(uuid(Node::Entry(n)));
         }
-        trials.push((find_documents(filter, by_reference), answer.sorted()));
+        trials.push((find_documents(&filter, many, by_reference), answer.sorted()));
     }
     let id = |node: Node| quoted(&uuid(node).to_string());
 
-    // GetDocumentsAndAssociations by uniqueId: no filter by type.
-    let mut answer = Answer::default();
-    for (n, entry) in registry.entries.iter().enumerate() {
-        if entry.unique_id == 0 && level_shows(entry, filter.level) {
-            answer.add(uuid(Node::Entry(n)));
+    // GetDocumentsAndAssociations by either id: no filter by type.
+    for by_uuid in [false, true] {
+        let mut answer = Answer::default();
+        for (n, entry) in registry.entries.iter().enumerate() {
+            let named = if by_uuid { n <= 1 } else { entry.unique_id == 0 };
+            if named && level_shows(entry, filter.level) {
+                answer.add(uuid(Node::Entry(n)));
+            }
         }
-    }
-    let found: Vec<EntryUuid> = answer.0.clone();
-    for (tie, t) in registry.ties_shown() {
-        if [t.from, t.to].iter().any(|end| found.contains(&uuid(*end))) {
-            answer.add(tie);
+        let found: Vec<EntryUuid> = answer.0.clone();
+        for (tie, t) in registry.ties_shown(filter) {
+            if [t.from, t.to].iter().any(|end| found.contains(&uuid(*end))) {
+                answer.add(tie);
+            }
         }
+        let uuids = format!("({}, {})", id(Node::Entry(0)), id(Node::Entry(1)));
+        let mut slots = Slots(vec![if by_uuid {
+            Slot::single("$XDSDocumentEntryEntryUUID", uuids)
+        } else {
+            Slot::single("$XDSDocumentEntryUniqueId", "('1.0')")
+        }]);
+        ties_and_level(filter, &mut slots);
+        trials.push((slots.query(QueryKind::GetDocumentsAndAssociations), answer.sorted()));
     }
-    let mut slots = Slots(vec![Slot::single("$XDSDocumentEntryUniqueId", "('1.0')")]);
-    slots.add("$MetadataLevel", filter.level.map(|level| level.to_string()));
-    trials.push((slots.query(QueryKind::GetDocumentsAndAssociations), answer.sorted()));
 
-    // GetSubmissionSetAndContents; no memberships of memberships here.
+    // GetSubmissionSetAndContents.
     let set = Node::Set(0);
     let mut answer = Answer::default();
     answer.add(uuid(set));
@@ -477,11 +567,23 @@ fn trials(registry: &Registry, filter: &Filter) -> Vec<(AdhocQuery, Vec<EntryUui
         let shown = match tie.to {
             Node::Entry(n) => registry.entry_shown(n, filter),
             Node::Folder(n) => registry.folder_shown(n, filter.level),
-            Node::Set(_) => false,
+            Node::Set(_) | Node::Tie(_) => false,
         };
         if shown {
             answer.add(uuid(tie.to));
-            answer.add(numbered(4, n));
+            answer.add(uuid(Node::Tie(n)));
+        }
+    }
+    // A membership in a folder, where both its ends are there by now.
+    for (n, tie) in registry.ties.iter().enumerate().filter(|(_, tie)| tie.from == set && visible(tie)) {
+        if let Node::Tie(m) = tie.to
+            && let member = &registry.ties[m]
+            && visible(member)
+            && answer.has(member.from)
+            && answer.has(member.to)
+        {
+            answer.add(uuid(Node::Tie(m)));
+            answer.add(uuid(Node::Tie(n)));
         }
     }
     let mut slots = Slots(vec![Slot::single("$XDSSubmissionSetEntryUUID", id(set))]);
@@ -493,7 +595,7 @@ fn trials(registry: &Registry, filter: &Filter) -> Vec<(AdhocQuery, Vec<EntryUui
         let mut answer = Answer::default();
         if registry.folder_shown(0, filter.level) {
             answer.add(uuid(folder));
-            for (tie, t) in registry.ties_shown().filter(|(_, t)| t.from == folder) {
+            for (tie, t) in registry.ties_shown(filter).filter(|(_, t)| t.from == folder) {
                 if let Node::Entry(n) = t.to
                     && registry.entry_shown(n, filter)
                 {
@@ -503,6 +605,7 @@ fn trials(registry: &Registry, filter: &Filter) -> Vec<(AdhocQuery, Vec<EntryUui
             }
         }
         let mut slots = Slots(vec![Slot::single("$XDSFolderEntryUUID", id(folder))]);
+        slots.add("$XDSAssociationStatus", filter.ties.as_deref().map(statuses));
         contents(filter, &mut slots);
         trials.push((slots.query(QueryKind::GetFolderAndContents), answer.sorted()));
     }
@@ -510,7 +613,7 @@ fn trials(registry: &Registry, filter: &Filter) -> Vec<(AdhocQuery, Vec<EntryUui
     // GetFoldersForDocument, GetRelatedDocuments, GetSubmissionSets and GetAssociations of the first entry.
     let first = Node::Entry(0);
     let mut answer = Answer::default();
-    for (_, t) in registry.ties_shown().filter(|(_, t)| t.to == first && t.kind == association::HAS_MEMBER) {
+    for (_, t) in registry.ties_shown(filter).filter(|(_, t)| t.to == first && t.kind == association::HAS_MEMBER) {
         if let Node::Folder(n) = t.from
             && registry.folder_shown(n, filter.level)
         {
@@ -518,11 +621,13 @@ fn trials(registry: &Registry, filter: &Filter) -> Vec<(AdhocQuery, Vec<EntryUui
         }
     }
     let mut slots = Slots(vec![Slot::single("$XDSDocumentEntryEntryUUID", id(first))]);
-    slots.add("$MetadataLevel", filter.level.map(|level| level.to_string()));
+    ties_and_level(filter, &mut slots);
     trials.push((slots.query(QueryKind::GetFoldersForDocument), answer.sorted()));
 
+    // HasMember is asked for too, and gives nothing: not both its ends are documents.
+    let kinds = [association::APND, association::RPLC, association::HAS_MEMBER];
     let mut answer = Answer::default();
-    for (tie, t) in registry.ties_shown().filter(|(_, t)| t.kind == association::APND || t.kind == association::RPLC) {
+    for (tie, t) in registry.ties_shown(filter).filter(|(_, t)| kinds.contains(&t.kind)) {
         let both = [t.from, t.to].map(|end| match end {
             Node::Entry(n) => {
                 type_passes(&registry.entries[n], &filter.types) && level_shows(&registry.entries[n], filter.level)
@@ -536,33 +641,31 @@ fn trials(registry: &Registry, filter: &Filter) -> Vec<(AdhocQuery, Vec<EntryUui
         }
     }
     let mut slots = Slots(vec![Slot::single("$XDSDocumentEntryEntryUUID", id(first))]);
-    slots.add("$AssociationTypes", Some(list([association::APND.to_owned(), association::RPLC.to_owned()])));
-    let urns = |types: &Vec<bool>| list(types.iter().map(|d| if *d { v::ON_DEMAND } else { v::STABLE }.to_owned()));
-    slots.add("$XDSDocumentEntryType", filter.types.as_ref().map(urns));
-    slots.add("$MetadataLevel", filter.level.map(|level| level.to_string()));
+    slots.add("$AssociationTypes", Some(list(kinds.map(str::to_owned))));
+    slots.add("$XDSDocumentEntryType", filter.types.as_ref().map(|types| urns(types, v::ON_DEMAND, v::STABLE)));
+    ties_and_level(filter, &mut slots);
     trials.push((slots.query(QueryKind::GetRelatedDocuments), answer.sorted()));
 
     let mut answer = Answer::default();
     for (n, tie) in registry.ties.iter().enumerate() {
-        if matches!(tie.from, Node::Set(_)) && tie.to == first && visible(tie) {
+        if matches!(tie.from, Node::Set(_)) && [first, Node::Folder(0)].contains(&tie.to) && visible(tie) {
             answer.add(uuid(tie.from));
-            answer.add(numbered(4, n));
+            answer.add(uuid(Node::Tie(n)));
         }
     }
-    let mut slots = Slots(vec![Slot::single("$uuid", format!("({})", id(first)))]);
-    slots.add("$MetadataLevel", filter.level.map(|level| level.to_string()));
+    let mut slots = Slots(vec![Slot::single("$uuid", format!("({}, {})", id(first), id(Node::Folder(0))))]);
+    level(filter, &mut slots);
     trials.push((slots.query(QueryKind::GetSubmissionSets), answer.sorted()));
 
     let mut answer = Answer::default();
-    for (tie, _) in registry.ties_shown().filter(|(_, t)| t.from == first || t.to == first || t.from == set) {
+    for (tie, _) in registry.ties_shown(filter).filter(|(_, t)| t.from == first || t.to == first || t.from == set) {
         answer.add(tie);
     }
     let mut slots = Slots(vec![Slot::single("$uuid", format!("({}, {})", id(first), id(set)))]);
-    slots.add("$MetadataLevel", filter.level.map(|level| level.to_string()));
+    ties_and_level(filter, &mut slots);
     trials.push((slots.query(QueryKind::GetAssociations), answer.sorted()));
 
     // GetDocuments, GetFolders, FindFolders and FindSubmissionSets.
-    let level = filter.level.map(|level| level.to_string());
     let mut answer = Answer::default();
     for (n, entry) in registry.entries.iter().enumerate() {
         if [1, 2].contains(&entry.unique_id) && level_shows(entry, filter.level) {
@@ -570,10 +673,10 @@ fn trials(registry: &Registry, filter: &Filter) -> Vec<(AdhocQuery, Vec<EntryUui
         }
     }
     let mut slots = Slots(vec![Slot::list("$XDSDocumentEntryUniqueId", ["('1.1')", "('1.2','1.9')"])]);
-    slots.add("$MetadataLevel", level.clone());
+    level(filter, &mut slots);
     trials.push((slots.query(QueryKind::GetDocuments), answer.sorted()));
 
-    let (mut by_id, mut of_patient) = (Answer::default(), Answer::default());
+    let (mut by_id, mut of_patient, mut of_many) = (Answer::default(), Answer::default(), Answer::default());
     for (n, (of, approved)) in
         registry.folders.iter().enumerate().filter(|(n, _)| registry.folder_shown(*n, filter.level))
     {
@@ -581,30 +684,38 @@ fn trials(registry: &Registry, filter: &Filter) -> Vec<(AdhocQuery, Vec<EntryUui
         if *of == filter.patient && filter.statuses.contains(approved) {
             of_patient.add(uuid(Node::Folder(n)));
         }
+        if is_asked_for(*of, filter, true) && filter.statuses.contains(approved) && n == 0 {
+            of_many.add(uuid(Node::Folder(n)));
+        }
     }
     let all = list((0..3).map(|n| uuid(Node::Folder(n)).to_string()));
     let mut slots = Slots(vec![Slot::single("$XDSFolderEntryUUID", all)]);
-    slots.add("$MetadataLevel", level.clone());
+    level(filter, &mut slots);
     trials.push((slots.query(QueryKind::GetFolders), by_id.sorted()));
-    let statuses = list(filter.statuses.iter().map(|approved| status(*approved).to_owned()));
     let mut slots = Slots(vec![Slot::single("$XDSFolderPatientId", quoted(&patient(filter.patient)))]);
-    slots.add("$XDSFolderStatus", Some(statuses.clone()));
-    slots.add("$MetadataLevel", level);
+    slots.add("$XDSFolderStatus", Some(statuses(&filter.statuses)));
+    level(filter, &mut slots);
     trials.push((slots.query(QueryKind::FindFolders), of_patient.sorted()));
+    // The n-th folder has the n-th code.
+    let mut slots = Slots(vec![Slot::single("$XDSFolderCodeList", codes(&[0, 7]))]);
+    let patients = filter.patients.as_ref().map(|patients| list(patients.iter().map(|n| patient(*n))));
+    slots.add("$XDSFolderPatientId", patients);
+    slots.add("$XDSFolderStatus", Some(statuses(&filter.statuses)));
+    level(filter, &mut slots);
+    trials.push((slots.query(QueryKind::FindFoldersForMultiplePatients), of_many.sorted()));
 
+    let set_shown = |(of, approved): &(usize, bool)| *of == filter.patient && filter.set_statuses.contains(approved);
     let mut answer = Answer::default();
-    for (n, _) in registry.sets.iter().enumerate().filter(|(_, of)| **of == filter.patient) {
-        if filter.statuses.contains(&true) {
-            answer.add(uuid(Node::Set(n)));
-        }
+    for (n, _) in registry.sets.iter().enumerate().filter(|(_, set)| set_shown(set)) {
+        answer.add(uuid(Node::Set(n)));
     }
     let mut slots = Slots(vec![Slot::single("$XDSSubmissionSetPatientId", quoted(&patient(filter.patient)))]);
-    slots.add("$XDSSubmissionSetStatus", Some(statuses));
+    slots.add("$XDSSubmissionSetStatus", Some(statuses(&filter.set_statuses)));
     trials.push((slots.query(QueryKind::FindSubmissionSets), answer.sorted()));
 
-    // GetAll of the patient, sets and folders Approved.
+    // GetAll of the patient, folders Approved.
     let mut answer = Answer::default();
-    for (n, _) in registry.sets.iter().enumerate().filter(|(_, of)| **of == filter.patient) {
+    for (n, _) in registry.sets.iter().enumerate().filter(|(_, set)| set_shown(set)) {
         answer.add(uuid(Node::Set(n)));
     }
     for (n, entry) in registry.entries.iter().enumerate() {
@@ -618,14 +729,17 @@ fn trials(registry: &Registry, filter: &Filter) -> Vec<(AdhocQuery, Vec<EntryUui
             answer.add(uuid(Node::Folder(n)));
         }
     }
-    let ties: Vec<EntryUuid> =
-        registry.ties_shown().filter(|(_, t)| answer.has(t.from) || answer.has(t.to)).map(|(tie, _)| tie).collect();
+    let ties: Vec<EntryUuid> = registry
+        .ties_shown(filter)
+        .filter(|(_, t)| answer.has(t.from) || answer.has(t.to))
+        .map(|(tie, _)| tie)
+        .collect();
     ties.into_iter().for_each(|tie| answer.add(tie));
     let mut slots = Slots(vec![Slot::single("$patientId", quoted(&patient(filter.patient)))]);
-    let urns = list(filter.statuses.iter().map(|approved| status(*approved).to_owned()));
-    slots.add("$XDSDocumentEntryStatus", Some(urns));
-    slots.add("$XDSSubmissionSetStatus", Some(list([v::APPROVED.to_owned()])));
-    slots.add("$XDSFolderStatus", Some(list([v::APPROVED.to_owned()])));
+    slots.add("$XDSDocumentEntryStatus", Some(statuses(&filter.statuses)));
+    slots.add("$XDSSubmissionSetStatus", Some(statuses(&filter.set_statuses)));
+    slots.add("$XDSFolderStatus", Some(statuses(&[true])));
+    slots.add("$XDSAssociationStatus", filter.ties.as_deref().map(statuses));
     contents(filter, &mut slots);
     trials.push((slots.query(QueryKind::GetAll), answer.sorted()));
     trials
@@ -639,13 +753,25 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let subject = registered(&registry).await;
-            for (query, expected) in trials(&registry, &filter) {
-                let (response, _) = subject.stored_query(&query).await;
-                let name = QueryDefinition::by_id(&query.id).unwrap().name;
-                prop_assert!(response.errors.is_empty(), "{name}: {:?}", response.errors);
-                let mut found: Vec<EntryUuid> = response.objects.iter().filter_map(|object| object.uuid()).collect();
-                found.sort();
-                prop_assert_eq!(found, expected, "{}", name);
+            for (mut query, expected) in trials(&registry, &filter) {
+                for return_type in ["ObjectRef", "LeafClass"] {
+                    query.return_type = Some(return_type.to_owned());
+                    let (response, name) = match QueryDefinition::by_id(&query.id) {
+                        Some(one) => (subject.stored_query(&query).await.0, one.name),
+                        None => (subject.multi_patient_query(&query).await.0, "a query over many patients"),
+                    };
+                    let mut found: Vec<EntryUuid> = response.objects.iter().filter_map(|object| object.uuid()).collect();
+                    found.sort();
+                    let codes: Vec<ErrorCode> = response.errors.into_iter().map(|error| error.code).collect();
+                    let mut patients: Vec<usize> = expected.iter().filter_map(|id| registry.patient_of(*id)).collect();
+                    patients.sort_unstable();
+                    patients.dedup();
+                    if return_type == "LeafClass" && ONE_PATIENT.contains(&name) && patients.len() > 1 {
+                        prop_assert_eq!((found, codes), (vec![], vec![ErrorCode::XDSResultNotSinglePatient]), "{}", name);
+                    } else {
+                        prop_assert_eq!((found, codes), (expected.clone(), vec![]), "{}", name);
+                    }
+                }
             }
             Ok(())
         })?;
