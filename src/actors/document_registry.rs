@@ -99,6 +99,8 @@ struct Plan<'s> {
     folders: Vec<EntryUuid>,
     associations: Vec<EntryUuid>,
     deprecated: HashSet<EntryUuid>,
+    /// Folders and the replacements that join them.
+    joined: HashSet<(EntryUuid, EntryUuid)>,
 }
 
 impl DocumentRegistry {
@@ -246,6 +248,9 @@ impl DocumentRegistry {
 
     /// The receipt to leave for a submission, or none when it has been answered already: then it
     /// is answered as the first was.
+    ///
+    /// DECISION: also where a document of it has been removed since (ITI-86): what is sent again under its
+    /// own MessageID asks how the first fared. With its SubmissionSet (ITI-62) the receipt goes.
     pub(super) async fn receipt(
         &self,
         context: &RequestContext,
@@ -282,6 +287,7 @@ impl DocumentRegistry {
         };
         let draft = Draft::new(&*self.store, patient, Dtm::from_timestamp(self.clock.now()));
         let mut plan = Plan::new(self, submission, draft);
+        plan.judge_documents(documents).await?;
         plan.judge().await?;
         if plan.draft.errors.is_empty() {
             plan.effects().await?;
@@ -328,6 +334,7 @@ impl<'s> Plan<'s> {
             folders: submission.folders.iter().map(uuid).collect(),
             associations: submission.associations.iter().map(|a| uuid(&a.object)).collect(),
             deprecated: HashSet::new(),
+            joined: HashSet::new(),
         }
     }
 
@@ -343,6 +350,21 @@ impl<'s> Plan<'s> {
             End::Association(n) => self.associations.get(n).copied(),
             End::Registry(uuid) => Some(uuid),
         }
+    }
+
+    /// A document that came meanwhile under the same uniqueId is not overwritten.
+    async fn judge_documents(&mut self, documents: &[DocumentLocator]) -> Result<(), StoreError> {
+        for DocumentLocator { unique_id, content, .. } in documents {
+            let known = self.registry.store.document(unique_id).await?;
+            if known.is_some_and(|known| known.content.sha256 != content.sha256) {
+                self.error(
+                    ErrorCode::XDSNonIdenticalHash,
+                    format!("{unique_id}: the repository has just received another document under this uniqueId (ITI TF-2 §3.41.4.1.3.2)"),
+                );
+            }
+            self.draft.change.expects.push(Expectation::NoOtherBytes(unique_id.clone(), content.sha256));
+        }
+        Ok(())
     }
 
     /// The rules that need the registry: V11, V15–V19, V23–V30, V33.
@@ -371,7 +393,10 @@ impl<'s> Plan<'s> {
                     if let End::Registry(uuid) = association.target
                         && self.judge_target(uuid, Noun::DocumentEntry, true).await?
                     {
-                        self.draft.judge_relationship(kind, uuid, &ErrorCode::XDSRegistryMetadataError).await?;
+                        let on_demand = matches!(association.source, End::Entry(n)
+                            if submission.entries.get(n).is_some_and(RegistryObject::is_on_demand));
+                        let code = ErrorCode::XDSRegistryMetadataError;
+                        self.draft.judge_relationship(kind, on_demand, uuid, &code).await?;
                     }
                 }
                 AssociationRole::SetEntryOriginal | AssociationRole::SetFolder | AssociationRole::SetMembership => {}
@@ -434,13 +459,11 @@ impl<'s> Plan<'s> {
                     );
                     continue;
                 }
-                let differs = |name: &str| match (entry.common.slot_value(name), holder.common.slot_value(name)) {
-                    (Some(ours), Some(theirs)) => !ours.eq_ignore_ascii_case(theirs),
-                    _ => false,
-                };
-                if differs(slot::HASH) {
+                let both = |name: &str| entry.common.slot_value(name).zip(holder.common.slot_value(name));
+                let octets = |size: &str| size.trim().parse::<u64>().ok();
+                if both(slot::HASH).is_some_and(|(ours, theirs)| !ours.trim().eq_ignore_ascii_case(theirs.trim())) {
                     self.error(ErrorCode::XDSNonIdenticalHash, format!("{unique_id}: a document with this uniqueId and another hash is registered (ITI TF-2 §3.42.4.1.3.3.1)"));
-                } else if differs(slot::SIZE) {
+                } else if both(slot::SIZE).is_some_and(|(ours, theirs)| octets(ours) != octets(theirs)) {
                     self.error(ErrorCode::XDSNonIdenticalSize, format!("{unique_id}: a document with this uniqueId and another size is registered (ITI TF-2 §3.42.4.1.3.3.1)"));
                 }
             }
@@ -536,8 +559,20 @@ impl<'s> Plan<'s> {
     }
 
     /// Deprecates a replaced entry with its transforms and addenda, recursively (DECISION: a
-    /// child's own addenda would dangle), and puts the replacement into its folders.
+    /// child's own addenda would dangle), and puts the replacement into its folders, also where
+    /// another replacement of the submission has deprecated it already.
     async fn replace(&mut self, target: EntryUuid, replacement: EntryUuid) -> Result<(), StoreError> {
+        for packed in self.draft.associations_of(target).await? {
+            let association = packed.unpack()?;
+            if let Body::Association { kind, .. } = &association.body
+                && kind == association::HAS_MEMBER
+                && packed.is_approved()
+                && let Some((from, to)) = association.ends()
+                && to == target
+            {
+                self.join_folder(from, replacement).await?;
+            }
+        }
         let mut open = vec![target];
         while let Some(uuid) = open.pop() {
             let Some(packed) = self.draft.load(uuid).await? else { continue };
@@ -555,15 +590,13 @@ impl<'s> Plan<'s> {
                 if !packed.is_approved() || to != uuid {
                     continue;
                 }
-                if kind == association::XFRM || kind == association::APND {
-                    if let Some(child) = self.draft.load(from).await? {
-                        self.draft.expect_unchanged(from, &child);
-                        if child.is_approved() {
-                            open.push(from);
-                        }
+                if (kind == association::XFRM || kind == association::APND)
+                    && let Some(child) = self.draft.load(from).await?
+                {
+                    self.draft.expect_unchanged(from, &child);
+                    if child.is_approved() {
+                        open.push(from);
                     }
-                } else if kind == association::HAS_MEMBER && uuid == target {
-                    self.join_folder(from, replacement).await?;
                 }
             }
         }
@@ -582,7 +615,7 @@ impl<'s> Plan<'s> {
                 && self.uuid_of(a.source) == Some(holder)
                 && self.uuid_of(a.target) == Some(replacement)
         });
-        if already {
+        if already || !self.joined.insert((holder, replacement)) {
             return Ok(());
         }
         let theirs = folder.patient_id().and_then(|id| PatientId::parse(id.trim()).ok());

@@ -58,6 +58,11 @@ fn store_error(error: &StoreError) -> RegistryError {
     }
 }
 
+/// A value that the source stated; an empty one states nothing (ITI TF-3 §4.2.3.1.6).
+fn stated<'e>(entry: &'e RegistryObject<'_>, name: &str) -> Option<&'e str> {
+    entry.common.slot_value(name).map(str::trim).filter(|value| !value.is_empty())
+}
+
 fn id_of(entry: &RegistryObject<'_>) -> String {
     entry.common.id.as_ref().map(ToString::to_string).unwrap_or_default()
 }
@@ -127,7 +132,7 @@ impl DocumentRepository {
         for entry in entries(objects) {
             let judged = [(slot::HASH, hl7::sha1 as fn(&str) -> hl7::Verdict), (slot::SIZE, hl7::size)];
             for (name, judge) in judged {
-                if let Some(Err(rule)) = entry.common.slot_value(name).map(judge) {
+                if let Some(Err(rule)) = stated(entry, name).map(judge) {
                     errors.push(RegistryError::new(
                         ErrorCode::XDSRepositoryMetadataError,
                         format!("DocumentEntry {}: {name} must be: {rule} (ITI TF-2 §3.41.4.1.3.2)", id_of(entry)),
@@ -279,7 +284,7 @@ impl DocumentRepository {
         let content = document.staged.content;
         let id = &document.entry_id;
         let mut errors = Vec::new();
-        if let Some(stated) = entry.common.slot_value(slot::HASH)
+        if let Some(stated) = stated(entry, slot::HASH)
             && !stated.eq_ignore_ascii_case(&content.hash())
         {
             errors.push(RegistryError::new(
@@ -289,7 +294,7 @@ impl DocumentRepository {
                 ),
             ));
         }
-        if let Some(stated) = entry.common.slot_value(slot::SIZE)
+        if let Some(stated) = stated(entry, slot::SIZE)
             && stated.parse() != Ok(content.size)
         {
             errors.push(RegistryError::new(
@@ -301,34 +306,43 @@ impl DocumentRepository {
             ));
         }
         let unique_id = entry.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok());
-        let mut is_known = false;
-        if let Some(unique_id) = &unique_id {
-            match self.store.document(unique_id).await {
+        let mut known_as = None;
+        match &unique_id {
+            // A registry that takes it would have an entry whose document nobody finds.
+            None => errors.push(RegistryError::new(
+                ErrorCode::XDSRepositoryMetadataError,
+                format!("DocumentEntry {id}: its uniqueId is missing or of another form than an identifier's (ITI TF-3 §4.2.3.2.26)"),
+            )),
+            Some(unique_id) => match self.store.document(unique_id).await {
                 Ok(Some(known)) if known.content.sha256 != content.sha256 => {
                     errors.push(RegistryError::new(
                         ErrorCode::XDSNonIdenticalHash,
                         format!("{unique_id}: the repository holds another document under this uniqueId (ITI TF-2 §3.41.4.1.3.2)"),
                     ));
                 }
-                Ok(known) => is_known = known.is_some(),
+                Ok(known) => known_as = known,
                 Err(error) => errors.push(store_error(&error)),
-            }
+            },
         }
         if !errors.is_empty() {
             return Err(errors);
         }
         entry.common.set_slot(slot::REPOSITORY_UNIQUE_ID, self.unique_id.as_str().to_owned());
-        if entry.common.slot(slot::HASH).is_none() {
+        if stated(entry, slot::HASH).is_none() {
             entry.common.set_slot(slot::HASH, content.hash());
         }
-        if entry.common.slot(slot::SIZE).is_none() {
+        if stated(entry, slot::SIZE).is_none() {
             entry.common.set_slot(slot::SIZE, content.size.to_string());
+        }
+        // What the same bytes were first called stays: another entry's answers depend on it.
+        if let Some(known) = known_as {
+            return Ok((Some(known), true));
         }
         let mime_type = match &entry.body {
             Body::ExtrinsicObject { mime_type: Some(mime), .. } => mime.to_string(),
             _ => "application/octet-stream".to_owned(),
         };
-        Ok((unique_id.map(|unique_id| DocumentLocator { unique_id, content, mime_type }), is_known))
+        Ok((unique_id.map(|unique_id| DocumentLocator { unique_id, content, mime_type }), false))
     }
 
     /// ITI-43: opens every document first, so that what is promised is there (§3.43.4.1.3).

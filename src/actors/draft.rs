@@ -115,14 +115,19 @@ impl<'s> Draft<'s> {
         Ok(associations)
     }
 
-    /// What a relationship demands of its target; a finding gets that code (ITI TF-3 §4.2.2.2).
+    /// What a relationship demands of its ends, the source told by whether it is on-demand; a
+    /// finding gets that code (ITI TF-3 §4.2.2.2).
     pub async fn judge_relationship(
         &mut self,
         kind: RelationshipType,
+        from_on_demand: bool,
         target: EntryUuid,
         code: &ErrorCode,
     ) -> Result<(), StoreError> {
         let rule = match kind {
+            RelationshipType::IsSnapshotOf if from_on_demand => {
+                Some("IsSnapshotOf leads from a stable DocumentEntry (ITI TF-3 §4.2.2.2.6)")
+            }
             RelationshipType::IsSnapshotOf => {
                 let on_demand = match self.load(target).await? {
                     Some(packed) => packed.unpack()?.is_on_demand(),
@@ -134,8 +139,9 @@ impl<'s> Draft<'s> {
                 let mut transformed = false;
                 for packed in self.associations_of(target).await? {
                     let object = packed.unpack()?;
-                    transformed |= matches!(&object.body, Body::Association { kind, source, .. }
-                        if kind == association::XFRM && source.uuid() == Some(target));
+                    transformed |= packed.is_approved()
+                        && matches!(&object.body, Body::Association { kind, source, .. }
+                            if kind == association::XFRM && source.uuid() == Some(target));
                 }
                 transformed.then_some("a transformation is not appended to (ITI TF-3 §4.2.2.2.1)")
             }

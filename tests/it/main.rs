@@ -6,6 +6,7 @@ mod gateways;
 mod hostile;
 mod lifecycle;
 mod oracle;
+mod rules;
 mod submit_and_find;
 mod support;
 mod tidy;
