@@ -142,6 +142,17 @@ impl Path {
     }
 }
 
+/// What the broker needs for a registry of that size.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Footing {
+    /// Most resident memory since its start, octets, if the system tells.
+    pub resident: Option<u64>,
+    /// From its start to its first answer, after it was killed.
+    pub ready: Duration,
+    /// The same with nothing of it in the page cache; needs the right to empty that.
+    pub ready_cold: Option<Duration>,
+}
+
 /// What the suite has measured.
 #[derive(Clone)]
 pub struct Report {
@@ -153,6 +164,8 @@ pub struct Report {
     pub seconds: f64,
     /// How long it all took.
     pub elapsed: Duration,
+    /// Memory and start of the broker.
+    pub footing: Footing,
     /// The paths.
     pub paths: Vec<Path>,
 }
@@ -165,6 +178,9 @@ impl Report {
             "entries": self.entries,
             "seconds": self.seconds,
             "elapsed_ms": self.elapsed.as_millis() as u64,
+            "resident_bytes": self.footing.resident,
+            "ready_ms": self.footing.ready.as_millis() as u64,
+            "ready_cold_ms": self.footing.ready_cold.map(|cold| cold.as_millis() as u64),
             "paths": self.paths.iter().map(Path::json).collect::<Vec<_>>(),
         })
     }

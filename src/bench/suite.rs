@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep};
 use super::BenchError;
 use super::baseline::Recording;
 use super::load::{self, Plan, Prepared, Repeated, Target, Traffic};
-use super::report::{Measure, Path, Report, Sample, Side};
+use super::report::{Footing, Measure, Path, Report, Sample, Side};
 use super::samples::{self, Submissions};
 use crate::actors::context::RequestContext;
 use crate::actors::document_registry::{DocumentRegistry, PatientPolicy, QueryLimits};
@@ -153,10 +153,11 @@ impl Server {
         Some(format!("{status}: {}", text.lines().last().unwrap_or_default()))
     }
 
-    /// Resident memory in octets.
-    fn resident(&self) -> Option<u64> {
+    /// Memory in octets, by the system's name for it: VmRSS is what is resident now, VmHWM the most
+    /// that has been.
+    fn memory(&self, name: &str) -> Option<u64> {
         let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let kib = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kib = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         kib.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
     }
 
@@ -171,12 +172,31 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Its data go as well, so it need not stop gracefully.
+impl Server {
+    /// Ends it without a word.
+    fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Its data go as well, so it need not stop gracefully.
+        self.kill();
+    }
+}
+
+/// Empties the page cache, after what is in these files is on disk; whether that was allowed.
+fn forget_files(folder: &FilePath) -> bool {
+    fn on_disk(path: &FilePath) -> std::io::Result<()> {
+        if path.is_dir() {
+            fs::read_dir(path)?.try_for_each(|entry| on_disk(&entry?.path()))
+        } else {
+            File::open(path)?.sync_all()
+        }
+    }
+    on_disk(folder).is_ok() && fs::write("/proc/sys/vm/drop_caches", "1").is_ok()
 }
 
 fn command(arguments: &[&str]) -> Result<Command, BenchError> {
@@ -375,6 +395,7 @@ pub async fn run(options: &Options, told: impl Fn(&str)) -> Result<Report, Bench
     };
     let registry = target(address, "/services/registry")?;
     let repository = target(address, "/services/repository")?;
+    let asked = registry.clone();
     let (registry_url, repository_url) = (registry.uri().to_string(), repository.uri().to_string());
 
     let queries: Vec<Prepared> = (0..options.patients.min(ASKED))
@@ -477,11 +498,26 @@ pub async fn run(options: &Options, told: impl Fn(&str)) -> Result<Report, Bench
             }
         }
     }
+    told("starting the broker again after a kill");
+    let mut footing = Footing { resident: ours.memory("VmHWM"), ..Footing::default() };
+    let mut restart = async |cold: bool| {
+        ours.kill();
+        if cold && !forget_files(&broker.join("data")) {
+            return Ok(None);
+        }
+        let begin = Instant::now();
+        ours = Server::start(&["serve", "--config", &configuration], &folder.0, "broker")?;
+        ready(&mut ours, &asked, &first).await?;
+        Ok::<_, BenchError>(Some(begin.elapsed()))
+    };
+    footing.ready = restart(false).await?.unwrap_or_default();
+    footing.ready_cold = restart(true).await?;
     Ok(Report {
         processors: std::thread::available_parallelism().map_or(1, usize::from),
         entries: u64::from(options.patients * ENTRIES),
         seconds: options.seconds,
         elapsed: began.elapsed(),
+        footing,
         paths,
     })
 }
@@ -523,13 +559,14 @@ async fn measure(planned: Planned, options: &Options, ours: &Server, bare: &Serv
 
 /// Runs something while looking at a server's resident memory: by how much it grew at most.
 async fn watched<T>(server: &Server, running: impl Future<Output = T>) -> (T, Option<u64>) {
-    let before = server.resident();
+    let resident = || server.memory("VmRSS");
+    let before = resident();
     let mut most = before;
     let mut running = pin!(running);
     loop {
         tokio::select! {
             result = &mut running => return (result, most.zip(before).map(|(most, before)| most - before)),
-            () = sleep(WATCH) => most = most.max(server.resident()),
+            () = sleep(WATCH) => most = most.max(resident()),
         }
     }
 }

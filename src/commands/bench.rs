@@ -17,7 +17,7 @@ use super::print;
 use super::{CommandError, Outcome};
 use crate::bench::baseline::Baseline;
 use crate::bench::load::{self, Plan, Prepared, Repeated, Target, Traffic};
-use crate::bench::report::{Measure, Report, milliseconds, outcome_json};
+use crate::bench::report::{Footing, Measure, Report, milliseconds, outcome_json};
 use crate::bench::samples::{self, Submissions};
 use crate::bench::suite::{self, Options};
 use crate::bench::{BenchError, load::Outcome as Load};
@@ -510,6 +510,13 @@ fn compared(report: &Report, quick: bool) -> String {
         counted(report.paths.first().map_or(0, |path| path.ours.samples.len()), "round"),
         report.seconds,
         report.elapsed.as_secs_f64(),
+    ));
+    let Footing { resident, ready, ready_cold } = report.footing;
+    let cold = ready_cold.map_or(String::new(), |cold| format!(", {} with a cold page cache", milliseconds(cold)));
+    let memory = resident.map_or(String::new(), |most| format!("; at most {} resident under load", human_size(most)));
+    out.push_str(&format!(
+        "Killed and started again, the broker answers after {}{cold}{memory}.\n",
+        milliseconds(ready)
     ));
     if quick {
         out.push_str("--quick: too short for figures to rely on.\n");

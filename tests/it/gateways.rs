@@ -107,6 +107,51 @@ async fn a_responding_gateway_stamps_and_demands_homes() {
     assert_eq!(response.errors[0].location.as_deref(), Some(home(1).as_str()));
 }
 
+/// What a gateway cannot send on it refuses, with its own home as the location.
+#[tokio::test]
+async fn requests_that_lead_nowhere() {
+    let broker = community(1, String::new()).await;
+    let mut unknown = find(PATIENT);
+    unknown.id = "urn:uuid:00000000-0000-4000-8000-000000000001".into();
+    let mut elsewhere = find(PATIENT);
+    elsewhere.home = Some(home(9));
+    let mut targets = find(PATIENT);
+    targets.slots.push(Slot::single("$targetCommunityIdList", format!("('{}','{}')", home(1), home(9))));
+    let by_id = get(causeway::model::ids::EntryUuid([1; 16]));
+    for (service, action, query, code) in [
+        ("initiating-gateway", QUERY, &unknown, "XDSUnknownStoredQuery"),
+        ("initiating-gateway", QUERY, &elsewhere, "XDSUnknownCommunity"),
+        ("initiating-gateway", QUERY, &targets, "XDSUnknownCommunity"),
+        ("initiating-gateway", QUERY, &by_id, "XDSMissingHomeCommunityId"),
+        ("responding-gateway", CROSS_QUERY, &unknown, "XDSUnknownStoredQuery"),
+        ("responding-gateway", CROSS_QUERY, &elsewhere, "XDSUnknownCommunity"),
+        ("responding-gateway", CROSS_QUERY, &by_id, "XDSMissingHomeCommunityId"),
+    ] {
+        let response = broker.query_at(service, action, query).await;
+        let told: Vec<_> = response.errors.iter().map(|e| (e.code.as_str(), e.location.as_deref())).collect();
+        assert_eq!(told, [(code, Some(home(1).as_str()))], "{service}");
+        // Who is known and asked still answers.
+        assert_eq!(response.objects.len(), usize::from(std::ptr::eq(query, &targets)));
+    }
+    let payload = retrieve(&[(Some(&home(9)), &repository(9), "2.999.902.9")]);
+    for (service, action) in [("initiating-gateway", RETRIEVE), ("responding-gateway", CROSS_RETRIEVE)] {
+        let (content_type, body) = mtom_request(action, &payload);
+        let (response, documents) = broker.post(service, &content_type, body).await.retrieve();
+        assert_eq!((response.errors[0].code.as_str(), documents.len()), ("XDSUnknownCommunity", 0), "{service}");
+    }
+    // A restricted update of another's metadata, or of nobody's.
+    for (of, code) in [(None, "XDSMissingHomeCommunityId"), (Some(home(9)), "XDSUnknownCommunity")] {
+        let mut objects = submission("2.999.902.1", PATIENT, "text/plain");
+        objects[0].common.home = of.map(Into::into);
+        let reply = broker
+            .call("responding-gateway", "urn:ihe:iti:2018:RestrictedUpdateDocumentSet", |out| {
+                causeway::wire::ebrs::write_submit(out, &objects);
+            })
+            .await;
+        assert_eq!(reply.registry().errors[0].code.as_str(), code);
+    }
+}
+
 #[tokio::test]
 async fn a_hub_answers_for_its_members_and_never_for_neighbours() {
     let member = community(2, String::new()).await;

@@ -110,6 +110,147 @@ async fn limits_have_their_errors() {
     assert_eq!(response.errors[0].code.as_str(), "XDSTooManyResults");
 }
 
+/// A body that is not as the schema wants it gets an error of its transaction, not a fault.
+#[tokio::test]
+async fn bodies_without_what_they_must_have() {
+    const SUBMIT: &str = "<l:SubmitObjectsRequest xmlns:l=\"urn:oasis:names:tc:ebxml-regrep:xsd:lcm:3.0\"/>";
+    let xds = |name: &str| format!("<x:{name} xmlns:x=\"urn:ihe:iti:xds-b:2007\"/>");
+    let removal = |inside: &str| {
+        format!(
+            "<l:RemoveObjectsRequest xmlns:l=\"urn:oasis:names:tc:ebxml-regrep:xsd:lcm:3.0\" \
+             xmlns:r=\"urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0\"{inside}</l:RemoveObjectsRequest>"
+        )
+    };
+    let list = |ids: &str| format!("<r:ObjectRefList>{ids}</r:ObjectRefList>");
+    let reference = "<r:ObjectRef id=\"urn:uuid:00000000-0000-4000-8000-000000000001\"/>";
+    let delete_all = " deletionScope=\"urn:oasis:names:tc:ebxml-regrep:DeletionScopeType:DeleteAll\">";
+    let removals = [
+        (removal(">"), "XDSRegistryError"),
+        (removal(&format!(">{}", list(""))), "XDSRegistryError"),
+        (removal(&format!(">{}<r:AdhocQuery id=\"x\"/>", list(reference))), "XDSRegistryError"),
+        (removal(&format!(">{}<r:Slot name=\"x\"/>", list(reference))), "XDSRegistryError"),
+        (removal(&format!(">{}", list("<r:ObjectRef id=\"a\"/>"))), "XDSRegistryError"),
+        (removal(&format!(">{}", list("<r:ExtrinsicObject id=\"a\"/>"))), "XDSRegistryError"),
+        (removal(&format!(" deletionScope=\"urn:other\">{}", list(reference))), "XDSRegistryError"),
+        // Twice named is once removed, and the schema's default says nothing.
+        (removal(&format!("{delete_all}{}", list(&reference.repeat(2)))), "UnresolvedReferenceException"),
+    ];
+    let removals =
+        removals.into_iter().map(|(body, code)| ("registry", "urn:ihe:iti:2010:DeleteDocumentSet", body, code));
+    let others = [
+        (
+            "registry",
+            QUERY,
+            "<q:AdhocQueryRequest xmlns:q=\"urn:oasis:names:tc:ebxml-regrep:xsd:query:3.0\"/>".to_owned(),
+            "XDSRegistryError",
+        ),
+        ("registry", "urn:ihe:iti:2007:RegisterDocumentSet-b", SUBMIT.to_owned(), "XDSRegistryMetadataError"),
+        ("registry", "urn:ihe:iti:2010:RegisterOnDemandDocumentEntry", SUBMIT.to_owned(), "XDSRegistryMetadataError"),
+        ("registry", "urn:ihe:iti:2010:UpdateDocumentSet", SUBMIT.to_owned(), "XDSRegistryMetadataError"),
+        ("registry", "urn:ihe:iti:2018:RestrictedUpdateDocumentSet", SUBMIT.to_owned(), "XDSRegistryMetadataError"),
+        (
+            "repository",
+            "urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b",
+            xds("ProvideAndRegisterDocumentSetRequest"),
+            "XDSRepositoryMetadataError",
+        ),
+        ("repository", "urn:ihe:iti:2007:RetrieveDocumentSet", xds("RetrieveDocumentSetRequest"), "XDSRepositoryError"),
+        (
+            "repository",
+            "urn:ihe:iti:2017:RemoveDocuments",
+            "<r:RemoveDocumentsRequest xmlns:r=\"urn:ihe:iti:rmd:2017\"/>".to_owned(),
+            "XDSRepositoryError",
+        ),
+    ];
+    let broker = TestBroker::start(Options::default()).await;
+    for (service, action, body, code) in removals.chain(others) {
+        let reply = broker.call(service, action, |out| out.extend_from_slice(body.as_bytes())).await;
+        let codes: Vec<String> = match action {
+            QUERY => reply.query().errors,
+            "urn:ihe:iti:2007:RetrieveDocumentSet" => reply.retrieve().0.errors,
+            _ => reply.registry().errors,
+        }
+        .iter()
+        .map(|error| error.code.as_str().to_owned())
+        .collect();
+        assert_eq!((reply.status, codes), (200, vec![code.to_owned()]), "{action}: {}", reply.text());
+    }
+}
+
+/// Ids that are none are told one by one; the others are served.
+#[tokio::test]
+async fn requests_for_documents_with_ids_that_are_none() {
+    let broker = TestBroker::start(Options::default()).await;
+    broker.provide("2.999.21.1", PATIENT, b"letter").await;
+    let long = "1".repeat(300);
+    let payload = retrieve(&[
+        (Some("urn:nothing"), REPOSITORY, "2.999.21.1"),
+        (None, "no oid", "2.999.21.1"),
+        (None, REPOSITORY, &long),
+        (None, REPOSITORY, "2.999.21.1"),
+    ]);
+    let (content_type, body) = mtom_request("urn:ihe:iti:2007:RetrieveDocumentSet", &payload);
+    let (response, documents) = broker.post("repository", &content_type, body).await.retrieve();
+    let told: Vec<_> = response.errors.iter().map(|e| (e.code.as_str(), e.location.as_deref())).collect();
+    assert_eq!(
+        told,
+        [
+            ("XDSUnknownCommunity", Some("2.999.21.1")),
+            ("XDSUnknownRepositoryId", Some("2.999.21.1")),
+            ("XDSDocumentUniqueIdError", Some(long.as_str()))
+        ]
+    );
+    assert_eq!(documents.len(), 1);
+    // A removal of a mixed list removes what it can.
+    let removal = String::from_utf8(payload)
+        .unwrap()
+        .replace(
+            "<x:RetrieveDocumentSetRequest xmlns:x",
+            "<r:RemoveDocumentsRequest xmlns:r=\"urn:ihe:iti:rmd:2017\" xmlns:x",
+        )
+        .replace("x:RetrieveDocumentSetRequest>", "r:RemoveDocumentsRequest>");
+    let reply =
+        broker.call("repository", "urn:ihe:iti:2017:RemoveDocuments", |out| out.extend_from_slice(removal.as_bytes()));
+    let response = reply.await.registry();
+    assert_eq!(response.status, causeway::model::response::ResponseStatus::PartialSuccess);
+    assert_eq!(response.errors.len(), 3);
+}
+
+#[tokio::test]
+async fn queries_are_bounded() {
+    let limits = "results = 2\nquery_values = 5";
+    let broker = TestBroker::start(Options { limits: limits.into(), ..Options::default() }).await;
+    let codes = |response: causeway::model::response::QueryResponse| {
+        let codes = response.errors.iter().map(|error| error.code.as_str().to_owned()).collect::<Vec<_>>();
+        (response.objects.len(), codes)
+    };
+    for n in 1..=3 {
+        assert_eq!(codes(broker.query(&find(PATIENT)).await), (n - 1, vec![]));
+        broker.provide(&format!("2.999.22.{n}"), PATIENT, b"letter").await;
+    }
+    let mut query = find(PATIENT);
+    assert_eq!(codes(broker.query(&query).await), (0, vec!["XDSTooManyResults".to_owned()]));
+    query.return_type = Some("ObjectRef".into());
+    assert_eq!(codes(broker.query(&query).await), (3, vec![]), "references are no whole objects");
+    // Over many patients even references are bounded: they may be as many as there are.
+    let many = causeway::model::stored_query::QueryDefinition::of(
+        causeway::model::stored_query::QueryKind::FindDocumentsForMultiplePatients,
+    );
+    let mut over_many = query.clone();
+    over_many.id = many.id.into();
+    over_many.slots[0] =
+        causeway::model::rim::Slot::single("$XDSDocumentEntryClassCode", "('373942005^^2.16.840.1.113883.6.96')");
+    let answer = broker.query_at("registry", "urn:ihe:iti:2009:MultiPatientStoredQuery", &over_many).await;
+    assert_eq!(codes(answer), (0, vec!["XDSTooManyResults".to_owned()]));
+    // Patient and status are two values.
+    for (values, expected) in [(3, vec![]), (4, vec!["XDSStoredQueryParamNumber".to_owned()])] {
+        let mut query = query.clone();
+        let list = vec!["'a^^b'"; values].join(",");
+        query.slots.push(causeway::model::rim::Slot::single("$XDSDocumentEntryClassCode", format!("({list})")));
+        assert_eq!(codes(broker.query(&query).await), (0, expected));
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_goes_away_leaves_its_audit_record() {
     let options = || Options { on_disk: true, ..Options::default() };
