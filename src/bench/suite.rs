@@ -55,7 +55,7 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// How often the broker's resident memory is looked at.
 const WATCH: Duration = Duration::from_millis(10);
 /// Different patients that are asked for.
-const ASKED: u32 = 1000;
+const ASKED: u32 = 100_000;
 
 /// How the suite is run.
 #[derive(Debug, Clone)]

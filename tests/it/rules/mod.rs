@@ -3,6 +3,7 @@
 //!
 //! Objects are named by labels; a label is the object's entryUUID, so that it can be looked at afterwards.
 
+mod races;
 mod repository;
 mod submit;
 mod update;
@@ -39,7 +40,7 @@ impl Clock for SetClock {
 /// A registry to be asked in plain values.
 struct Rules {
     registry: Arc<DocumentRegistry>,
-    store: Arc<MemoryStore>,
+    store: Arc<dyn RegistryStore>,
     clock: Arc<SetClock>,
 }
 
@@ -226,7 +227,10 @@ impl Rules {
     }
 
     fn with_patients(patients: PatientPolicy) -> Self {
-        let store = Arc::new(MemoryStore::default());
+        Self::over(Arc::new(MemoryStore::default()), patients)
+    }
+
+    fn over(store: Arc<dyn RegistryStore>, patients: PatientPolicy) -> Self {
         let clock = Arc::new(SetClock(Mutex::new("2026-01-01T00:00:00Z".parse().unwrap())));
         let limits = QueryLimits { results: 1000, values: 1000 };
         let registry = DocumentRegistry::new(store.clone(), None, patients, clock.clone(), limits);

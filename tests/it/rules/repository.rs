@@ -24,7 +24,7 @@ const NONE: [&str; 0] = [];
 
 /// A store whose commits fail when a test says so.
 struct Troubled {
-    store: Arc<MemoryStore>,
+    store: Arc<dyn RegistryStore>,
     trouble: Mutex<Option<fn() -> StoreError>>,
 }
 
@@ -134,7 +134,7 @@ struct Distant {
     answer: Mutex<Vec<RegistryError>>,
     sent: Mutex<Vec<Vec<RegistryObject<'static>>>>,
     /// Where the repository's documents must be by the time it is told of them.
-    store: Arc<MemoryStore>,
+    store: Arc<dyn RegistryStore>,
     was_retrievable: AtomicBool,
 }
 
