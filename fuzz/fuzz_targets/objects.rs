@@ -31,7 +31,7 @@ fn all(u: &mut Unstructured<'_>) -> Result<()> {
         });
         made.push(object);
     }
-    for profile in [Profile::Register, Profile::RegisterOnDemand, Profile::Provide] {
+    for profile in [Profile::Register, Profile::RegisterOnDemand] {
         if let Err(errors) = submission::judge(made.clone(), profile, None) {
             errors_are_readable(&errors);
         }

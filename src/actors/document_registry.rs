@@ -277,15 +277,10 @@ impl DocumentRegistry {
         documents: &[DocumentLocator],
     ) -> Result<RegistryResponse, StoreError> {
         let submission = &judged.submission;
-        let Some(patient) = submission.patient.clone() else {
-            // The rules guarantee it; a table that stops doing so must not panic here.
-            let error = RegistryError::new(ErrorCode::XDSRegistryMetadataError, "SubmissionSet.patientId is required");
-            return Ok(RegistryResponse::from_errors(vec![error]));
-        };
         let Sent::FirstTime(receipt) = self.receipt(context, &submission.set, judged.digest).await? else {
             return Ok(RegistryResponse::from_errors(Vec::new()));
         };
-        let draft = Draft::new(&*self.store, patient, Dtm::from_timestamp(self.clock.now()));
+        let draft = Draft::new(&*self.store, submission.patient.clone(), Dtm::from_timestamp(self.clock.now()));
         let mut plan = Plan::new(self, submission, draft);
         plan.judge_documents(documents).await?;
         plan.judge().await?;

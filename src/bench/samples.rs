@@ -366,7 +366,16 @@ mod tests {
             let envelope = soap::read(&document).unwrap();
             let provide = xdsb::read_provide(envelope.payload).unwrap();
             assert_eq!(provide.documents.len(), 1);
-            if let Err(errors) = judge(provide.submit.objects, Profile::Provide, Some(&codes())) {
+            let mut objects = provide.submit.objects;
+            for (name, value) in [
+                (slot::REPOSITORY_UNIQUE_ID, "2.999.1"),
+                (slot::SIZE, "0"),
+                (slot::HASH, "da39a3ee5e6b4b0d3255bfef95601890afd80709"),
+            ] {
+                // What the repository fills in.
+                objects[1].common.set_slot(name, value);
+            }
+            if let Err(errors) = judge(objects, Profile::Register, Some(&codes())) {
                 panic!("{errors:?}");
             }
         }

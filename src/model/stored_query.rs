@@ -193,11 +193,6 @@ impl QueryDefinition {
         QUERIES.iter().chain(MULTI_PATIENT_QUERIES).find(|query| query.kind == kind).unwrap_or(&QUERIES[0])
     }
 
-    /// The row of a parameter.
-    pub fn parameter(&self, name: &str) -> Option<&'static Parameter> {
-        self.parameters.iter().find(|parameter| parameter.name == name)
-    }
-
     /// The parameter that holds the patient id: a query that has one is fanned out by patient,
     /// the others are routed by home (ITI TF-2 §3.38.4.1.2.1).
     pub fn patient_parameter(&self) -> Option<&'static Parameter> {

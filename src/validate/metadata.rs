@@ -59,15 +59,13 @@ pub enum Need {
     Optional,
     /// X
     Prohibited,
-    /// Not looked at by this receiver.
-    Unchecked,
 }
 
 /// Judges one value: the rule it breaks, or none.
 pub type Judge = fn(&str) -> Verdict;
 
 use Cardinality::{Many, One};
-use Need::{Optional, Prohibited, Required, Unchecked};
+use Need::{Optional, Prohibited, Required};
 use Noun::{Association, DocumentEntry, Folder, SubmissionSet};
 
 /// One attribute of one noun.
@@ -85,8 +83,6 @@ pub struct Attribute {
     pub register: Need,
     /// Demanded by [`Profile::RegisterOnDemand`].
     pub on_demand: Need,
-    /// Demanded by [`Profile::Provide`]: only what a repository itself acts upon.
-    pub provide: Need,
     /// Judges one value.
     pub judge: Judge,
     /// Longest value, in characters.
@@ -103,17 +99,11 @@ impl Attribute {
         match profile {
             Profile::Register => self.register,
             Profile::RegisterOnDemand => self.on_demand,
-            Profile::Provide => self.provide,
         }
     }
 
     const fn on_demand(mut self, need: Need) -> Self {
         self.on_demand = need;
-        self
-    }
-
-    const fn provide(mut self, need: Need) -> Self {
-        self.provide = need;
         self
     }
 
@@ -161,7 +151,6 @@ const fn row(
         cardinality,
         register: need,
         on_demand: need,
-        provide: Unchecked,
         judge,
         max: LONG_NAME,
         tolerable: false,
@@ -180,17 +169,17 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row(DocumentEntry, "confidentialityCode", Place::Code(scheme::CONFIDENTIALITY_CODE), Many, Required, anything),
     row(DocumentEntry, "creationTime", Place::Slot(slot::CREATION_TIME), One, Required, dtm).on_demand(Prohibited),
     row(DocumentEntry, "documentAvailability", Place::Slot(slot::DOCUMENT_AVAILABILITY), One, Optional, availability),
-    row(DocumentEntry, "entryUUID", Place::Id, One, Required, id).provide(Required).max(usize::MAX),
+    row(DocumentEntry, "entryUUID", Place::Id, One, Required, id).max(usize::MAX),
     row(DocumentEntry, "eventCodeList", Place::Code(scheme::EVENT_CODE), Many, Optional, anything).tolerable(),
     row(DocumentEntry, "formatCode", Place::Code(scheme::FORMAT_CODE), One, Required, anything).tolerable(),
-    row(DocumentEntry, "hash", Place::Slot(slot::HASH), One, Required, hl7::sha1).on_demand(Prohibited).provide(Optional),
+    row(DocumentEntry, "hash", Place::Slot(slot::HASH), One, Required, hl7::sha1).on_demand(Prohibited),
     row(DocumentEntry, "healthcareFacilityTypeCode", Place::Code(scheme::FACILITY_TYPE_CODE), One, Required, anything).tolerable(),
     row(DocumentEntry, "homeCommunityId", Place::Home, One, Optional, home),
     row(DocumentEntry, "languageCode", Place::Slot(slot::LANGUAGE_CODE), One, Required, hl7::language).tolerable(),
     row(DocumentEntry, "legalAuthenticator", Place::Slot(slot::LEGAL_AUTHENTICATOR), One, Optional, person).tolerable(),
     row(DocumentEntry, "limitedMetadata", Place::Node(v::LIMITED_METADATA_NODES[1]), One, Prohibited, anything),
     row(DocumentEntry, "logicalID", Place::LogicalId, One, Optional, anything).max(usize::MAX),
-    row(DocumentEntry, "mimeType", Place::MimeType, One, Required, hl7::mime).provide(Optional),
+    row(DocumentEntry, "mimeType", Place::MimeType, One, Required, hl7::mime),
     row(DocumentEntry, "objectType", Place::ObjectType, One, Required, anything),
     row(DocumentEntry, "patientId", Place::Identifier(identifier::ENTRY_PATIENT_ID), One, Required, hl7::cx),
     row(DocumentEntry, "practiceSettingCode", Place::Code(scheme::PRACTICE_SETTING_CODE), One, Required, anything).tolerable(),
@@ -198,18 +187,18 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row(DocumentEntry, "repositoryUniqueId", Place::Slot(slot::REPOSITORY_UNIQUE_ID), One, Required, oid),
     row(DocumentEntry, "serviceStartTime", Place::Slot(slot::SERVICE_START_TIME), One, Optional, dtm),
     row(DocumentEntry, "serviceStopTime", Place::Slot(slot::SERVICE_STOP_TIME), One, Optional, dtm),
-    row(DocumentEntry, "size", Place::Slot(slot::SIZE), One, Required, hl7::size).on_demand(Prohibited).provide(Optional),
+    row(DocumentEntry, "size", Place::Slot(slot::SIZE), One, Required, hl7::size).on_demand(Prohibited),
     row(DocumentEntry, "sourcePatientId", Place::Slot(slot::SOURCE_PATIENT_ID), One, Required, source_patient),
     // The outer shape only: no document is stopped for a birth date that a broker never needs.
     row(DocumentEntry, "sourcePatientInfo", Place::Slot(slot::SOURCE_PATIENT_INFO), Many, Optional, hl7::source_patient_info).tolerable(),
     // DECISION: the framework says fewer than 128, its implementers 128 at most; the wider one.
     row(DocumentEntry, "title", Place::Name, One, Optional, anything).max(128).tolerable(),
     row(DocumentEntry, "typeCode", Place::Code(scheme::TYPE_CODE), One, Required, anything).tolerable(),
-    row(DocumentEntry, "uniqueId", Place::Identifier(identifier::ENTRY_UNIQUE_ID), One, Required, unique_id).provide(Required),
+    row(DocumentEntry, "uniqueId", Place::Identifier(identifier::ENTRY_UNIQUE_ID), One, Required, unique_id),
     row(DocumentEntry, "URI", Place::Slot(slot::URI), One, Optional, anything),
     row(SubmissionSet, "author", Place::Author(scheme::SET_AUTHOR), Many, Optional, anything).tolerable(),
     row(SubmissionSet, "contentTypeCode", Place::Code(scheme::CONTENT_TYPE_CODE), One, Required, anything).tolerable(),
-    row(SubmissionSet, "entryUUID", Place::Id, One, Required, id).provide(Required).max(usize::MAX),
+    row(SubmissionSet, "entryUUID", Place::Id, One, Required, id).max(usize::MAX),
     row(SubmissionSet, "homeCommunityId", Place::Home, One, Optional, home),
     row(SubmissionSet, "intendedRecipient", Place::Slot(slot::INTENDED_RECIPIENT), Many, Optional, hl7::recipient).tolerable(),
     row(SubmissionSet, "limitedMetadata", Place::Node(v::LIMITED_METADATA_NODES[0]), One, Prohibited, anything),
@@ -220,7 +209,7 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row(SubmissionSet, "title", Place::Name, One, Optional, anything).tolerable(),
     row(SubmissionSet, "uniqueId", Place::Identifier(identifier::SET_UNIQUE_ID), One, Required, oid),
     row(Folder, "codeList", Place::Code(scheme::FOLDER_CODE), Many, Required, anything).tolerable(),
-    row(Folder, "entryUUID", Place::Id, One, Required, id).provide(Required).max(usize::MAX),
+    row(Folder, "entryUUID", Place::Id, One, Required, id).max(usize::MAX),
     row(Folder, "homeCommunityId", Place::Home, One, Optional, home),
     // The registry overwrites it; its form is judged nevertheless.
     row(Folder, "lastUpdateTime", Place::Slot(slot::LAST_UPDATE_TIME), One, Optional, dtm),
@@ -231,9 +220,9 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row(Folder, "uniqueId", Place::Identifier(identifier::FOLDER_UNIQUE_ID), One, Required, oid),
     row(Association, "documentation", Place::Code(scheme::ASSOCIATION_DOCUMENTATION), One, Optional, anything).tolerable(),
     // Not required: an association that nothing refers to gets its id from the registry.
-    row(Association, "entryUUID", Place::Id, One, Optional, id).provide(Optional).max(usize::MAX),
+    row(Association, "entryUUID", Place::Id, One, Optional, id).max(usize::MAX),
     row(Association, "logicalID", Place::LogicalId, One, Optional, anything).max(usize::MAX),
-    row(Association, "SubmissionSetStatus", Place::Slot(slot::SUBMISSION_SET_STATUS), One, Optional, set_status).provide(Optional),
+    row(Association, "SubmissionSetStatus", Place::Slot(slot::SUBMISSION_SET_STATUS), One, Optional, set_status),
     // They make an update of a HasMember; as a submission it would be a second entry.
     row(Association, "PreviousVersion", Place::Slot(slot::PREVIOUS_VERSION), One, Prohibited, anything),
     row(Association, "AssociationPropagation", Place::Slot(slot::ASSOCIATION_PROPAGATION), One, Prohibited, anything),
@@ -365,10 +354,7 @@ fn too_long(text: &str, max: usize) -> bool {
 pub(super) fn judge(object: &RegistryObject<'_>, profile: Profile, codes: Option<&CodeSet>, findings: &mut Findings) {
     judge_any_version(object, profile, codes, findings);
     let common = &object.common;
-    let judged = ATTRIBUTES
-        .iter()
-        .any(|row| row.noun == object.noun() && row.place == Place::LogicalId && row.need(profile) != Unchecked);
-    if judged && common.lid.is_some() && common.lid != common.id {
+    if object.noun() != Noun::Other && common.lid.is_some() && common.lid != common.id {
         findings.metadata(format_args!(
             "{}: logicalID is absent or equal to the entryUUID in a first version (ITI TF-3 §4.2.3.1, Metadata Update)",
             Named(object)
@@ -386,9 +372,6 @@ pub(super) fn judge_any_version(
     let noun = object.noun();
     for attribute in ATTRIBUTES.iter().filter(|attribute| attribute.noun == noun) {
         let need = attribute.need(profile);
-        if need == Unchecked {
-            continue;
-        }
         let count = judge_attribute(object, attribute, profile, codes, findings);
         let (name, section) = (attribute.name, attribute.section);
         match need {
@@ -412,9 +395,9 @@ pub(super) fn judge_any_version(
             ));
         }
     }
-    judge_slots(object, profile, findings);
+    judge_slots(object, findings);
     judge_links(object, findings);
-    if profile != Profile::Provide && noun == DocumentEntry {
+    if noun == DocumentEntry {
         judge_service_times(object, findings);
     }
 }
@@ -456,7 +439,6 @@ fn judge_attribute(
             };
             let given = mime_type.as_deref().filter(|given| !given.is_empty());
             if let (Some(given), Some(codes)) = (given, codes)
-                && profile != Profile::Provide
                 && !codes.allows_mime_type(given)
             {
                 findings.tolerable(
@@ -630,15 +612,12 @@ fn judge_author(
 
 /// Slot names are unique, and what the framework does not define bears a URN of its maker's
 /// (ITI TF-3 §4.2.3.1.6). A repository passes all slots on untouched.
-fn judge_slots(object: &RegistryObject<'_>, profile: Profile, findings: &mut Findings) {
+fn judge_slots(object: &RegistryObject<'_>, findings: &mut Findings) {
     let section = "ITI TF-3 §4.2.3.1.6";
     repeated_slot(&object.common, "", object, findings);
     for classification in &object.classifications {
         let of = classification.scheme.as_deref().unwrap_or("a classification");
         repeated_slot(&classification.common, of, object, findings);
-    }
-    if profile == Profile::Provide {
-        return;
     }
     let noun = object.noun();
     for slot in &object.common.slots {
@@ -760,7 +739,7 @@ mod tests {
     use super::super::{Mode, fixture, submission};
     use super::*;
     use crate::model::metadata::build;
-    use crate::model::response::Severity;
+    use crate::model::response::{ErrorCode, Severity};
     use crate::model::rim::ExternalIdentifier;
 
     type Change = fn(&mut RegistryObject<'static>);
@@ -772,7 +751,7 @@ mod tests {
             Ok(_) => Vec::new(),
             Err(errors) => errors
                 .into_iter()
-                .inspect(|error| assert_eq!(error.code, profile.metadata_error(), "{}", error.context))
+                .inspect(|error| assert_eq!(error.code, ErrorCode::XDSRegistryMetadataError, "{}", error.context))
                 .map(|error| error.context)
                 .collect(),
         }
@@ -806,7 +785,6 @@ mod tests {
                 "{} has two rows",
                 row.name
             );
-            assert!(row.provide != Prohibited, "a repository prohibits nothing");
         }
     }
 
@@ -832,7 +810,6 @@ mod tests {
             names(DocumentEntry, Profile::RegisterOnDemand, Prohibited),
             ["creationTime", "hash", "limitedMetadata", "size"]
         );
-        assert_eq!(names(DocumentEntry, Profile::Provide, Required), ["entryUUID", "uniqueId"]);
         for profile in [Profile::Register, Profile::RegisterOnDemand] {
             let set = ["contentTypeCode", "entryUUID", "patientId", "sourceId", "submissionTime", "uniqueId"];
             assert_eq!(names(SubmissionSet, profile, Required), set);
@@ -847,18 +824,16 @@ mod tests {
     fn each_required_attribute_is_missed() {
         for (at, object) in fixture::submission().iter().enumerate().take(3) {
             for row in ATTRIBUTES.iter().filter(|row| row.noun == object.noun() && row.place != Place::Id) {
-                for profile in [Profile::Register, Profile::Provide] {
-                    let mut objects = fixture::submission();
-                    without(&mut objects[at], row);
-                    let contexts: Vec<String> = submission::judge(objects, profile, None)
-                        .map_or_else(|errors| errors.into_iter().map(|e| e.context).collect(), |_| Vec::new());
-                    let expected = format!(": {} is required", row.name);
-                    if row.need(profile) == Required {
-                        assert_eq!(contexts.len(), 1, "{contexts:?}");
-                        assert!(contexts[0].contains(&expected), "{contexts:?}");
-                    } else {
-                        assert!(contexts.is_empty(), "{} {contexts:?}", row.name);
-                    }
+                let mut objects = fixture::submission();
+                without(&mut objects[at], row);
+                let contexts: Vec<String> = submission::judge(objects, Profile::Register, None)
+                    .map_or_else(|errors| errors.into_iter().map(|e| e.context).collect(), |_| Vec::new());
+                let expected = format!(": {} is required", row.name);
+                if row.need(Profile::Register) == Required {
+                    assert_eq!(contexts.len(), 1, "{contexts:?}");
+                    assert!(contexts[0].contains(&expected), "{contexts:?}");
+                } else {
+                    assert!(contexts.is_empty(), "{} {contexts:?}", row.name);
                 }
             }
         }
@@ -1129,12 +1104,10 @@ mod tests {
     #[test]
     fn ids_are_uuids_or_symbols() {
         for at in [fixture::ENTRY, fixture::FOLDER, fixture::SET, fixture::TRANSFORM] {
-            for profile in [Profile::Register, Profile::Provide] {
-                let mut objects = fixture::submission();
-                objects[at].common.id = Some(fixture::id("urn:uuid:not-one"));
-                let found = submission::judge(objects, profile, None).unwrap_err();
-                assert!(found.iter().any(|error| error.context.contains("entryUUID must be: urn:uuid:")), "{found:?}");
-            }
+            let mut objects = fixture::submission();
+            objects[at].common.id = Some(fixture::id("urn:uuid:not-one"));
+            let found = submission::judge(objects, Profile::Register, None).unwrap_err();
+            assert!(found.iter().any(|error| error.context.contains("entryUUID must be: urn:uuid:")), "{found:?}");
         }
     }
 
@@ -1187,8 +1160,6 @@ mod tests {
             .map(|name| format!("<CodeType name='{name}'><Code code='x' codingScheme='y'/></CodeType>"))
             .concat();
         assert_eq!(judge(&file("REPORT", "text/plain", &others)).len(), 3);
-        let codes = file("OTHER", "text/xml", german);
-        assert!(findings(fixture::ENTRY, |_| {}, Profile::Provide, Some(&codes)).is_empty(), "a repository has no say");
     }
 
     #[test]
@@ -1227,6 +1198,48 @@ mod tests {
         );
         assert_eq!(found.len(), 5);
         assert!(found.iter().all(|context| !context.contains("SECRET") && context.starts_with("DocumentEntry doc: ")));
+    }
+
+    #[test]
+    fn lenient_shapes_of_identifiers() {
+        for (text, good) in [
+            ("1^Adams^Ann", true),
+            ("1^Adams^^^^^^^&urn:oid:2.999&ISO", true),
+            ("1^Adams^^^^^^^&urn:oid:none&ISO", false),
+        ] {
+            assert_eq!(person(text).is_ok(), good, "{text}");
+        }
+        for (text, good) in [
+            ("1^^^&2.999&ISO", true),
+            ("1^^^&9.1.2&ISO", true),
+            ("1^^^&9.1.2&ISO^^", true),
+            ("1^^^&9.1.2&ISO^x", false),
+            ("^^^&9.1.2&ISO", false),
+            ("a&b^^^&9.1.2&ISO", false),
+            ("1^x^^&9.1.2&ISO", false),
+            ("1^^x^&9.1.2&ISO", false),
+            ("1^^^&.1.2&ISO", false),
+            ("1^^^&abc.1.2&ISO", false),
+            ("1^^^&9.x&ISO", false),
+            ("1^^^9.1.2", false),
+        ] {
+            assert_eq!(source_patient(text).is_ok(), good, "{text}");
+        }
+        for (text, good) in [
+            ("Consultant", true),
+            ("a^b^c", true),
+            ("a^b^c^", true),
+            ("309343006^^^&2.16.840.1.113883.6.96&ISO", true),
+            ("309343006^^^none", false),
+        ] {
+            assert_eq!(coded_string(text).is_ok(), good, "{text}");
+        }
+        // Characters are counted, not octets, and the longest is allowed.
+        for (text, long) in
+            [("é".repeat(5), false), ("é".repeat(6), true), ("x".repeat(5), false), ("x".repeat(6), true)]
+        {
+            assert_eq!(too_long(&text, 5), long, "{text}");
+        }
     }
 
     #[test]

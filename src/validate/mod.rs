@@ -37,27 +37,6 @@ pub enum Profile {
     Register,
     /// A registry, ITI-61: column OD.
     RegisterOnDemand,
-    /// A repository, ITI-41: structure, and the few attributes that it acts upon; it must not
-    /// enforce the columns (ITI TF-2 §3.41.4.1.3.2).
-    Provide,
-}
-
-impl Profile {
-    /// The code of a metadata fault, which names the actor that found it (ITI TF-3 Table 4.2.4.1-2).
-    pub fn metadata_error(self) -> ErrorCode {
-        match self {
-            Self::Register | Self::RegisterOnDemand => ErrorCode::XDSRegistryMetadataError,
-            Self::Provide => ErrorCode::XDSRepositoryMetadataError,
-        }
-    }
-
-    /// The code of a uniqueId used twice in one message (ITI TF-3 Table 4.2.4.1-2).
-    pub fn duplicate_unique_id(self) -> ErrorCode {
-        match self {
-            Self::Register | Self::RegisterOnDemand => ErrorCode::XDSRegistryDuplicateUniqueIdInMessage,
-            Self::Provide => ErrorCode::received("XDSRepositoryDuplicateUniqueIdInMessage"),
-        }
-    }
 }
 
 /// How a source's tolerable findings are taken (`[validation]`).
@@ -122,7 +101,6 @@ pub struct Tolerated {
 /// What was found so far.
 #[derive(Debug)]
 struct Findings {
-    metadata_error: ErrorCode,
     mode: Mode,
     errors: Vec<RegistryError>,
     /// At most [`MAX_FINDINGS`] of them too; what is beyond is let through uncounted.
@@ -131,12 +109,12 @@ struct Findings {
 }
 
 impl Findings {
-    fn new(metadata_error: ErrorCode) -> Self {
-        Self::in_mode(Mode::Strict, metadata_error)
+    fn new() -> Self {
+        Self::in_mode(Mode::Strict)
     }
 
-    fn in_mode(mode: Mode, metadata_error: ErrorCode) -> Self {
-        Self { metadata_error, mode, errors: Vec::new(), tolerated: Vec::new(), unlisted: 0 }
+    fn in_mode(mode: Mode) -> Self {
+        Self { mode, errors: Vec::new(), tolerated: Vec::new(), unlisted: 0 }
     }
 
     /// A finding that only a strict judge refuses.
@@ -144,15 +122,14 @@ impl Findings {
         if self.mode == Mode::Strict {
             self.metadata(context);
         } else if self.tolerated.len() < MAX_FINDINGS {
-            let warning = RegistryError::new(self.metadata_error.clone(), context.to_string()).warning();
+            let warning = RegistryError::new(ErrorCode::XDSRegistryMetadataError, context.to_string()).warning();
             self.tolerated.push(Tolerated { noun, attribute, warning });
         }
     }
 
     /// A finding with the code of a metadata fault.
     fn metadata(&mut self, context: fmt::Arguments<'_>) {
-        let code = self.metadata_error.clone();
-        self.add(code, context);
+        self.add(ErrorCode::XDSRegistryMetadataError, context);
     }
 
     fn add(&mut self, code: ErrorCode, context: fmt::Arguments<'_>) {
@@ -170,7 +147,7 @@ impl Findings {
     fn into_errors(mut self) -> Vec<RegistryError> {
         if self.unlisted > 0 {
             let context = format!("{} further findings are not listed", self.unlisted);
-            self.errors.push(RegistryError::new(self.metadata_error, context));
+            self.errors.push(RegistryError::new(ErrorCode::XDSRegistryMetadataError, context));
         }
         if self.mode == Mode::Lenient {
             self.errors.extend(self.tolerated.into_iter().map(|tolerated| tolerated.warning));
@@ -325,13 +302,18 @@ mod tests {
 
     #[test]
     fn findings_are_bounded() {
-        let mut findings = Findings::new(ErrorCode::XDSRegistryMetadataError);
+        let mut findings = Findings::new();
         for n in 0..MAX_FINDINGS + 5 {
             findings.metadata(format_args!("{n}"));
         }
         let errors = findings.into_errors();
         assert_eq!(errors.len(), MAX_FINDINGS + 1);
         assert_eq!(errors.last().unwrap().context, "5 further findings are not listed");
+        let mut tolerated = Findings::in_mode(Mode::Lenient);
+        for n in 0..MAX_FINDINGS + 5 {
+            tolerated.tolerable(Noun::Folder, "title", format_args!("{n}"));
+        }
+        assert_eq!(tolerated.tolerated.len(), MAX_FINDINGS);
     }
 
     #[test]

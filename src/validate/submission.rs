@@ -122,9 +122,8 @@ pub struct Submission<'a> {
     pub folders: Vec<RegistryObject<'a>>,
     /// The associations.
     pub associations: Vec<SubmittedAssociation<'a>>,
-    /// The one patient of it all. Always there in the registry's profiles; a repository does not
-    /// insist (ITI TF-2 §3.41.4.1.3.2).
-    pub patient: Option<PatientId>,
+    /// The one patient of it all.
+    pub patient: PatientId,
 }
 
 impl Submission<'_> {
@@ -160,14 +159,14 @@ pub fn judge_in<'a>(
     codes: Option<&CodeSet>,
 ) -> Result<(Submission<'a>, Vec<Tolerated>), Vec<RegistryError>> {
     objects.retain(|object| object.body != Body::ObjectRef);
-    let mut findings = Findings::in_mode(mode, profile.metadata_error());
+    let mut findings = Findings::in_mode(mode);
     for object in &objects {
         metadata::judge(object, profile, codes, &mut findings);
     }
     let message = Message::new(&objects);
     message.judge_ids(&mut findings);
     message.judge_content(profile, &mut findings);
-    message.judge_unique_ids(profile, &mut findings);
+    message.judge_unique_ids(&mut findings);
     let patient = message.judge_patients(&mut findings);
     let roles = message.judge_associations(&mut findings);
     message.judge_membership(&roles, &mut findings);
@@ -177,7 +176,8 @@ pub fn judge_in<'a>(
     let tolerated = findings.tolerated;
     let roles: Vec<_> = roles.into_iter().flatten().collect();
     sort(objects, roles, patient).map(|submission| (submission, tolerated)).ok_or_else(|| {
-        vec![RegistryError::new(profile.metadata_error(), "exactly one SubmissionSet is required (ITI TF-3 §4.1.4)")]
+        let rule = "exactly one SubmissionSet with its patientId is required (ITI TF-3 §4.1.4)";
+        vec![RegistryError::new(ErrorCode::XDSRegistryMetadataError, rule)]
     })
 }
 
@@ -233,7 +233,7 @@ fn sort(objects: Vec<RegistryObject<'_>>, roles: Vec<Role>, patient: Option<Pati
             Some(SubmittedAssociation { object, role: role.role, source: end(role.source)?, target: end(role.target)? })
         })
         .collect::<Option<_>>()?;
-    Some(Submission { set: set?, entries, folders, associations, patient })
+    Some(Submission { set: set?, entries, folders, associations, patient: patient? })
 }
 
 /// The message's objects with what several rules need to know of them.
@@ -304,7 +304,7 @@ impl<'o, 'a> Message<'o, 'a> {
             (_, Body::Association { kind, .. }) => kind == association::HAS_MEMBER,
             _ => false,
         });
-        if !content && profile != Profile::Provide {
+        if !content {
             findings.metadata(format_args!(
                 "a submission holds a DocumentEntry, a Folder or a HasMember association (ITI TF-3 §4.1.4)"
             ));
@@ -315,14 +315,14 @@ impl<'o, 'a> Message<'o, 'a> {
     }
 
     /// No uniqueId twice (ITI TF-3 Table 4.2.4.1-2).
-    pub(super) fn judge_unique_ids(&self, profile: Profile, findings: &mut Findings) {
+    pub(super) fn judge_unique_ids(&self, findings: &mut Findings) {
         let mut seen = HashMap::with_capacity(self.objects.len());
         for object in self.objects {
             if let Some(unique_id) = object.unique_id().filter(|unique_id| !unique_id.is_empty())
                 && let Some(first) = seen.insert(unique_id, object)
             {
                 findings.add(
-                    profile.duplicate_unique_id(),
+                    ErrorCode::XDSRegistryDuplicateUniqueIdInMessage,
                     format_args!(
                         "uniqueId {} is that of {} and of {} (ITI TF-3 Table 4.2.4.1-2)",
                         Shown(unique_id),
@@ -711,7 +711,7 @@ mod tests {
         let submission = judge(objects, Profile::Register, None).unwrap();
         assert_eq!(submission.set.common.id, Some(id("set")));
         assert_eq!((submission.entries.len(), submission.folders.len()), (1, 1));
-        assert_eq!(submission.patient, PatientId::parse(fixture::PATIENT).ok());
+        assert_eq!(Some(&submission.patient), PatientId::parse(fixture::PATIENT).ok().as_ref());
         let roles: Vec<_> = submission.associations.iter().map(|a| (a.role, a.source, a.target)).collect();
         let known = End::Registry(EntryUuid::parse(KNOWN).unwrap());
         assert_eq!(
@@ -882,35 +882,8 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_speaks_with_its_own_codes() {
-        let found = findings(|o| drop(o.remove(SET)), Profile::Provide);
-        assert!(found.iter().any(|error| error.code == ErrorCode::XDSRepositoryMetadataError));
-        assert!(found.iter().all(|error| error.code != ErrorCode::XDSRegistryMetadataError));
-        let found = findings(|o| o[FOLDER].identifiers[1].value = Some("2.999.71.1".into()), Profile::Provide);
-        assert_eq!(found[0].code.as_str(), "XDSRepositoryDuplicateUniqueIdInMessage");
-        assert!(findings(|o| o.retain(|object| object.noun() == Noun::SubmissionSet), Profile::Provide).is_empty());
-    }
-
-    #[test]
-    fn a_repository_leaves_limited_metadata_to_the_registry() {
-        let bare: Change = |o| {
-            o.truncate(SET_FOLDER);
-            o.remove(FOLDER);
-            for object in o {
-                object.common.slots.retain(|s| s.name == slot::SUBMISSION_SET_STATUS);
-                object.classifications.retain(|c| c.node.as_deref() == Some(v::SUBMISSION_SET_NODE));
-                object.identifiers.retain(|i| i.scheme.as_deref() == Some(v::identifier::ENTRY_UNIQUE_ID));
-            }
-        };
-        let mut objects = fixture::submission();
-        bare(&mut objects);
-        assert!(judge(objects, Profile::Provide, None).unwrap().patient.is_none());
-        assert!(findings(bare, Profile::Register).len() > 10);
-    }
-
-    #[test]
     fn an_empty_message_is_no_submission() {
-        for profile in [Profile::Register, Profile::RegisterOnDemand, Profile::Provide] {
+        for profile in [Profile::Register, Profile::RegisterOnDemand] {
             let found = judge(Vec::new(), profile, None).unwrap_err();
             let asked = found.iter().any(|error| error.context.contains("on-demand DocumentEntry is required"));
             assert_eq!(asked, profile == Profile::RegisterOnDemand);

@@ -127,10 +127,10 @@ pub fn judge(
     codes: Option<&CodeSet>,
 ) -> Result<Update, Vec<RegistryError>> {
     objects.retain(|object| object.body != Body::ObjectRef);
-    let mut findings = Findings::new(ErrorCode::XDSRegistryMetadataError);
+    let mut findings = Findings::new();
     let message = Message::new(&objects);
     message.judge_ids(&mut findings);
-    message.judge_unique_ids(Profile::Register, &mut findings);
+    message.judge_unique_ids(&mut findings);
     let patient = message.judge_patients(&mut findings);
     let Some(set) = judge_set(&objects, &message, &mut findings) else { return Err(findings.into_errors()) };
     let reading = Reading { objects: &objects, message, kind, set };

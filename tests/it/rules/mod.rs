@@ -3,6 +3,7 @@
 //!
 //! Objects are named by labels; a label is the object's entryUUID, so that it can be looked at afterwards.
 
+mod query;
 mod races;
 mod repository;
 mod submit;
