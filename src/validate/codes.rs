@@ -320,6 +320,17 @@ mod tests {
         }
         assert!(CodeSet::parse("").is_err());
         assert!(CodeSet::parse(&"<Codes>".repeat(40)).is_err());
+        assert!(CodeSet::parse("<Codes></Codes>").unwrap().is_empty());
+        for two in ["<Codes/><Codes/>", "<Codes><CodeType name='typeCode'/></Codes>"] {
+            assert!(CodeSet::parse(two).is_err(), "{two}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_bounded() {
+        let of = |octets: usize| format!("<Codes></Codes>{}", " ".repeat(octets - 15));
+        assert!(CodeSet::parse(&of(MAX_BYTES)).is_ok());
+        assert!(CodeSet::parse(&of(MAX_BYTES + 1)).unwrap_err().what.contains("bytes"));
     }
 
     proptest::proptest! {

@@ -50,3 +50,70 @@ pub fn retrieve_response<'a>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::metadata::build;
+    use crate::model::packed::PackedObject;
+    use crate::model::response::{ErrorCode, RegistryError};
+    use crate::model::rim::{ObjectId, RegistryObject};
+    use crate::model::vocabulary::{APPROVED, association};
+
+    const HOME: &str = "urn:oid:2.999.1";
+
+    fn entry(change: fn(&mut RegistryObject<'static>)) -> PackedObject {
+        let mut entry = build::document_entry(ObjectId::Symbol("doc".into()), "text/plain");
+        entry.common.status = Some(APPROVED.into());
+        entry.common.home = Some(HOME.into());
+        change(&mut entry);
+        PackedObject::pack(&entry)
+    }
+
+    #[test]
+    fn objects_carry_what_they_must() {
+        let judge = |object: PackedObject, gateway| query_response(&QueryResponse::success(vec![object]), gateway);
+        let end = |id: &'static str| ObjectId::Symbol(id.into());
+        let link = |status: Option<&'static str>| {
+            let mut link = build::association(end("link"), association::HAS_MEMBER, end("a"), end("b"));
+            link.common.status = status.map(Into::into);
+            PackedObject::pack(&link)
+        };
+        let reference = PackedObject::pack(&RegistryObject::new(Body::ObjectRef, end("ref")));
+        for (object, gateway, lacks) in [
+            (entry(|_| ()), true, None),
+            (entry(|o| o.common.id = None), false, Some("no id")),
+            (entry(|o| o.common.status = None), false, Some("no availabilityStatus")),
+            (entry(|o| o.common.home = None), false, None),
+            (entry(|o| o.common.home = None), true, Some("no homeCommunityId")),
+            // An association says whose it is by its ends.
+            (link(Some(APPROVED)), true, None),
+            (link(None), true, Some("no availabilityStatus")),
+            (reference.clone(), false, None),
+            (reference, true, Some("no homeCommunityId")),
+        ] {
+            match (judge(object, gateway), lacks) {
+                (Ok(()), None) => {}
+                (Err(what), Some(lacks)) => assert!(what.contains(lacks), "{what}"),
+                (judged, lacks) => panic!("{judged:?}, where {lacks:?}"),
+            }
+        }
+        // What is beside an error is not asked for its home.
+        let mut failed = QueryResponse::failure(vec![RegistryError::new(ErrorCode::XDSRegistryError, "x")]);
+        failed.objects.push(entry(|o| o.common.home = None));
+        assert_eq!(query_response(&failed, true), Ok(()));
+    }
+
+    #[test]
+    fn documents_carry_what_they_must() {
+        let (id, home) = (UniqueId::parse("2.999.2").unwrap(), HomeCommunityId::parse(HOME).unwrap());
+        for (document, gateway, good) in [
+            ((Some(&id), Some(&home)), true, true),
+            ((Some(&id), None), true, false),
+            ((Some(&id), None), false, true),
+            ((None, Some(&home)), false, false),
+        ] {
+            assert_eq!(retrieve_response([document], gateway).is_ok(), good);
+        }
+    }
+}
