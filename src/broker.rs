@@ -426,6 +426,7 @@ fn actors(
     let query_limits = QueryLimits { results: config.limits.results, values: config.limits.query_values };
     let registry = DocumentRegistry::new(Arc::clone(&store), codes.clone(), patients, Arc::clone(clock), query_limits);
     let tally = Arc::clone(&services.metrics) as Arc<dyn Tally>;
+    let registry = registry.with_repository(config.community.repository_unique_id.clone());
     let registry = Arc::new(registry.with_modes(config.validation.clone(), tally));
     let port: Arc<dyn RegistryPort> = match &config.registry {
         None => Arc::clone(&registry) as Arc<dyn RegistryPort>,

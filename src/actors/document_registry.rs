@@ -14,7 +14,7 @@ use super::context::RequestContext;
 use super::draft::{Draft, named};
 use super::ports::{Clock, RegistryPort, Tally};
 use crate::model::document::BoxFuture;
-use crate::model::ids::{EntryUuid, IdentifierRule, Oid, PatientId, UniqueId};
+use crate::model::ids::{EntryUuid, IdentifierRule, Oid, PatientId, RepositoryUniqueId, UniqueId};
 use crate::model::metadata::{Noun, build};
 use crate::model::packed::PackedObject;
 use crate::model::response::{ErrorCode, RegistryError, RegistryResponse};
@@ -45,6 +45,8 @@ pub struct DocumentRegistry {
     modes: ArcSwap<SourceModes>,
     tally: Option<Arc<dyn Tally>>,
     patients: PatientPolicy,
+    /// The repository beside it, if one is.
+    repository: Option<RepositoryUniqueId>,
     clock: Arc<dyn Clock>,
     pub(super) limits: QueryLimits,
 }
@@ -113,7 +115,14 @@ impl DocumentRegistry {
         limits: QueryLimits,
     ) -> Self {
         let (codes, modes) = (ArcSwapOption::new(codes), ArcSwap::default());
-        Self { store, codes, modes, tally: None, patients, clock, limits }
+        Self { store, codes, modes, tally: None, patients, repository: None, clock, limits }
+    }
+
+    /// The same, knowing the repository beside it.
+    #[must_use]
+    pub fn with_repository(mut self, unique_id: RepositoryUniqueId) -> Self {
+        self.repository = Some(unique_id);
+        self
     }
 
     /// The same, judging each source in its mode and counting there what was let through; without
@@ -430,6 +439,16 @@ impl<'s> Plan<'s> {
             self.draft.change.expects.push(Expectation::Holders(unique_id, Vec::new()));
         }
         for entry in &submission.entries {
+            // DECISION(ITI TF-2 §3.61.4.1.2): nobody could ever retrieve it.
+            let repository = entry.common.slot_value(slot::REPOSITORY_UNIQUE_ID);
+            if let Some(ours) = self.registry.repository.as_ref().filter(|_| entry.is_on_demand())
+                && repository == Some(ours.as_str())
+            {
+                self.error(
+                    ErrorCode::XDSRegistryMetadataError,
+                    format!("DocumentEntry.repositoryUniqueId {ours} is this broker's own repository, which makes no documents on demand: name the source's (ITI TF-2 §3.61.4.1.2)"),
+                );
+            }
             let Some(unique_id) = entry.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok()) else { continue };
             let holders = self.registry.store.by_unique_id(&unique_id).await?;
             let mut seen = Vec::with_capacity(holders.len());

@@ -15,7 +15,7 @@ use std::time::Duration;
 use causeway::actors::context::RequestContext;
 use causeway::actors::document_registry::{DocumentRegistry, PatientPolicy, QueryLimits};
 use causeway::actors::ports::Clock;
-use causeway::model::ids::{EntryUuid, PatientId};
+use causeway::model::ids::{EntryUuid, PatientId, RepositoryUniqueId};
 use causeway::model::metadata::{Noun, build};
 use causeway::model::response::{RegistryResponse, ResponseStatus};
 use causeway::model::rim::{ObjectId, RegistryObject, Slot};
@@ -234,7 +234,8 @@ impl Rules {
     fn over(store: Arc<dyn RegistryStore>, patients: PatientPolicy) -> Self {
         let clock = Arc::new(SetClock(Mutex::new("2026-01-01T00:00:00Z".parse().unwrap())));
         let limits = QueryLimits { results: 1000, values: 1000 };
-        let registry = DocumentRegistry::new(store.clone(), None, patients, clock.clone(), limits);
+        let registry = DocumentRegistry::new(store.clone(), None, patients, clock.clone(), limits)
+            .with_repository(RepositoryUniqueId::parse("2.999.81").unwrap());
         Self { registry: Arc::new(registry), store, clock }
     }
 

@@ -323,6 +323,10 @@ async fn on_demand_entries() {
     // A stable document has no uniqueId of an on-demand one, nor is it submitted as one.
     let same = |o: &mut RegistryObject<'static>| set_identifier(o, identifier::ENTRY_UNIQUE_ID, &unique_id("d"));
     assert_eq!(codes(&rules.register(message("s5").entry("i").with("i", same)).await), ["XDSRegistryMetadataError"]);
+    // The repository beside the registry makes none.
+    let ours = |o: &mut RegistryObject<'static>| o.common.set_slot(slot::REPOSITORY_UNIQUE_ID, "2.999.81");
+    assert_eq!(codes(&rules.register_on_demand(new("k").with("k", ours)).await), ["XDSRegistryMetadataError"]);
+    rules.accepts(message("s6").entry("l").with("l", ours)).await;
     // Absent means absent.
     for name in [slot::CREATION_TIME, slot::HASH, slot::SIZE] {
         let empty = |o: &mut RegistryObject<'static>| o.common.slots.push(Slot::list(name, [] as [&str; 0]));
