@@ -737,6 +737,17 @@ mod tests {
     }
 
     #[test]
+    fn lists_are_bounded() {
+        let list = |values: usize| format!("({})", vec!["'a'"; values].join(","));
+        assert_eq!(parse_value(&list(MAX_VALUES)).unwrap().singles.len(), MAX_VALUES);
+        assert_eq!(parse_value(&list(MAX_VALUES + 1)), Err("the list is too long"));
+        let half = list(MAX_VALUES / 2);
+        let ids = |values: &[&str]| codes(&query(QueryKind::GetDocuments, &[("$XDSDocumentEntryUniqueId", values)]));
+        assert_eq!(ids(&[&half, &half]), [] as [&str; 0]);
+        assert_eq!(ids(&[&half, &half, "('a')"]), ["XDSRegistryError"]);
+    }
+
+    #[test]
     fn a_code_is_split_at_the_first_separator() {
         let read = read(&find(&[("$XDSDocumentEntryClassCode", &["('a^^b^^c')"])])).unwrap();
         let codes = read.values(Kind::Code(scheme::CLASS_CODE)).unwrap();
