@@ -611,7 +611,7 @@ mod tests {
             "(",
             "-1",
         ] {
-            assert!(texts(bad).is_err(), "{bad}");
+            assert!(parse_value(bad).is_err(), "{bad}");
         }
         assert_eq!(parse_value("20240301").unwrap().singles, [Single::Number("20240301")]);
         assert_eq!(parse_value("(1,2)").unwrap().singles, [Single::Number("1"), Single::Number("2")]);

@@ -228,6 +228,31 @@ async fn several_replacements_in_one_submission() {
 #[tokio::test]
 async fn what_an_association_may_point_at() {
     let rules = Rules::new();
+    // Of one submission: what replaces points into the registry, others need not.
+    for (kind, good) in [
+        (association::RPLC, false),
+        (association::XFRM_RPLC, false),
+        (association::IS_SNAPSHOT_OF, false),
+        (association::XFRM, true),
+        (association::APND, true),
+        (association::SIGNS, true),
+    ] {
+        let response = rules.register(message("m").entry("one").entry("two").relate(kind, "two", "one")).await;
+        assert_eq!(codes(&response), if good { vec![] } else { vec!["UnresolvedReferenceException"] }, "{kind}");
+        if good {
+            let ties = rules.store.associations_of(uuid("m")).await.unwrap();
+            let more = rules.store.associations_of(uuid("one")).await.unwrap();
+            let mut all: Vec<EntryUuid> = ties.iter().chain(&more).filter_map(|packed| packed.uuid()).collect();
+            all.extend(["m", "one", "two"].map(uuid));
+            all.sort();
+            all.dedup();
+            assert_eq!(codes(&rules.remove(&all).await), [] as [&str; 0]);
+        }
+    }
+    // An entry that no membership names is one fault, not two.
+    let mut lone = message("m").entry("one");
+    lone.objects.pop();
+    assert_eq!(codes(&rules.register(lone).await), ["XDSRegistryMetadataError"]);
     rules.accepts(message("s1").entry("a").folder("f")).await;
     rules.accepts(message_of("s2", OTHER).entry("theirs").folder("theirs:f")).await;
     rules.accepts(message("s3").entry("old").folder("old:f")).await;
