@@ -195,6 +195,8 @@ async fn what_is_wrong_with_a_new_version() {
         (other(on_demand), UPDATE),
         (other(|o| o.common.slots.retain(|slot| slot.name != slot::CREATION_TIME)), METADATA),
         (version().change_status("a2", v::DEPRECATED, v::APPROVED), UPDATE),
+        (version().tie(association::SUBMIT_ASSOCIATION, &id("u1"), &id("a2")), UPDATE),
+        (version().tie(association::SUBMIT_ASSOCIATION, &id("u1"), &id("a2:m")), UPDATE),
         // A SubmissionSet is its own first version.
         (version().with("u1", |o| o.common.lid = Some(id("s1"))), METADATA),
     ]
