@@ -460,14 +460,11 @@ impl Pipeline {
         };
         // A short wait smooths bursts; who still finds no place is told so at once.
         let Ok(Ok(_permit)) = tokio::time::timeout(ADMISSION_WAIT, admission.acquire()).await else {
-            let busy = match service {
-                Service::Repository => ErrorCode::XDSRepositoryBusy,
-                _ => ErrorCode::XDSRegistryBusy,
-            };
-            return Ok(Answer::failure(
-                transaction,
-                RegistryError::new(busy, "too many requests are under way; send it again in a moment"),
-            ));
+            let busy = RegistryError::new(
+                endpoint::busy_error(transaction),
+                "too many requests are under way; send it again in a moment",
+            );
+            return Ok(Answer::failure(transaction, busy));
         };
         let scope = endpoint::Scope {
             actors: &self.actors,

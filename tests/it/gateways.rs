@@ -272,6 +272,45 @@ async fn a_request_that_has_passed_many_gateways_says_whom_it_did_not_reach() {
     }
 }
 
+/// Who finds no place is told so at once, with the code of what was asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_broker_says_that_it_is_busy() {
+    let url = misbehaving(Fault::Hang).await;
+    let near = TestBroker::start(Options {
+        home: Some(home(1)),
+        repository: Some(repository(1)),
+        more: peer("Hangs", &home(2), &url, "neighbour", "timeout = \"60s\""),
+        limits: "request_deadline = \"60s\"\ndrain = \"1s\"\nin_flight = 1".into(),
+        ..Options::default()
+    })
+    .await;
+    let body = envelope(QUERY, |out| causeway::wire::ebrs::write_query(out, &find(PATIENT)));
+    let request = http::Request::post(near.url("initiating-gateway"))
+        .header("content-type", "application/soap+xml; charset=UTF-8")
+        .body(http_body_util::Full::new(body.into()))
+        .unwrap();
+    let asking = tokio::spawn(near.client.request(request));
+    // Once the neighbour is being asked, the only place is taken.
+    let began = Instant::now();
+    loop {
+        let busy = near.query(&find(PATIENT)).await.errors.first().map(|error| error.code.as_str().to_owned());
+        if busy.as_deref() == Some("XDSRegistryBusy") {
+            break;
+        }
+        assert!(busy.is_none() && began.elapsed() < Duration::from_secs(20), "{busy:?}");
+    }
+    let payload = retrieve(&[(None, &repository(1), "2.999.902.1")]);
+    for (service, action) in [("repository", RETRIEVE), ("initiating-gateway", RETRIEVE)] {
+        let (content_type, body) = mtom_request(action, &payload);
+        let (response, _) = near.post(service, &content_type, body).await.retrieve();
+        assert_eq!(response.errors[0].code.as_str(), "XDSRepositoryBusy", "{service}");
+    }
+    // Submissions have places of their own.
+    near.provide("2.999.902.1", PATIENT, b"letter").await;
+    asking.abort();
+    near.broker.stop().await;
+}
+
 /// Who stops does not wait for a community that hangs, and what it broke off is on record.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_waits_for_no_community() {

@@ -163,6 +163,25 @@ pub fn frame_error(transaction: TransactionId) -> ErrorCode {
     }
 }
 
+/// The code for a request that finds no place: a document's is the repository's, at gateways too
+/// (ITI TF-3 Table 4.2.4.1-2).
+pub fn busy_error(transaction: TransactionId) -> ErrorCode {
+    match transaction {
+        TransactionId::ProvideAndRegisterDocumentSet
+        | TransactionId::RetrieveDocumentSet
+        | TransactionId::CrossGatewayRetrieve
+        | TransactionId::RemoveDocuments => ErrorCode::XDSRepositoryBusy,
+        TransactionId::RegistryStoredQuery
+        | TransactionId::CrossGatewayQuery
+        | TransactionId::MultiPatientStoredQuery
+        | TransactionId::RegisterDocumentSet
+        | TransactionId::RegisterOnDemandDocumentEntry
+        | TransactionId::UpdateDocumentSet
+        | TransactionId::RestrictedUpdateDocumentSet
+        | TransactionId::RemoveMetadata => ErrorCode::XDSRegistryBusy,
+    }
+}
+
 /// Reads a body into its owned form.
 ///
 /// # Errors
