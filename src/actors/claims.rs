@@ -1,7 +1,7 @@
 //! Who is using a document right now: removing one must not take it from under a submission that
 //! is just relying on it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{RwLock, RwLockWriteGuard};
@@ -40,7 +40,10 @@ pub struct Claimed {
 
 impl Claims {
     /// Claims; waits while something is being removed.
-    pub async fn claim(self: &Arc<Self>, all: Vec<Claim>) -> Claimed {
+    pub async fn claim(self: &Arc<Self>, mut all: Vec<Claim>) -> Claimed {
+        // One holder, once.
+        let mut seen = HashSet::with_capacity(all.len());
+        all.retain(|claim| seen.insert(claim.clone()));
         let _gate = self.gate.read().await;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         for claim in &all {
@@ -101,6 +104,9 @@ mod tests {
         let waiting = tokio::time::timeout(std::time::Duration::from_millis(20), claims.claim(vec![bytes.clone()]));
         assert!(waiting.await.is_err());
         drop(closed);
-        claims.claim(vec![bytes]).await;
+        let twice = claims.claim(vec![bytes.clone(), bytes.clone()]).await;
+        assert!(claims.is_alone(&bytes), "one holder");
+        drop(twice);
+        assert!(claims.is_free(&bytes));
     }
 }

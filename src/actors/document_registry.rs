@@ -27,7 +27,7 @@ use crate::validate::submission::{AssociationRole, End, Submission, judge_in};
 use crate::validate::{Mode, Profile, SourceModes, Tolerated};
 
 /// How often a submission that lost a race is judged again before the registry calls itself busy.
-const ATTEMPTS: usize = 16;
+pub(super) const ATTEMPTS: usize = 16;
 
 /// Which patients a registry accepts documents for (ITI TF-2 §3.42.4.1.3.3.2).
 #[derive(Debug, Clone, Default)]
@@ -58,6 +58,17 @@ pub struct QueryLimits {
     pub results: usize,
     /// Values of all parameters together.
     pub values: usize,
+}
+
+/// A uniqueId names one document for ever.
+pub(super) fn other_bytes(given: &DocumentLocator) -> RegistryError {
+    RegistryError::new(
+        ErrorCode::XDSNonIdenticalHash,
+        format!(
+            "{}: the repository holds another document under this uniqueId (ITI TF-2 §3.41.4.1.3.2)",
+            given.unique_id
+        ),
+    )
 }
 
 /// Maps a store's trouble to the registry's errors.
@@ -175,6 +186,20 @@ impl DocumentRegistry {
         Ok(None)
     }
 
+    /// An on-demand entry names a repository that makes documents on demand, which the one beside us does not.
+    ///
+    /// DECISION(ITI TF-2 §3.61.4.1.2): refused, since nobody could ever retrieve it.
+    pub(super) fn judge_on_demand(&self, entry: &RegistryObject<'_>) -> Option<RegistryError> {
+        let ours = self.repository.as_ref().filter(|_| entry.is_on_demand())?;
+        let named = entry.common.slot_value(slot::REPOSITORY_UNIQUE_ID);
+        (named == Some(ours.as_str())).then(|| {
+            RegistryError::new(
+                ErrorCode::XDSRegistryMetadataError,
+                format!("DocumentEntry.repositoryUniqueId {ours} is this broker's own repository, which makes no documents on demand: name the source's (ITI TF-2 §3.61.4.1.2)"),
+            )
+        })
+    }
+
     /// ITI-42. `documents` become retrievable in the same commit, for a repository on our store.
     pub async fn register_document_set(
         &self,
@@ -259,7 +284,9 @@ impl DocumentRegistry {
     /// is answered as the first was.
     ///
     /// DECISION: also where a document of it has been removed since (ITI-86): what is sent again under its
-    /// own MessageID asks how the first fared. With its SubmissionSet (ITI-62) the receipt goes.
+    /// own MessageID asks how the first fared, and brings nothing back here; a repository whose registry is
+    /// elsewhere has no receipt of its own, and keeps the document again. With its SubmissionSet (ITI-62)
+    /// the receipt goes.
     pub(super) async fn receipt(
         &self,
         context: &RequestContext,
@@ -291,14 +318,14 @@ impl DocumentRegistry {
         };
         let draft = Draft::new(&*self.store, submission.patient.clone(), Dtm::from_timestamp(self.clock.now()));
         let mut plan = Plan::new(self, submission, draft);
-        plan.judge_documents(documents).await?;
         plan.judge().await?;
+        let documents = plan.documents(documents).await?;
         if plan.draft.errors.is_empty() {
             plan.effects().await?;
         }
         match plan.draft.finish().await? {
             Ok(change) => {
-                self.store.commit(Change { documents: documents.to_vec(), receipt, ..change }).await?;
+                self.store.commit(Change { documents, receipt, ..change }).await?;
                 self.report(context, judged);
                 Ok(RegistryResponse::from_errors(Vec::new()))
             }
@@ -356,19 +383,35 @@ impl<'s> Plan<'s> {
         }
     }
 
-    /// A document that came meanwhile under the same uniqueId is not overwritten.
-    async fn judge_documents(&mut self, documents: &[DocumentLocator]) -> Result<(), StoreError> {
-        for DocumentLocator { unique_id, content, .. } in documents {
-            let known = self.registry.store.document(unique_id).await?;
-            if known.is_some_and(|known| known.content.sha256 != content.sha256) {
-                self.error(
-                    ErrorCode::XDSNonIdenticalHash,
-                    format!("{unique_id}: the repository has just received another document under this uniqueId (ITI TF-2 §3.41.4.1.3.2)"),
-                );
+    /// The documents as they are to be found: one that is known keeps its media type, since other entries
+    /// say the same of it, unless this submission replaces all of those; one of other bytes is refused.
+    async fn documents(&mut self, documents: &[DocumentLocator]) -> Result<Vec<DocumentLocator>, StoreError> {
+        let mut settled = Vec::with_capacity(documents.len());
+        for given in documents {
+            let known = self.registry.store.document(&given.unique_id).await?;
+            match &known {
+                Some(known) if known.content.sha256 != given.content.sha256 => {
+                    self.draft.errors.push(other_bytes(given))
+                }
+                Some(known) if known != given && !self.replaces_all(&given.unique_id).await? => {
+                    settled.push(known.clone());
+                }
+                _ => settled.push(given.clone()),
             }
-            self.draft.change.expects.push(Expectation::NoOtherBytes(unique_id.clone(), content.sha256));
+            self.draft.change.expects.push(Expectation::Document(given.unique_id.clone(), known));
         }
-        Ok(())
+        Ok(settled)
+    }
+
+    /// Whether every Approved entry of a uniqueId is replaced by this submission.
+    async fn replaces_all(&mut self, unique_id: &UniqueId) -> Result<bool, StoreError> {
+        let holders = self.registry.store.by_unique_id(unique_id).await?;
+        Ok(holders.iter().filter(|holder| holder.is_approved()).all(|holder| {
+            self.submission.associations.iter().any(|a| {
+                matches!(a.role, AssociationRole::Relationship(kind) if kind.replaces())
+                    && holder.uuid().is_some_and(|uuid| a.target == End::Registry(uuid))
+            })
+        }))
     }
 
     /// The rules that need the registry: V11, V15–V19, V23–V30, V33.
@@ -439,16 +482,7 @@ impl<'s> Plan<'s> {
             self.draft.change.expects.push(Expectation::Holders(unique_id, Vec::new()));
         }
         for entry in &submission.entries {
-            // DECISION(ITI TF-2 §3.61.4.1.2): nobody could ever retrieve it.
-            let repository = entry.common.slot_value(slot::REPOSITORY_UNIQUE_ID);
-            if let Some(ours) = self.registry.repository.as_ref().filter(|_| entry.is_on_demand())
-                && repository == Some(ours.as_str())
-            {
-                self.error(
-                    ErrorCode::XDSRegistryMetadataError,
-                    format!("DocumentEntry.repositoryUniqueId {ours} is this broker's own repository, which makes no documents on demand: name the source's (ITI TF-2 §3.61.4.1.2)"),
-                );
-            }
+            self.draft.errors.extend(self.registry.judge_on_demand(entry));
             let Some(unique_id) = entry.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok()) else { continue };
             let holders = self.registry.store.by_unique_id(&unique_id).await?;
             let mut seen = Vec::with_capacity(holders.len());
@@ -585,6 +619,15 @@ impl<'s> Plan<'s> {
                 && to == target
             {
                 self.join_folder(from, replacement).await?;
+            }
+        }
+        // And into those that this submission has just put the replaced entry into.
+        let submission = self.submission;
+        for filed in submission.associations.iter().filter(|a| a.role == AssociationRole::FolderEntry) {
+            if filed.target == End::Registry(target)
+                && let Some(folder) = self.uuid_of(filed.source)
+            {
+                self.join_folder(folder, replacement).await?;
             }
         }
         let mut open = vec![target];

@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::claims::{Claim, Claims};
 use super::context::RequestContext;
+use super::document_registry::{ATTEMPTS, other_bytes};
 use super::ports::RegistryPort;
 use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse, RetrievedDocument};
 use crate::model::hl7;
@@ -60,7 +61,7 @@ fn store_error(error: &StoreError) -> RegistryError {
 
 /// A value that the source stated; an empty one states nothing (ITI TF-3 §4.2.3.1.6).
 fn stated<'e>(entry: &'e RegistryObject<'_>, name: &str) -> Option<&'e str> {
-    entry.common.slot_value(name).map(str::trim).filter(|value| !value.is_empty())
+    entry.common.slot_values(name).map(str::trim).find(|value| !value.is_empty())
 }
 
 fn id_of(entry: &RegistryObject<'_>) -> String {
@@ -140,6 +141,18 @@ impl DocumentRepository {
                 }
             }
         }
+        if !self.registry.shares_store() {
+            // A registry beside us says it in its own words.
+            let mut seen = HashSet::new();
+            for unique_id in entries(objects).filter_map(RegistryObject::unique_id) {
+                if !seen.insert(unique_id.trim()) {
+                    errors.push(RegistryError::new(
+                        ErrorCode::received("XDSRepositoryDuplicateUniqueIdInMessage"),
+                        format!("uniqueId {unique_id} is that of two DocumentEntries (ITI TF-3 Table 4.2.4.1-2)"),
+                    ));
+                }
+            }
+        }
         // What the repository verifies or fills in itself is filled in provisionally, so that the
         // registry neither misses nor judges it.
         let mut provisional = objects.to_vec();
@@ -162,15 +175,12 @@ impl DocumentRepository {
     ) -> RegistryResponse {
         let distant = !self.registry.shares_store();
         let _claimed = self.claims.claim(claims(&objects, &provided, distant)).await;
-        let (mut errors, mut locators, mut fresh) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut errors, mut locators) = (Vec::new(), Vec::new());
         for entry in objects.iter_mut().filter(|object| object.noun() == Noun::DocumentEntry) {
             let id = id_of(entry);
             let Some(document) = provided.iter().find(|document| document.entry_id == id) else { continue };
             match self.complete(entry, document).await {
-                Ok((locator, known)) => {
-                    fresh.extend(locator.clone().filter(|_| !known));
-                    locators.extend(locator);
-                }
+                Ok(locator) => locators.push(locator),
                 Err(mut found) => errors.append(&mut found),
             }
         }
@@ -181,26 +191,11 @@ impl DocumentRepository {
         if let Err(error) = self.documents.publish(staged).await {
             return RegistryResponse::from_errors(vec![store_error(&error)]);
         }
-        if distant && !locators.is_empty() {
-            // Retrievable before a distant registry hears of it (§3.41.4.1.3.2).
-            let same = |l: &DocumentLocator| Expectation::NoOtherBytes(l.unique_id.clone(), l.content.sha256);
-            let expects = locators.iter().map(same).collect();
-            match self.store.commit(Change { expects, documents: locators.clone(), ..Change::default() }).await {
-                Ok(()) => {}
-                Err(StoreError::Conflict) => {
-                    let ids: Vec<&str> = locators.iter().map(|locator| locator.unique_id.as_str()).collect();
-                    let context = format!(
-                        "{}: the repository has just received another document under such a uniqueId (ITI TF-2 §3.41.4.1.3.2)",
-                        ids.join(", ")
-                    );
-                    return RegistryResponse::from_errors(vec![RegistryError::new(
-                        ErrorCode::XDSNonIdenticalHash,
-                        context,
-                    )]);
-                }
-                Err(error) => return RegistryResponse::from_errors(vec![store_error(&error)]),
-            }
-        }
+        // Retrievable before a distant registry hears of it (§3.41.4.1.3.2).
+        let fresh = match if distant { self.keep(&locators).await } else { Ok(Vec::new()) } {
+            Ok(fresh) => fresh,
+            Err(error) => return RegistryResponse::from_errors(vec![error]),
+        };
         let response = self.registry.register(context, objects, locators).await;
         // A registry that did not answer may have registered them all the same.
         let refused = response.status == ResponseStatus::Failure
@@ -209,6 +204,29 @@ impl DocumentRepository {
             self.take_back(fresh).await;
         }
         response
+    }
+
+    /// Makes documents retrievable that were not; those that were stay as they are. Answers with the
+    /// former.
+    async fn keep(&self, locators: &[DocumentLocator]) -> Result<Vec<DocumentLocator>, RegistryError> {
+        for _ in 0..ATTEMPTS {
+            let (mut fresh, mut expects) = (Vec::new(), Vec::new());
+            for given in locators {
+                let known = self.store.document(&given.unique_id).await.map_err(|error| store_error(&error))?;
+                match &known {
+                    Some(known) if known.content.sha256 != given.content.sha256 => return Err(other_bytes(given)),
+                    Some(_) => {}
+                    None => fresh.push(given.clone()),
+                }
+                expects.push(Expectation::Document(given.unique_id.clone(), known));
+            }
+            match self.store.commit(Change { expects, documents: fresh.clone(), ..Change::default() }).await {
+                Ok(()) => return Ok(fresh),
+                Err(StoreError::Conflict) => tokio::task::yield_now().await,
+                Err(error) => return Err(store_error(&error)),
+            }
+        }
+        Err(store_error(&StoreError::Conflict))
     }
 
     /// Documents that a distant registry has refused are not retrievable: their locators go, unless
@@ -274,13 +292,12 @@ impl DocumentRepository {
         Ok(())
     }
 
-    /// Compares what the source stated with what came, and fills in what it left to us. Tells too
-    /// whether the repository has had the document before.
+    /// Compares what the source stated with what came, and fills in what it left to us.
     async fn complete(
         &self,
         entry: &mut RegistryObject<'static>,
         document: &Provided,
-    ) -> Result<(Option<DocumentLocator>, bool), Vec<RegistryError>> {
+    ) -> Result<DocumentLocator, Vec<RegistryError>> {
         let content = document.staged.content;
         let id = &document.entry_id;
         let mut errors = Vec::new();
@@ -305,24 +322,23 @@ impl DocumentRepository {
                 ),
             ));
         }
-        let unique_id = entry.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok());
-        let mut known_as = None;
-        match &unique_id {
+        let mime_type = match &entry.body {
+            Body::ExtrinsicObject { mime_type: Some(mime), .. } => mime.to_string(),
+            _ => "application/octet-stream".to_owned(),
+        };
+        let Some(unique_id) = entry.unique_id().and_then(|id| UniqueId::parse(id.trim()).ok()) else {
             // A registry that takes it would have an entry whose document nobody finds.
-            None => errors.push(RegistryError::new(
+            errors.push(RegistryError::new(
                 ErrorCode::XDSRepositoryMetadataError,
                 format!("DocumentEntry {id}: its uniqueId is missing or of another form than an identifier's (ITI TF-3 §4.2.3.2.26)"),
-            )),
-            Some(unique_id) => match self.store.document(unique_id).await {
-                Ok(Some(known)) if known.content.sha256 != content.sha256 => {
-                    errors.push(RegistryError::new(
-                        ErrorCode::XDSNonIdenticalHash,
-                        format!("{unique_id}: the repository holds another document under this uniqueId (ITI TF-2 §3.41.4.1.3.2)"),
-                    ));
-                }
-                Ok(known) => known_as = known,
-                Err(error) => errors.push(store_error(&error)),
-            },
+            ));
+            return Err(errors);
+        };
+        let locator = DocumentLocator { unique_id, content, mime_type };
+        match self.store.document(&locator.unique_id).await {
+            Ok(Some(known)) if known.content.sha256 != content.sha256 => errors.push(other_bytes(&locator)),
+            Ok(_) => {}
+            Err(error) => errors.push(store_error(&error)),
         }
         if !errors.is_empty() {
             return Err(errors);
@@ -334,15 +350,7 @@ impl DocumentRepository {
         if stated(entry, slot::SIZE).is_none() {
             entry.common.set_slot(slot::SIZE, content.size.to_string());
         }
-        // What the same bytes were first called stays: another entry's answers depend on it.
-        if let Some(known) = known_as {
-            return Ok((Some(known), true));
-        }
-        let mime_type = match &entry.body {
-            Body::ExtrinsicObject { mime_type: Some(mime), .. } => mime.to_string(),
-            _ => "application/octet-stream".to_owned(),
-        };
-        Ok((unique_id.map(|unique_id| DocumentLocator { unique_id, content, mime_type }), false))
+        Ok(locator)
     }
 
     /// ITI-43: opens every document first, so that what is promised is there (§3.43.4.1.3).
@@ -390,6 +398,8 @@ impl DocumentRepository {
         let Some(locator) = locator else { return Err(no_such_document(unique_id)) };
         match self.documents.open(&locator.content).await {
             Ok(Some(reader)) => Ok((locator, reader)),
+            // Removed while it was being opened (ITI-86).
+            Ok(None) if matches!(self.store.document(unique_id).await, Ok(None)) => Err(no_such_document(unique_id)),
             Ok(None) => {
                 tracing::error!(sha256 = %crate::store::hex(&locator.content.sha256), "a registered document's file is missing");
                 Err(RegistryError::new(

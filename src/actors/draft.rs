@@ -139,6 +139,7 @@ impl<'s> Draft<'s> {
                 let mut transformed = false;
                 for packed in self.associations_of(target).await? {
                     let object = packed.unpack()?;
+                    // DECISION(ITI TF-3 §4.2.2.2.1): what is Deprecated says it no longer.
                     transformed |= packed.is_approved()
                         && matches!(&object.body, Body::Association { kind, source, .. }
                             if kind == association::XFRM && source.uuid() == Some(target));

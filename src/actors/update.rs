@@ -129,7 +129,9 @@ fn differing<'n>(
     slots.iter().copied().filter(|name| {
         // An absent documentAvailability means Online (Metadata Update).
         let absent = if *name == slot::DOCUMENT_AVAILABILITY { ONLINE } else { "" };
-        let value = |object: &'n RegistryObject<'_>| object.common.slot_value(name).map_or(absent, str::trim);
+        let value = |object: &'n RegistryObject<'_>| {
+            object.common.slot_value(name).filter(|value| !value.is_empty()).unwrap_or(absent)
+        };
         value(new) != value(former)
     })
 }
@@ -247,6 +249,7 @@ impl<'s> Plan<'s> {
             return Ok(());
         }
         self.judge_version(&what, version, &former, packed.is_approved());
+        self.draft.errors.extend(self.registry.judge_on_demand(&version.object));
         if !self.draft.errors.is_empty() {
             return Ok(());
         }

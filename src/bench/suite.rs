@@ -78,6 +78,8 @@ pub struct Options {
     pub folder: Option<PathBuf>,
     /// Only these paths, by key; all if empty.
     pub only: Vec<String>,
+    /// Measures a start with an empty page cache too: the machine's is emptied, which needs root.
+    pub cold: bool,
 }
 
 impl Default for Options {
@@ -92,6 +94,7 @@ impl Default for Options {
             retrieve_clients: 1,
             folder: None,
             only: Vec::new(),
+            cold: false,
         }
     }
 }
@@ -511,7 +514,12 @@ pub async fn run(options: &Options, told: impl Fn(&str)) -> Result<Report, Bench
         Ok::<_, BenchError>(Some(begin.elapsed()))
     };
     footing.ready = restart(false).await?.unwrap_or_default();
-    footing.ready_cold = restart(true).await?;
+    if options.cold {
+        footing.ready_cold = restart(true).await?;
+        if footing.ready_cold.is_none() {
+            return Err(BenchError::failed("the page cache cannot be emptied: --cold needs root"));
+        }
+    }
     Ok(Report {
         processors: std::thread::available_parallelism().map_or(1, usize::from),
         entries: u64::from(options.patients * ENTRIES),

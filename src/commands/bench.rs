@@ -205,6 +205,9 @@ pub struct SuiteArgs {
     /// Folder for both servers' data, on the disk to be measured (default: the temporary folder)
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Measure a start with an empty page cache too; empties the whole machine's, and needs root
+    #[arg(long)]
+    pub cold: bool,
     /// Just see that it works: a few seconds, rough figures
     #[arg(long)]
     pub quick: bool,
@@ -430,6 +433,7 @@ async fn compare(args: SuiteArgs) -> Outcome {
     options.retrieve_clients = args.retrieve_clients.map_or(options.retrieve_clients, usize::from);
     options.folder = args.data;
     options.only = args.only;
+    options.cold = args.cold;
     let progress = std::io::stderr().is_terminal();
     let told = |what: &str| {
         if progress {

@@ -62,9 +62,7 @@ impl State {
             }
             Expectation::Approved(uuid, approved) => self.object(*uuid).is_some_and(|o| o.is_approved() == *approved),
             Expectation::Associations(uuid, count) => self.associations(*uuid).count() == *count,
-            Expectation::NoOtherBytes(unique_id, sha256) => {
-                self.documents.get(unique_id).is_none_or(|locator| locator.content.sha256 == *sha256)
-            }
+            Expectation::Document(unique_id, seen) => self.documents.get(unique_id) == seen.as_ref(),
             Expectation::Unchanged(object) => {
                 object.uuid().is_some_and(|uuid| self.object(uuid).is_some_and(|now| now == object))
             }

@@ -160,8 +160,8 @@ pub enum Expectation {
     Associations(EntryUuid, usize),
     /// The object is there, and is what was seen.
     Unchanged(PackedObject),
-    /// No document of that uniqueId has other bytes than these, by their SHA-256.
-    NoOtherBytes(UniqueId, [u8; 32]),
+    /// The document of that uniqueId is what was seen, or is not there, as was seen.
+    Document(UniqueId, Option<DocumentLocator>),
 }
 
 /// One atomic change of the registry.

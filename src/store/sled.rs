@@ -542,11 +542,9 @@ trait Look {
             }
             Expectation::Approved(uuid, approved) => self.object(*uuid)?.is_some_and(|o| o.is_approved() == *approved),
             Expectation::Associations(uuid, count) => self.scan(&end_prefix(*uuid))?.len() == *count,
-            Expectation::NoOtherBytes(unique_id, sha256) => {
-                match self.get(&text_key(b'd', unique_id.as_str().as_bytes()))? {
-                    Some(bytes) => decode_locator(unique_id, &bytes)?.content.sha256 == *sha256,
-                    None => true,
-                }
+            Expectation::Document(unique_id, seen) => {
+                let found = self.get(&text_key(b'd', unique_id.as_str().as_bytes()))?;
+                found.map(|bytes| decode_locator(unique_id, &bytes)).transpose()? == *seen
             }
             Expectation::Unchanged(object) => match object.uuid() {
                 Some(uuid) => self.object(uuid)?.as_ref() == Some(object),

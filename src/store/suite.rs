@@ -246,9 +246,16 @@ pub(crate) async fn expectations(store: Arc<impl RegistryStore>) {
     }
     let (bytes, others) = (ContentHasher::of(b"1"), ContentHasher::of(b"2"));
     store.commit(Change { documents: vec![locator("d", bytes)], ..Change::default() }).await.unwrap();
-    for (document, content, conflict) in [("d", bytes, false), ("d", others, true), ("e", others, false)] {
-        let expectation = Expectation::NoOtherBytes(unique(document), content.sha256);
-        assert_eq!(conflicts(&*store, expectation).await, conflict);
+    let other_type = DocumentLocator { mime_type: "text/other".into(), ..locator("d", bytes) };
+    for (document, seen, conflict) in [
+        ("d", Some(locator("d", bytes)), false),
+        ("d", Some(locator("d", others)), true),
+        ("d", Some(other_type), true),
+        ("d", None, true),
+        ("e", None, false),
+        ("e", Some(locator("e", bytes)), true),
+    ] {
+        assert_eq!(conflicts(&*store, Expectation::Document(unique(document), seen)).await, conflict);
     }
     let seen = store.by_uuid(uuid(1)).await.unwrap().unwrap();
     assert!(!conflicts(&*store, Expectation::Unchanged(seen.clone())).await);

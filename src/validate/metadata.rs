@@ -379,7 +379,7 @@ pub(super) fn judge_any_version(
                 attribute
                     .find(findings, format_args!("{}: {name} is required ({section}, {OPTIONALITY})", Named(object)));
             }
-            // An empty slot would be stored, and given back.
+            // DECISION(ITI TF-3 §4.2.3.1.6): an empty slot counts here, since it would be stored, and given back.
             Prohibited
                 if count > 0 || matches!(attribute.place, Place::Slot(slot) if object.common.slot(slot).is_some()) =>
             {
@@ -611,7 +611,7 @@ fn judge_author(
 }
 
 /// Slot names are unique, and what the framework does not define bears a URN of its maker's
-/// (ITI TF-3 §4.2.3.1.6). A repository passes all slots on untouched.
+/// (ITI TF-3 §4.2.3.1.6).
 fn judge_slots(object: &RegistryObject<'_>, findings: &mut Findings) {
     let section = "ITI TF-3 §4.2.3.1.6";
     repeated_slot(&object.common, "", object, findings);

@@ -192,7 +192,7 @@ fn read_as(
         }
         any_of |= parameter.need == Need::AnyOf;
         match read_parameter(parameter, &slots) {
-            // Unknown statuses are ignored: without a known one nothing is asked for (ITI TF-2 §3.18.4.1.2.3.7).
+            // Optional, and no status that is known: not given.
             Ok(Values::Texts(lists))
                 if matches!(parameter.kind, Kind::Status(_)) && lists.iter().all(Vec::is_empty) => {}
             Ok(values) => arguments.push(Argument { parameter, values }),
@@ -340,7 +340,7 @@ fn each<'t, T>(
 /// sources, references, availability, and what `$MetadataLevel` 1 hides.
 ///
 /// Patient, entryUUID, uniqueId and logicalID are not compared here: they select the candidates.
-/// Nothing is allocated.
+/// Nothing is allocated but for texts that are not composed.
 pub fn matches(query: &StoredQuery, object: &RegistryObject<'_>) -> bool {
     let noun = object.noun();
     if noun == Noun::Other {
@@ -477,7 +477,10 @@ fn time(object: &RegistryObject<'_>, name: &str, within: impl Fn(&[u8; 14]) -> b
     }
 }
 
-/// Composed characters, which texts are compared by (NFC, ITI TF-2 Appendix F); nearly all are already.
+/// Composed characters, by which LIKE compares (NFC, ITI TF-2 Appendix F); nearly all texts are so already.
+///
+/// DECISION(ITI TF-2 Appendix F): codes and identifiers are compared as they are: they are not written by hand,
+/// and two that differ must stay two.
 fn composed(text: &str) -> Cow<'_, str> {
     match unicode_normalization::is_nfc_quick(text.chars()) {
         unicode_normalization::IsNormalized::Yes => Cow::Borrowed(text),

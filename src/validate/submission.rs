@@ -297,8 +297,7 @@ impl<'o, 'a> Message<'o, 'a> {
             ));
         }
         // DECISION(ITI TF-3 §4.1.1.1, §4.1.4): any HasMember will do, so that a submission of nothing
-        // but references to known DocumentEntries is accepted. A repository leaves it to the
-        // registry: a document without its entry has an error code of its own, and comes first.
+        // but references to known DocumentEntries is accepted.
         let content = self.objects.iter().zip(&self.nouns).any(|(object, noun)| match (noun, &object.body) {
             (Noun::DocumentEntry | Noun::Folder, _) => true,
             (_, Body::Association { kind, .. }) => kind == association::HAS_MEMBER,
@@ -388,11 +387,8 @@ impl<'o, 'a> Message<'o, 'a> {
             ));
             return None;
         }
-        if relationship.is_none() && object.classified_by(scheme::ASSOCIATION_DOCUMENTATION).next().is_some() {
-            findings.metadata(format_args!(
-                "{}: documentation belongs to relationships between documents, not to HasMember (ITI TF-3 §4.2.2.2)",
-                Named(object)
-            ));
+        if relationship.is_none() {
+            judge_documentation(object, findings);
         }
         if ends.0 == ends.1 {
             findings.metadata(format_args!(
@@ -629,6 +625,16 @@ impl<'o, 'a> Message<'o, 'a> {
                 ));
             }
         }
+    }
+}
+
+/// A membership has no documentation (ITI TF-3 §4.2.2.2).
+pub(super) fn judge_documentation(member: &RegistryObject<'_>, findings: &mut Findings) {
+    if member.classified_by(scheme::ASSOCIATION_DOCUMENTATION).next().is_some() {
+        findings.metadata(format_args!(
+            "{}: documentation belongs to relationships between documents, not to HasMember (ITI TF-3 §4.2.2.2)",
+            Named(member)
+        ));
     }
 }
 

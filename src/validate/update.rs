@@ -13,13 +13,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::codes::CodeSet;
-use super::submission::{Message, RelationshipType};
+use super::submission::{Message, RelationshipType, judge_documentation};
 use super::{Findings, Named, Profile, Shown, metadata, trim};
 use crate::model::ids::{EntryUuid, PatientId};
 use crate::model::metadata::Noun;
 use crate::model::response::{ErrorCode, RegistryError};
 use crate::model::rim::{Body, ObjectId, RegistryObject};
-use crate::model::vocabulary::{APPROVED, DEPRECATED, association, scheme, slot};
+use crate::model::vocabulary::{APPROVED, DEPRECATED, association, slot};
 
 /// Which update it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +134,11 @@ pub fn judge(
     let patient = message.judge_patients(&mut findings);
     let Some(set) = judge_set(&objects, &message, &mut findings) else { return Err(findings.into_errors()) };
     let reading = Reading { objects: &objects, message, kind, set };
-    for object in objects.iter().filter(|object| !reading.is_operation(object)) {
+    for object in &objects {
+        if reading.is_operation(object) {
+            reading.judge_member(object, codes, &mut findings);
+            continue;
+        }
         let profile = if object.is_on_demand() { Profile::RegisterOnDemand } else { Profile::Register };
         if matches!(object.noun(), Noun::DocumentEntry | Noun::Folder) {
             metadata::judge_any_version(object, profile, codes, &mut findings);
@@ -207,6 +211,19 @@ impl Reading<'_> {
             }
             _ => false,
         }
+    }
+
+    /// The HasMember that announces a new version is kept as any other, but for what it says of versions.
+    fn judge_member(&self, object: &RegistryObject<'static>, codes: Option<&CodeSet>, findings: &mut Findings) {
+        if !matches!(&object.body, Body::Association { kind, .. } if kind == association::HAS_MEMBER) {
+            return;
+        }
+        let mut bare = object.clone();
+        bare.common
+            .slots
+            .retain(|slot| slot.name != slot::PREVIOUS_VERSION && slot.name != slot::ASSOCIATION_PROPAGATION);
+        metadata::judge(&bare, Profile::Register, codes, findings);
+        judge_documentation(object, findings);
     }
 
     /// Where in the message an id leads.
@@ -415,13 +432,8 @@ impl Reading<'_> {
                 ));
                 continue;
             }
-            if kind == association::HAS_MEMBER
-                && object.classified_by(scheme::ASSOCIATION_DOCUMENTATION).next().is_some()
-            {
-                findings.metadata(format_args!(
-                    "{}: documentation belongs to relationships between documents, not to HasMember (ITI TF-3 §4.2.2.2)",
-                    Named(object)
-                ));
+            if kind == association::HAS_MEMBER {
+                judge_documentation(object, findings);
             }
             if source == target {
                 findings.add(

@@ -85,9 +85,10 @@ pub fn read_remove(node: Node<'_, '_>) -> Result<Vec<EntryUuid>, BodyError> {
     if node.children().any(|child| !child.is(Ns::Rim, "ObjectRefList") && !child.is(Ns::Rs, "RequestSlotList")) {
         return Err(BodyError::Frame("lcm:RemoveObjectsRequest holds a rim:ObjectRefList, and nothing else"));
     }
-    let list = node
-        .child(Ns::Rim, "ObjectRefList")
-        .ok_or(BodyError::Frame("lcm:RemoveObjectsRequest needs a rim:ObjectRefList"))?;
+    let mut lists = node.children().filter(|child| child.is(Ns::Rim, "ObjectRefList"));
+    let (Some(list), None) = (lists.next(), lists.next()) else {
+        return Err(BodyError::Frame("lcm:RemoveObjectsRequest needs one rim:ObjectRefList"));
+    };
     let mut uuids = Vec::new();
     let mut seen = HashSet::new();
     for child in list.children() {

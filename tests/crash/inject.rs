@@ -32,8 +32,8 @@ const SYNCS: &str = "fsync,fdatasync,sync_file_range,msync,syncfs";
 /// What changes folders and lengths.
 const NAMES: &str = "rename,renameat,renameat2,mkdir,mkdirat,unlink,unlinkat,link,linkat,ftruncate,fallocate";
 
-/// How long a call is held at its entry in the first pass: long against the time it takes to notice
-/// on a machine that is not busy. Each further pass holds longer by as much.
+/// How long a call is held at its entry at first: long against the time it takes to notice on a machine
+/// that is not busy. Each pass for missed calls but the first holds longer by as much.
 const HELD: Duration = Duration::from_millis(15);
 /// How often the loop is run for calls that were missed.
 const PASSES: u32 = 8;

@@ -107,7 +107,7 @@ async fn a_responding_gateway_stamps_and_demands_homes() {
     assert_eq!(response.errors[0].location.as_deref(), Some(home(1).as_str()));
 }
 
-/// What a gateway cannot send on it refuses, with its own home as the location.
+/// What a gateway cannot send on it refuses; a query's errors have its own home as the location.
 #[tokio::test]
 async fn requests_that_lead_nowhere() {
     let broker = community(1, String::new()).await;

@@ -129,6 +129,7 @@ async fn bodies_without_what_they_must_have() {
         (removal(&format!(">{}", list(""))), "XDSRegistryError"),
         (removal(&format!(">{}<r:AdhocQuery id=\"x\"/>", list(reference))), "XDSRegistryError"),
         (removal(&format!(">{}<r:Slot name=\"x\"/>", list(reference))), "XDSRegistryError"),
+        (removal(&format!(">{}{}", list(reference), list(reference))), "XDSRegistryError"),
         (removal(&format!(">{}", list("<r:ObjectRef id=\"a\"/>"))), "XDSRegistryError"),
         (removal(&format!(">{}", list("<r:ExtrinsicObject id=\"a\"/>"))), "XDSRegistryError"),
         (removal(&format!(" deletionScope=\"urn:other\">{}", list(reference))), "XDSRegistryError"),

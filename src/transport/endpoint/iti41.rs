@@ -87,7 +87,7 @@ pub async fn answer(scope: &Scope<'_>, provide: Provide, attachments: &mut Attac
             Err(error) => return Ok(store_failure(&error)),
         }
     }
-    // DECISION(ITI TF-2 §3.41.4.1.2): a part that the package promises and lacks is a broken package,
+    // DEVIATION(ITI TF-2 §3.41.4.1.2): a part that the package promises and lacks is a broken package,
     // whatever the metadata, so it gets a fault; XDSMissingDocument is said where an entry has no
     // xds:Document. The public test kit wants it so.
     if let Some((id, _)) = awaited.first() {

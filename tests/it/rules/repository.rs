@@ -22,17 +22,25 @@ use super::*;
 const OURS: &str = "2.999.80";
 const NONE: [&str; 0] = [];
 
-/// A store whose commits fail when a test says so.
+/// A store whose commits fail when a test says so, or come after another's.
 struct Troubled {
     store: Arc<dyn RegistryStore>,
     trouble: Mutex<Option<fn() -> StoreError>>,
+    /// What another commits just before the next commit.
+    rival: Mutex<Option<Change>>,
 }
 
 impl RegistryStore for Troubled {
     fn commit(&self, change: Change) -> BoxFuture<'_, StoreResult<()>> {
+        let rival = self.rival.lock().unwrap().take();
         match *self.trouble.lock().unwrap() {
             Some(trouble) => Box::pin(async move { Err(trouble()) }),
-            None => self.store.commit(change),
+            None => Box::pin(async move {
+                if let Some(rival) = rival {
+                    self.store.commit(rival).await?;
+                }
+                self.store.commit(change).await
+            }),
         }
     }
 
@@ -178,7 +186,7 @@ struct Repository {
 
 fn repository(far: bool) -> Repository {
     let rules = Rules::new();
-    let store = Arc::new(Troubled { store: rules.store.clone(), trouble: Mutex::default() });
+    let store = Arc::new(Troubled { store: rules.store.clone(), trouble: Mutex::default(), rival: Mutex::default() });
     let documents = Arc::new(TroubledDocuments::default());
     let distant = far.then(|| {
         Arc::new(Distant {
@@ -278,7 +286,9 @@ async fn what_the_repository_fills_in() {
     assert_eq!(value(slot::HASH).as_deref(), Some("18cc852c9ac803da9cde67a9fd74b4edd9bf98a9"));
     assert_eq!(value(slot::SIZE).as_deref(), Some("6"));
     assert_eq!(value("urn:example:x").as_deref(), Some("kept"));
-    // What is stated is compared, in whatever case.
+    // What is stated is compared, in whatever case, and behind whatever is empty.
+    let behind = provided("z").with("z", |entry| entry.common.slots.push(Slot::list(slot::SIZE, ["", "7"])));
+    assert_eq!(codes(&repository.provide(behind, &[("z", "letter")]).await), ["XDSRepositoryMetadataError"]);
     let hash = value(slot::HASH).unwrap();
     let stated = |label: &'static str, hash: String, size: &'static str| {
         provided(label).with(label, |entry| {
@@ -343,6 +353,54 @@ async fn a_document_is_never_exchanged() {
     }
 }
 
+/// Another's document that comes between look and commit is not overwritten, nor is its MIME type.
+#[tokio::test]
+async fn who_comes_second_takes_what_is_there() {
+    for far in [false, true] {
+        for (theirs, code) in [("letter", None), ("other", Some("XDSNonIdenticalHash"))] {
+            let repository = repository(far);
+            let content = causeway::store::files::ContentHasher::of(theirs.as_bytes());
+            let locator = DocumentLocator {
+                unique_id: UniqueId::parse(&unique_id("a")).unwrap(),
+                content,
+                mime_type: "application/pdf".into(),
+            };
+            let mut entry = entry_of("rival", PATIENT);
+            set_identifier(&mut entry, identifier::ENTRY_UNIQUE_ID, &unique_id("a"));
+            entry.common.set_slot(slot::HASH, content.hash());
+            entry.common.set_slot(slot::SIZE, content.size.to_string());
+            entry.common.status = Some(v::APPROVED.into());
+            let rival = Change {
+                puts: vec![causeway::store::Put::new(&entry, &PatientId::parse(PATIENT).unwrap())],
+                documents: vec![locator.clone()],
+                ..Change::default()
+            };
+            *repository.store.rival.lock().unwrap() = Some(rival);
+            let response = repository.provide(provided("a"), &[("a", "letter")]).await;
+            // A registry that has both says that their hashes differ, too.
+            let mut told = codes(&response);
+            told.dedup();
+            assert_eq!(told, code.into_iter().collect::<Vec<_>>(), "{far} {theirs}");
+            assert_eq!(repository.rules.store.document(&locator.unique_id).await.unwrap(), Some(locator));
+        }
+    }
+}
+
+/// A wrong MIME type is corrected by a replacement of all that has it, and by nothing else.
+#[tokio::test]
+async fn a_mime_type_is_corrected_by_replacement() {
+    let repository = repository(false);
+    assert_eq!(codes(&repository.provide(provided("a"), &[("a", "letter")]).await), NONE);
+    let again = |label: &'static str| mime(label, "application/pdf")(named(label, "a")(provided(label)));
+    assert_eq!(codes(&repository.provide(again("b"), &[("b", "letter")]).await), NONE);
+    let one = again("c").relate(association::RPLC, "c", "a");
+    assert_eq!(codes(&repository.provide(one, &[("c", "letter")]).await), NONE);
+    assert_eq!(repository.retrieve("a").await.as_deref(), Ok("text/plain"), "b still says so");
+    let all = again("d").relate(association::RPLC, "d", "b").relate(association::RPLC, "d", "c");
+    assert_eq!(codes(&repository.provide(all, &[("d", "letter")]).await), NONE);
+    assert_eq!(repository.retrieve("a").await.as_deref(), Ok("application/pdf"));
+}
+
 #[tokio::test]
 async fn a_registry_far_away() {
     let repository = repository(true);
@@ -377,6 +435,11 @@ async fn a_registry_far_away() {
     let warned = repository.provide(provided("e"), &[("e", "letter")]).await;
     assert_eq!((warned.status, warned.errors.len()), (ResponseStatus::Success, 1));
     assert_eq!(repository.retrieve("e").await.as_deref(), Ok("text/plain"));
+    // Twins of one uniqueId are refused before a byte of them is kept.
+    let twins = named("i", "h")(provided("h").entry("i"));
+    let refused = repository.provide(twins, &[("h", "letter"), ("i", "letter")]).await;
+    assert_eq!(codes(&refused), ["XDSRepositoryDuplicateUniqueIdInMessage"]);
+    assert_eq!(repository.retrieve("h").await, Err("XDSDocumentUniqueIdError".into()));
     // A document that nobody could retrieve is not registered.
     say(Vec::new());
     distant.sent.lock().unwrap().clear();

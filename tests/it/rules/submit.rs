@@ -191,6 +191,11 @@ async fn a_replacement_joins_the_folders_of_what_it_replaces() {
         (rules.updated("f").await.as_str(), rules.updated("old").await.as_str()),
         ("20260202020202", "20260101000000")
     );
+    // What the submission itself files and replaces is joined as well.
+    rules.accepts(message("s5").entry("x").folder("g")).await;
+    let both = message("s6").entry("y").file("g", "x").folder("h").file("h", "x").relate(association::RPLC, "y", "x");
+    rules.accepts(both).await;
+    assert!(rules.is_filed("g", "x").await && rules.is_filed("g", "y").await && rules.is_filed("h", "y").await);
     // Where the submission says so itself, it is there once.
     rules.accepts(message("s4").entry("c").relate(association::RPLC, "c", "b").file("f", "c")).await;
     assert!(rules.is_filed("f", "c").await);

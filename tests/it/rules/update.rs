@@ -197,6 +197,14 @@ async fn what_is_wrong_with_a_new_version() {
         (version().change_status("a2", v::DEPRECATED, v::APPROVED), UPDATE),
         (version().tie(association::SUBMIT_ASSOCIATION, &id("u1"), &id("a2")), UPDATE),
         (version().tie(association::SUBMIT_ASSOCIATION, &id("u1"), &id("a2:m")), UPDATE),
+        // The announcing HasMember is kept, so it is judged.
+        (
+            version().with("a2:m", |o| {
+                let code = build::Code { code: "x".into(), scheme: "2.999".into(), display: "x".into() };
+                o.classifications.push(build::code(scheme::ASSOCIATION_DOCUMENTATION, &code));
+            }),
+            METADATA,
+        ),
         // A SubmissionSet is its own first version.
         (version().with("u1", |o| o.common.lid = Some(id("s1"))), METADATA),
     ]
@@ -433,6 +441,15 @@ async fn a_restricted_update_keeps_what_it_must() {
     let asked = titled(rules.object("d").await, "y");
     assert_eq!(codes(&rules.restricted_update(message("u6").version(asked, "d2", "d", "1")).await), NONE);
     assert!(rules.object("d2").await.is_on_demand());
+    let mut ours = rules.object("d2").await;
+    ours.common.set_slot(slot::REPOSITORY_UNIQUE_ID, "2.999.81");
+    let moved = rules.update(message("u7").version(ours, "d3", "d", "2")).await;
+    assert_eq!(codes(&moved), [METADATA], "the repository beside the registry makes none");
+    // An empty documentAvailability says nothing.
+    let mut empty = rules.object("a2").await;
+    empty.common.slots.retain(|slot| slot.name != slot::DOCUMENT_AVAILABILITY);
+    empty.common.slots.push(Slot::list(slot::DOCUMENT_AVAILABILITY, [""]));
+    assert_eq!(codes(&rules.restricted_update(message("u8").version(empty, "a3", "a", "2")).await), NONE);
 }
 
 #[tokio::test]
