@@ -178,6 +178,52 @@ async fn metadata_alone_is_registered_by_iti_42() {
     assert_eq!(broker.query(&find(PATIENT)).await.objects.len(), 1);
 }
 
+/// A repository whose registry is another broker's: what that says is handed on, and decides what can be retrieved.
+#[tokio::test]
+async fn a_repository_with_its_registry_elsewhere() {
+    let registry = TestBroker::start(Options::default()).await;
+    let at = |url: &str| Options {
+        more: format!("services = [\"repository\"]\n[registry]\nurl = \"{url}\"\n"),
+        ..Options::default()
+    };
+    let repository = TestBroker::start(at(&registry.url("registry"))).await;
+    repository.provide("2.999.9.1", PATIENT, b"far away").await;
+    assert_eq!(registry.query(&find(PATIENT)).await.objects.len(), 1);
+    let retrieve = async |broker: &TestBroker, id: &str| {
+        let (content_type, body) = mtom_request(RETRIEVE, &retrieve(&[(None, REPOSITORY, id)]));
+        let reply = broker.post("repository", &content_type, body).await;
+        let (response, documents) = reply.retrieve();
+        (response.errors.first().map(|error| error.code.as_str().to_owned()), documents.len())
+    };
+    assert_eq!(retrieve(&repository, "2.999.9.1").await, (None, 1));
+    // Refused there: all findings are told here, and the document is not kept.
+    let mut wrong = submission("2.999.9.2", PATIENT, "text/plain");
+    wrong[1].common.slots.retain(|slot| slot.name != slot::CREATION_TIME && slot.name != slot::LANGUAGE_CODE);
+    let refused = repository.provide_objects(&wrong, &[("entry", b"refused")]).await.registry();
+    let codes: Vec<&str> = refused.errors.iter().map(|error| error.code.as_str()).collect();
+    assert_eq!(codes, ["XDSRegistryMetadataError"; 2], "{:?}", refused.errors);
+    assert_eq!(retrieve(&repository, "2.999.9.2").await, (Some("XDSDocumentUniqueIdError".into()), 0));
+    // Sent again with its message id it is the same submission there too.
+    let (content_type, body) = package(&submission("2.999.9.3", PATIENT, "text/plain"), &[("entry", b"twice")]);
+    for _ in 0..2 {
+        let response = repository.post("repository", &content_type, body.clone()).await.registry();
+        assert!(response.errors.is_empty(), "{:?}", response.errors);
+    }
+    assert_eq!(registry.query(&find(PATIENT)).await.objects.len(), 2);
+    // Both sides have ITI-42 on record.
+    for broker in [&repository, &registry] {
+        let records = audit_records(&broker.broker);
+        assert!(records.iter().any(|record| record.contains("csd-code=\"ITI-42\"")));
+    }
+
+    // Nobody there: the document stays, for the registry may have it all the same.
+    let nobody = TestBroker::start(at("https://127.0.0.1:1/services/registry")).await;
+    let objects = submission("2.999.9.4", PATIENT, "text/plain");
+    let lost = nobody.provide_objects(&objects, &[("entry", b"unheard")]).await.registry();
+    assert_eq!(lost.errors[0].code.as_str(), "XDSRegistryNotAvailable");
+    assert_eq!(retrieve(&nobody, "2.999.9.4").await, (None, 1));
+}
+
 #[tokio::test]
 async fn sixteen_replace_one_and_one_wins() {
     let broker = TestBroker::start(Options { on_disk: true, ..Options::default() }).await;

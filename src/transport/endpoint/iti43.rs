@@ -2,6 +2,7 @@
 
 use super::{Answer, Scope};
 use crate::model::document::DocumentRequest;
+use crate::model::ids::HomeCommunityId;
 use crate::model::response::{ErrorCode, RegistryError};
 use crate::transaction::Service;
 use crate::transform::retrieve::requests as typed;
@@ -24,7 +25,7 @@ pub async fn answer(scope: &Scope<'_>, requests: Vec<RawDocumentRequest>) -> Ans
 /// The requests as typed nouns, within the bound of one retrieve.
 pub fn admitted(
     scope: &Scope<'_>,
-    requests: Vec<RawDocumentRequest>,
+    mut requests: Vec<RawDocumentRequest>,
 ) -> Result<(Vec<DocumentRequest>, Vec<RegistryError>), Answer> {
     let limit = scope.documents_per_retrieve;
     if requests.len() > limit {
@@ -36,6 +37,12 @@ pub fn admitted(
             ),
         );
         return Err(Answer::failure(scope.context.transaction.id, error));
+    }
+    if scope.service == Service::Repository {
+        // DECISION(ITI TF-2 §3.43.4.1.2): a repository looks at no HomeCommunityId; one that is none is not echoed.
+        for request in &mut requests {
+            request.home = request.home.take().filter(|home| HomeCommunityId::parse_lenient(home).is_ok());
+        }
     }
     Ok(typed(requests))
 }
