@@ -181,6 +181,16 @@ mod tests {
     }
 
     #[test]
+    fn a_part_without_a_word_is_told() {
+        let mut part = QueryResponse::success(vec![entry(1, Some("urn:oid:2.999.1"))]);
+        part.status = ResponseStatus::PartialSuccess;
+        let merged = queries(&home(99), vec![outcome(1, Ok(part))]);
+        assert_eq!((merged.status, merged.objects.len()), (ResponseStatus::PartialSuccess, 1));
+        let told: Vec<_> = merged.errors.iter().map(|e| (e.code.as_str(), e.location.as_deref())).collect();
+        assert_eq!(told, [("XDSRegistryError", Some("urn:oid:2.999.1"))]);
+    }
+
+    #[test]
     fn all_failed_is_failure() {
         let merged = queries(
             &home(99),

@@ -232,6 +232,23 @@ async fn a_suspended_community_is_not_asked_even_by_name() {
     assert!(!audit_records(&far.broker).iter().any(|record| record.contains("ITI-38") || record.contains("ITI-39")));
 }
 
+/// Who is suspended is missing from an answer, and is named; who is planned was never in it.
+#[tokio::test]
+async fn a_suspended_community_is_a_warning_to_all() {
+    let far = community(2, String::new()).await;
+    let entry = peer("Far", &home(2), &far.url("responding-gateway"), "neighbour", "");
+    for (state, warned) in [("suspended", true), ("planned", false)] {
+        let near = community(1, entry.replace("\"live\"", &format!("\"{state}\""))).await;
+        let response = near.query_at("initiating-gateway", QUERY, &find(PATIENT)).await;
+        assert_eq!((response.status, response.objects.len()), (ResponseStatus::Success, 1));
+        let told: Vec<_> =
+            response.errors.iter().map(|e| (e.code.as_str(), e.severity, e.location.clone().unwrap())).collect();
+        let warning = ("XDSUnavailableCommunity", causeway::model::response::Severity::Warning, home(2));
+        assert_eq!(told, if warned { vec![warning] } else { vec![] }, "{state}");
+        near.broker.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_target_that_is_not_asked_is_named() {
     let far = community(2, String::new()).await;
