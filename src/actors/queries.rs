@@ -180,14 +180,14 @@ impl DocumentRegistry {
     /// are too many.
     async fn of_patients(&self, query: &StoredQuery, noun: Noun, found: &mut Found) -> Result<(), StoreError> {
         let Some(patients) = query.patients() else {
-            let mut page = self.store.page(Some(noun), None).await?;
+            let mut page = self.store.page(Some(noun), None).await?.whole()?;
             loop {
                 self.filter(query, page.items, found)?;
                 let Some(next) = page.next.filter(|_| found.objects.len() <= self.limits.results) else {
                     return Ok(());
                 };
                 tokio::task::yield_now().await;
-                page = self.store.page(Some(noun), Some(&next)).await?;
+                page = self.store.page(Some(noun), Some(&next)).await?.whole()?;
             }
         };
         let mut seen = HashSet::new();

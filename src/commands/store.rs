@@ -36,7 +36,7 @@ use crate::model::metadata::Noun;
 use crate::model::packed::PackedObject;
 use crate::model::rim::RegistryObject;
 use crate::model::vocabulary::ns;
-use crate::store::{Change, Cursor, DocumentLocator, DocumentStore, Put, RegistryStore, StoreError, hex};
+use crate::store::{Change, Cursor, DocumentLocator, DocumentStore, Page, Put, RegistryStore, StoreError, hex};
 use crate::terminal::{Align, Cell, Colour, Table, Tone, counted};
 use crate::wire::{ebrim, xml};
 
@@ -241,6 +241,10 @@ impl Report {
         }
     }
 
+    fn damaged(&mut self, damaged: Vec<(String, String)>) {
+        self.problems.extend(damaged.into_iter().map(|(id, what)| Problem { id, what }));
+    }
+
     fn problem(&mut self, id: impl ToString, what: impl Into<String>) {
         self.problems.push(Problem { id: id.to_string(), what: what.into() });
     }
@@ -288,8 +292,8 @@ async fn verify(stores: &Stores) -> Result<Report, CommandError> {
     let progress = bar("objects");
     let mut next: Option<Cursor> = None;
     loop {
-        let page = stores.registry.page(None, next.as_ref()).await;
-        let Some(page) = report.or_problem("registry", page)? else { break };
+        let page = stores.registry.page(None, next.as_ref()).await.map_err(store_failed)?;
+        report.damaged(page.damaged);
         for packed in &page.items {
             report.counts.objects += 1;
             progress.inc(1);
@@ -304,8 +308,8 @@ async fn verify(stores: &Stores) -> Result<Report, CommandError> {
     let progress = bar("documents");
     next = None;
     loop {
-        let page = stores.registry.document_page(next.as_ref()).await;
-        let Some(page) = report.or_problem("documents", page)? else { break };
+        let page = stores.registry.document_page(next.as_ref()).await.map_err(store_failed)?;
+        report.damaged(page.damaged);
         for locator in &page.items {
             report.counts.documents += 1;
             progress.inc(1);
@@ -481,7 +485,7 @@ async fn export(stores: &Stores, dir: &Path) -> Result<Counts, CommandError> {
     let progress = bar("objects");
     let mut next: Option<Cursor> = None;
     loop {
-        let page = stores.registry.page(None, next.as_ref()).await.map_err(store_failed)?;
+        let page = stores.registry.page(None, next.as_ref()).await.and_then(Page::whole).map_err(store_failed)?;
         for packed in &page.items {
             let object = packed.unpack().map_err(|error| store_failed(error.into()))?;
             let Some(patient) = patient_of(stores, &object).await? else {
@@ -504,7 +508,7 @@ async fn export(stores: &Stores, dir: &Path) -> Result<Counts, CommandError> {
     let mut documents = Lines::create(dir.join("documents.jsonl"))?;
     let progress = bar("documents");
     loop {
-        let page = stores.registry.document_page(next.as_ref()).await.map_err(store_failed)?;
+        let page = stores.registry.document_page(next.as_ref()).await.and_then(Page::whole).map_err(store_failed)?;
         for locator in &page.items {
             export_content(stores, locator, &contents).await?;
             documents.line(&DocumentLine {
@@ -586,7 +590,8 @@ async fn import(stores: &Stores, dir: &Path) -> Result<Counts, CommandError> {
     }
     let objects = stores.registry.page(None, None).await.map_err(store_failed)?;
     let documents = stores.registry.document_page(None).await.map_err(store_failed)?;
-    if !objects.items.is_empty() || !documents.items.is_empty() {
+    let is_empty = objects.items.is_empty() && objects.damaged.is_empty();
+    if !is_empty || !documents.items.is_empty() || !documents.damaged.is_empty() {
         return Err(CommandError::failed("the stores are not empty: an import goes into new ones"));
     }
     // Nothing is written before all has been read: half an import would look like a whole registry.

@@ -206,7 +206,8 @@ impl FileDocuments {
     /// Whether the documents are those of a registry; the first one to ask gets them.
     async fn belongs_to(&self, registry: &dyn RegistryStore) -> StoreResult<()> {
         let identity = hex(&registry.identity().await?);
-        let knows_some = !registry.document_page(None).await?.items.is_empty();
+        let known = registry.document_page(None).await?;
+        let knows_some = !known.items.is_empty() || !known.damaged.is_empty();
         let shared = Arc::clone(&self.shared);
         blocking(move || {
             let file = shared.staging.with_file_name("registry");

@@ -183,7 +183,7 @@ impl RegistryStore for MemoryStore {
                 state.objects.range(after + 1..).filter(|(_, put)| noun.is_none_or(|noun| put.noun == noun));
             let page: Vec<_> = of_noun.by_ref().take(PAGE).collect();
             let next = of_noun.next().and(page.last()).map(|(number, _)| Cursor(number.to_be_bytes().to_vec()));
-            Ok(Page { items: page.into_iter().map(|(_, put)| put.object.clone()).collect(), next })
+            Ok(Page { items: page.into_iter().map(|(_, put)| put.object.clone()).collect(), damaged: Vec::new(), next })
         })
     }
 
@@ -197,7 +197,7 @@ impl RegistryStore for MemoryStore {
                 .filter(|locator| after.as_deref().is_none_or(|after| locator.unique_id.as_str() > after));
             let items: Vec<DocumentLocator> = rest.by_ref().take(PAGE).cloned().collect();
             let next = rest.next().and(items.last()).map(|last| Cursor(last.unique_id.as_str().as_bytes().to_vec()));
-            Ok(Page { items, next })
+            Ok(Page { items, damaged: Vec::new(), next })
         })
     }
 

@@ -191,8 +191,23 @@ pub struct Cursor(Vec<u8>);
 pub struct Page<T> {
     /// The things.
     pub items: Vec<T>,
+    /// What is there among them and cannot be read: where, and why.
+    pub damaged: Vec<(String, String)>,
     /// What to ask for the rest with.
     pub next: Option<Cursor>,
+}
+
+impl<T> Page<T> {
+    /// The same, if all of it could be read.
+    ///
+    /// # Errors
+    /// When something is damaged.
+    pub fn whole(self) -> StoreResult<Self> {
+        match self.damaged.first() {
+            Some((at, why)) => Err(StoreError::Damaged(format!("{at}: {why}"))),
+            None => Ok(self),
+        }
+    }
 }
 
 /// What [`RegistryStore::reindex`] has found.

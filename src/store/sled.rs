@@ -777,15 +777,21 @@ const PAGE_SEEKS: usize = 1024;
 
 /// Objects of a noun or of all, patient by patient.
 fn page(tree: &Tree, noun: Option<u8>, after: Option<&Cursor>) -> StoreResult<Page<PackedObject>> {
-    let mut items = Vec::new();
+    let (mut items, mut damaged) = (Vec::new(), Vec::new());
     let mut last: Option<IVec> = None;
     let (mut from, mut seeks) = (behind(after).unwrap_or_else(|| b"p".to_vec()), 0);
     'patients: loop {
         for pair in tree.range(from.clone()..) {
             let (key, record) = pair?;
             let Some(rest) = key.strip_prefix(b"p") else { break 'patients };
-            let (cluster, sequence) = rest.split_at_checked(9).ok_or_else(|| damaged("record key"))?;
-            let place = Place::join(cluster, sequence)?;
+            let place = match rest.split_at_checked(9).map(|(cluster, sequence)| Place::join(cluster, sequence)) {
+                Some(Ok(place)) => place,
+                _ => {
+                    damaged.push(unreadable(&key, &self::damaged("record key")));
+                    last = Some(key);
+                    continue;
+                }
+            };
             if let Some(noun) = noun.filter(|noun| *noun != place.noun) {
                 // On to where this patient's, or the next one's, begin.
                 let patient = if place.noun < noun { place.patient } else { place.patient.saturating_add(1) };
@@ -793,19 +799,28 @@ fn page(tree: &Tree, noun: Option<u8>, after: Option<&Cursor>) -> StoreResult<Pa
                 seeks += 1;
                 if seeks == PAGE_SEEKS {
                     // Others wait meanwhile; a page may have few objects, or none.
-                    return Ok(Page { items, next: Some(Cursor(from)) });
+                    return Ok(Page { items, damaged, next: Some(Cursor(from)) });
                 }
                 continue 'patients;
             }
-            if items.len() == PAGE {
-                return Ok(Page { items, next: last.map(|key| Cursor(key.to_vec())) });
+            if items.len() + damaged.len() >= PAGE {
+                return Ok(Page { items, damaged, next: last.map(|key| Cursor(key.to_vec())) });
             }
-            items.push(tree.decode_record(place.sequence, &record)?);
+            match tree.decode_record(place.sequence, &record) {
+                Ok(packed) => items.push(packed),
+                Err(error @ StoreError::Damaged(_)) => damaged.push(unreadable(&key, &error)),
+                Err(error) => return Err(error),
+            }
             last = Some(key);
         }
         break;
     }
-    Ok(Page { items, next: None })
+    Ok(Page { items, damaged, next: None })
+}
+
+/// A record by its key, and why it cannot be read.
+fn unreadable(key: &[u8], error: &StoreError) -> (String, String) {
+    (format!("record {}", super::hex(key)), error.to_string())
 }
 
 /// The first key behind a page.
@@ -814,18 +829,21 @@ fn behind(after: Option<&Cursor>) -> Option<Vec<u8>> {
 }
 
 fn document_page(tree: &Tree, after: Option<&Cursor>) -> StoreResult<Page<DocumentLocator>> {
-    let mut items = Vec::new();
+    let (mut items, mut damaged) = (Vec::new(), Vec::new());
     let mut last: Option<IVec> = None;
     for pair in tree.range(behind(after).unwrap_or_else(|| b"d".to_vec())..) {
         let (key, locator) = pair?;
         let Some(name) = key.strip_prefix(b"d") else { break };
-        if items.len() == PAGE {
-            return Ok(Page { items, next: last.map(|key| Cursor(key.to_vec())) });
+        if items.len() + damaged.len() >= PAGE {
+            return Ok(Page { items, damaged, next: last.map(|key| Cursor(key.to_vec())) });
         }
-        items.push(decode_named_locator(name, &locator)?);
+        match decode_named_locator(name, &locator) {
+            Ok(locator) => items.push(locator),
+            Err(error) => damaged.push(unreadable(&key, &error)),
+        }
         last = Some(key);
     }
-    Ok(Page { items, next: None })
+    Ok(Page { items, damaged, next: None })
 }
 
 /// Writes of one step while everything is indexed anew.
@@ -1308,6 +1326,38 @@ mod tests {
         assert_eq!(again, whole);
         drop(store);
         check_filled(&open(&dir)).await;
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_named_and_the_rest_is_given() {
+        let (store, _dir) = make();
+        for n in 0..4 {
+            store.commit(put(n)).await.unwrap();
+        }
+        let tree = store.shared.tree().unwrap();
+        let records: Vec<IVec> = tree.scan_prefix(b"p").map(|pair| pair.unwrap().0).collect();
+        tree.insert(&records[1], &[0, 255]).unwrap();
+        tree.insert(&records[2], &[9]).unwrap();
+        tree.insert(b"pshort", &[0]).unwrap();
+        tree.insert(b"dx", &[9]).unwrap();
+        let page = store.page(None, None).await.unwrap();
+        assert_eq!((page.items.len(), page.damaged.len(), page.next.is_none()), (2, 3, true), "{:?}", page.damaged);
+        assert!(page.damaged[0].0.contains(&super::super::hex(&records[1])));
+        assert!(matches!(page.whole(), Err(StoreError::Damaged(_))));
+        let documents = store.document_page(None).await.unwrap();
+        assert_eq!((documents.items.len(), documents.damaged.len()), (0, 1));
+        // Many of them do not end the reading.
+        for n in 0..2 * PAGE {
+            tree.insert(format!("pbad{n}"), &[0]).unwrap();
+        }
+        let (mut items, mut damaged, mut next) = (0, 0, None);
+        loop {
+            let page = store.page(None, next.as_ref()).await.unwrap();
+            (items, damaged) = (items + page.items.len(), damaged + page.damaged.len());
+            let Some(more) = page.next else { break };
+            next = Some(more);
+        }
+        assert_eq!((items, damaged), (2, 3 + 2 * PAGE));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
