@@ -1244,10 +1244,10 @@ mod tests {
 
     #[test]
     fn urns() {
-        for good in ["urn:att", "urn:example:x", "URN:oid:1.2.3", "urn:uuid:1"] {
+        for good in ["urn:att", "urn:example:x", "urn:x-made-up:x", "URN:oid:1.2.3", "urn:uuid:1"] {
             assert!(is_urn(good), "{good}");
         }
-        for bad in ["", "urn:", "urn:x:y", "urn:example:", "urn:example:a b", "http://x", "urn:-ab:c"] {
+        for bad in ["", "urn:", "urn:x:y", "urn:a_b:c", "urn:example:", "urn:example:a b", "http://x", "urn:-ab:c"] {
             assert!(!is_urn(bad), "{bad}");
         }
     }
