@@ -5,7 +5,7 @@
 //! locked in between: the commit names what was seen, and if that has changed the second round is
 //! repeated on the new state, so the loser of a race gets the error it deserves.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -28,6 +28,9 @@ use crate::validate::{Mode, Profile, SourceModes, Tolerated};
 
 /// How often a submission that lost a race is judged again before the registry calls itself busy.
 pub(super) const ATTEMPTS: usize = 16;
+
+/// Places in folders that the replacements of one submission take at most.
+const MOST_PLACED: usize = 10_000;
 
 /// Which patients a registry accepts documents for (ITI TF-2 §3.42.4.1.3.3.2).
 #[derive(Debug, Clone, Default)]
@@ -112,8 +115,12 @@ struct Plan<'s> {
     folders: Vec<EntryUuid>,
     associations: Vec<EntryUuid>,
     deprecated: HashSet<EntryUuid>,
-    /// Folders and the replacements that join them.
+    /// Folders and what this submission puts into them.
     joined: HashSet<(EntryUuid, EntryUuid)>,
+    /// Entries and the folders that this submission puts them into.
+    filed: HashMap<EntryUuid, Vec<EntryUuid>>,
+    /// How often a replacement has joined a folder.
+    placed: usize,
 }
 
 impl DocumentRegistry {
@@ -191,8 +198,8 @@ impl DocumentRegistry {
     /// DECISION(ITI TF-2 §3.61.4.1.2): refused, since nobody could ever retrieve it.
     pub(super) fn judge_on_demand(&self, entry: &RegistryObject<'_>) -> Option<RegistryError> {
         let ours = self.repository.as_ref().filter(|_| entry.is_on_demand())?;
-        let named = entry.common.slot_value(slot::REPOSITORY_UNIQUE_ID);
-        (named == Some(ours.as_str())).then(|| {
+        let mut named = entry.common.slot_values(slot::REPOSITORY_UNIQUE_ID);
+        named.any(|named| named.trim() == ours.as_str()).then(|| {
             RegistryError::new(
                 ErrorCode::XDSRegistryMetadataError,
                 format!("DocumentEntry.repositoryUniqueId {ours} is this broker's own repository, which makes no documents on demand: name the source's (ITI TF-2 §3.61.4.1.2)"),
@@ -366,6 +373,8 @@ impl<'s> Plan<'s> {
             associations: submission.associations.iter().map(|a| uuid(&a.object)).collect(),
             deprecated: HashSet::new(),
             joined: HashSet::new(),
+            filed: HashMap::new(),
+            placed: 0,
         }
     }
 
@@ -383,8 +392,11 @@ impl<'s> Plan<'s> {
         }
     }
 
-    /// The documents as they are to be found: one that is known keeps its media type, since other entries
-    /// say the same of it, unless this submission replaces all of those; one of other bytes is refused.
+    /// The documents as they are to be found: one that is known keeps its media type as long as an entry that
+    /// stays says the same of it; one of other bytes is refused.
+    ///
+    /// DECISION(ITI TF-2 §3.43.4.2.2): a uniqueId has one media type, whatever entries say. It is corrected by
+    /// replacing all entries that are wrong; where all entries are Deprecated it stays.
     async fn documents(&mut self, documents: &[DocumentLocator]) -> Result<Vec<DocumentLocator>, StoreError> {
         let mut settled = Vec::with_capacity(documents.len());
         for given in documents {
@@ -393,9 +405,7 @@ impl<'s> Plan<'s> {
                 Some(known) if known.content.sha256 != given.content.sha256 => {
                     self.draft.errors.push(other_bytes(given))
                 }
-                Some(known) if known != given && !self.replaces_all(&given.unique_id).await? => {
-                    settled.push(known.clone());
-                }
+                Some(known) if known != given && self.keeps_type(known).await? => settled.push(known.clone()),
                 _ => settled.push(given.clone()),
             }
             self.draft.change.expects.push(Expectation::Document(given.unique_id.clone(), known));
@@ -403,15 +413,32 @@ impl<'s> Plan<'s> {
         Ok(settled)
     }
 
-    /// Whether every Approved entry of a uniqueId is replaced by this submission.
-    async fn replaces_all(&mut self, unique_id: &UniqueId) -> Result<bool, StoreError> {
-        let holders = self.registry.store.by_unique_id(unique_id).await?;
-        Ok(holders.iter().filter(|holder| holder.is_approved()).all(|holder| {
-            self.submission.associations.iter().any(|a| {
-                matches!(a.role, AssociationRole::Relationship(kind) if kind.replaces())
-                    && holder.uuid().is_some_and(|uuid| a.target == End::Registry(uuid))
-            })
-        }))
+    /// Whether a known document keeps its media type.
+    async fn keeps_type(&mut self, known: &DocumentLocator) -> Result<bool, StoreError> {
+        let holders = self.registry.store.by_unique_id(&known.unique_id).await?;
+        let replaced: HashSet<EntryUuid> = self
+            .submission
+            .associations
+            .iter()
+            .filter(|a| matches!(a.role, AssociationRole::Relationship(kind) if kind.replaces()))
+            .filter_map(|a| self.uuid_of(a.target))
+            .collect();
+        let mut any_approved = false;
+        for holder in &holders {
+            let Some(uuid) = holder.uuid() else { continue };
+            self.draft.change.expects.push(Expectation::Approved(uuid, holder.is_approved()));
+            if !holder.is_approved() {
+                continue;
+            }
+            any_approved = true;
+            let object = holder.unpack()?;
+            if !replaced.contains(&uuid)
+                && matches!(&object.body, Body::ExtrinsicObject { mime_type: Some(mime), .. } if *mime == known.mime_type)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(!any_approved && !holders.is_empty())
     }
 
     /// The rules that need the registry: V11, V15–V19, V23–V30, V33.
@@ -591,8 +618,15 @@ impl<'s> Plan<'s> {
                 (*source, *target) = (from.into(), to.into());
             }
             self.draft.put_new(object, uuid);
-            if let (AssociationRole::FolderEntry, End::Registry(folder)) = (submitted.role, submitted.source) {
-                self.draft.touch(folder);
+            if submitted.role == AssociationRole::FolderEntry
+                && let (Some(folder), Some(entry)) = (self.uuid_of(submitted.source), self.uuid_of(submitted.target))
+            {
+                if submitted.source == End::Registry(folder) {
+                    self.draft.touch(folder);
+                }
+                if self.joined.insert((folder, entry)) {
+                    self.filed.entry(entry).or_default().push(folder);
+                }
             }
         }
         for submitted in &submission.associations {
@@ -622,13 +656,8 @@ impl<'s> Plan<'s> {
             }
         }
         // And into those that this submission has just put the replaced entry into.
-        let submission = self.submission;
-        for filed in submission.associations.iter().filter(|a| a.role == AssociationRole::FolderEntry) {
-            if filed.target == End::Registry(target)
-                && let Some(folder) = self.uuid_of(filed.source)
-            {
-                self.join_folder(folder, replacement).await?;
-            }
+        for folder in self.filed.get(&target).cloned().unwrap_or_default() {
+            self.join_folder(folder, replacement).await?;
         }
         let mut open = vec![target];
         while let Some(uuid) = open.pop() {
@@ -662,17 +691,22 @@ impl<'s> Plan<'s> {
 
     /// RPLC's fourth effect: the replacement joins the folders of the replaced entry.
     async fn join_folder(&mut self, holder: EntryUuid, replacement: EntryUuid) -> Result<(), StoreError> {
+        if !self.joined.insert((holder, replacement)) {
+            return Ok(());
+        }
         let Some(packed) = self.draft.load(holder).await? else { return Ok(()) };
         let folder = packed.unpack()?;
         if folder.noun() != Noun::Folder || !packed.is_approved() {
             return Ok(());
         }
-        let already = self.submission.associations.iter().any(|a| {
-            a.role == AssociationRole::FolderEntry
-                && self.uuid_of(a.source) == Some(holder)
-                && self.uuid_of(a.target) == Some(replacement)
-        });
-        if already || !self.joined.insert((holder, replacement)) {
+        self.placed += 1;
+        if self.placed > MOST_PLACED {
+            if self.placed == MOST_PLACED + 1 {
+                self.error(
+                    ErrorCode::XDSRegistryOutOfResources,
+                    format!("the replacements would join more than {MOST_PLACED} folders: submit them one by one"),
+                );
+            }
             return Ok(());
         }
         let theirs = folder.patient_id().and_then(|id| PatientId::parse(id.trim()).ok());

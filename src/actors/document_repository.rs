@@ -48,6 +48,10 @@ pub struct Provided {
 fn store_error(error: &StoreError) -> RegistryError {
     tracing::error!(%error, "document store");
     match error {
+        StoreError::Conflict => RegistryError::new(
+            ErrorCode::XDSRepositoryBusy,
+            "too many changes to the same documents at once; send it again",
+        ),
         StoreError::Full(_) => RegistryError::new(
             ErrorCode::XDSRepositoryOutOfResources,
             "the repository has no space left; nothing was stored",
@@ -144,10 +148,11 @@ impl DocumentRepository {
         if !self.registry.shares_store() {
             // A registry beside us says it in its own words.
             let mut seen = HashSet::new();
-            for unique_id in entries(objects).filter_map(RegistryObject::unique_id) {
-                if !seen.insert(unique_id.trim()) {
+            let unique_ids = entries(objects).filter_map(|entry| UniqueId::parse(entry.unique_id()?.trim()).ok());
+            for unique_id in unique_ids {
+                if !seen.insert(unique_id.clone()) {
                     errors.push(RegistryError::new(
-                        ErrorCode::received("XDSRepositoryDuplicateUniqueIdInMessage"),
+                        ErrorCode::XDSRepositoryDuplicateUniqueIdInMessage,
                         format!("uniqueId {unique_id} is that of two DocumentEntries (ITI TF-3 Table 4.2.4.1-2)"),
                     ));
                 }
@@ -209,6 +214,9 @@ impl DocumentRepository {
     /// Makes documents retrievable that were not; those that were stay as they are. Answers with the
     /// former.
     async fn keep(&self, locators: &[DocumentLocator]) -> Result<Vec<DocumentLocator>, RegistryError> {
+        if locators.is_empty() {
+            return Ok(Vec::new());
+        }
         for _ in 0..ATTEMPTS {
             let (mut fresh, mut expects) = (Vec::new(), Vec::new());
             for given in locators {
@@ -344,11 +352,14 @@ impl DocumentRepository {
             return Err(errors);
         }
         entry.common.set_slot(slot::REPOSITORY_UNIQUE_ID, self.unique_id.as_str().to_owned());
-        if stated(entry, slot::HASH).is_none() {
-            entry.common.set_slot(slot::HASH, content.hash());
-        }
-        if stated(entry, slot::SIZE).is_none() {
-            entry.common.set_slot(slot::SIZE, content.size.to_string());
+        for (name, ours) in [(slot::HASH, content.hash()), (slot::SIZE, content.size.to_string())] {
+            let given: Vec<&str> =
+                entry.common.slot_values(name).map(str::trim).filter(|value| !value.is_empty()).collect();
+            // Several are the registry's to refuse.
+            if let [] | [_] = given[..] {
+                let value = given.first().map_or(ours, |given| (*given).to_owned());
+                entry.common.set_slot(name, value);
+            }
         }
         Ok(locator)
     }
@@ -394,21 +405,21 @@ impl DocumentRepository {
     ) -> Result<(DocumentLocator, Box<dyn DocumentReader>), RegistryError> {
         let unique_id = &request.unique_id;
         self.judge_repository(request)?;
-        let locator = self.store.document(unique_id).await.map_err(|error| store_error(&error))?;
-        let Some(locator) = locator else { return Err(no_such_document(unique_id)) };
-        match self.documents.open(&locator.content).await {
-            Ok(Some(reader)) => Ok((locator, reader)),
-            // Removed while it was being opened (ITI-86).
-            Ok(None) if matches!(self.store.document(unique_id).await, Ok(None)) => Err(no_such_document(unique_id)),
-            Ok(None) => {
-                tracing::error!(sha256 = %crate::store::hex(&locator.content.sha256), "a registered document's file is missing");
-                Err(RegistryError::new(
-                    ErrorCode::XDSRepositoryError,
-                    format!("{unique_id}: the document is registered but its bytes are missing; tell the operator"),
-                ))
+        // It may be removed (ITI-86), and even submitted again, while it is being opened: then once more.
+        for _ in 0..2 {
+            let locator = self.store.document(unique_id).await.map_err(|error| store_error(&error))?;
+            let Some(locator) = locator else { return Err(no_such_document(unique_id)) };
+            match self.documents.open(&locator.content).await {
+                Ok(Some(reader)) => return Ok((locator, reader)),
+                Ok(None) => {}
+                Err(error) => return Err(store_error(&error)),
             }
-            Err(error) => Err(store_error(&error)),
         }
+        tracing::error!("the file of a registered document is missing; 'causeway store verify' tells which");
+        Err(RegistryError::new(
+            ErrorCode::XDSRepositoryError,
+            format!("{unique_id}: the document is registered but its bytes are missing; tell the operator"),
+        ))
     }
 }
 

@@ -292,7 +292,8 @@ async fn verify(stores: &Stores) -> Result<Report, CommandError> {
     let progress = bar("objects");
     let mut next: Option<Cursor> = None;
     loop {
-        let page = stores.registry.page(None, next.as_ref()).await.map_err(store_failed)?;
+        let page = stores.registry.page(None, next.as_ref()).await;
+        let Some(page) = report.or_problem("registry", page)? else { break };
         report.damaged(page.damaged);
         for packed in &page.items {
             report.counts.objects += 1;
@@ -308,7 +309,8 @@ async fn verify(stores: &Stores) -> Result<Report, CommandError> {
     let progress = bar("documents");
     next = None;
     loop {
-        let page = stores.registry.document_page(next.as_ref()).await.map_err(store_failed)?;
+        let page = stores.registry.document_page(next.as_ref()).await;
+        let Some(page) = report.or_problem("documents", page)? else { break };
         report.damaged(page.damaged);
         for locator in &page.items {
             report.counts.documents += 1;

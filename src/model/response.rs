@@ -50,6 +50,8 @@ error_codes! {
     XDSRegistryDeprecatedDocumentError,
     /// A uniqueId twice in one message.
     XDSRegistryDuplicateUniqueIdInMessage,
+    /// The same, found by a repository.
+    XDSRepositoryDuplicateUniqueIdInMessage,
     /// Registry trouble without a finer code.
     XDSRegistryError,
     /// Repository trouble without a finer code.

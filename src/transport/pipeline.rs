@@ -464,6 +464,10 @@ impl Pipeline {
                 endpoint::busy_error(transaction),
                 "too many requests are under way; send it again in a moment",
             );
+            let busy = match service {
+                Service::RespondingGateway => busy.at(self.actors.responding.home().as_str()),
+                _ => busy,
+            };
             return Ok(Answer::failure(transaction, busy));
         };
         let scope = endpoint::Scope {

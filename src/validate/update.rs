@@ -213,15 +213,13 @@ impl Reading<'_> {
         }
     }
 
-    /// The HasMember that announces a new version is kept as any other, but for what it says of versions.
+    /// The HasMember that announces a new version is kept as any other; its slots have rules of their own.
     fn judge_member(&self, object: &RegistryObject<'static>, codes: Option<&CodeSet>, findings: &mut Findings) {
         if !matches!(&object.body, Body::Association { kind, .. } if kind == association::HAS_MEMBER) {
             return;
         }
         let mut bare = object.clone();
-        bare.common
-            .slots
-            .retain(|slot| slot.name != slot::PREVIOUS_VERSION && slot.name != slot::ASSOCIATION_PROPAGATION);
+        bare.common.slots.clear();
         metadata::judge(&bare, Profile::Register, codes, findings);
         judge_documentation(object, findings);
     }

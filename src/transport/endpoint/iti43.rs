@@ -39,7 +39,8 @@ pub fn admitted(
         return Err(Answer::failure(scope.context.transaction.id, error));
     }
     if scope.service == Service::Repository {
-        // DECISION(ITI TF-2 §3.43.4.1.2): a repository looks at no HomeCommunityId; one that is none is not echoed.
+        // DECISION(ITI TF-2 §3.43.4.1.2, Remove Metadata and Documents §3.86.4.1.2): a repository looks at no
+        // HomeCommunityId; one that is none is not echoed.
         for request in &mut requests {
             request.home = request.home.take().filter(|home| HomeCommunityId::parse_lenient(home).is_ok());
         }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::iti43::admitted;
 use super::{Answer, Scope};
+use crate::model::document::DocumentRequest;
 use crate::model::response::{RegistryResponse, ResponseStatus};
 use crate::wire::xdsb::RawDocumentRequest;
 
@@ -16,9 +17,10 @@ pub async fn answer(scope: &Scope<'_>, requests: Vec<RawDocumentRequest>) -> Ans
     if requests.is_empty() {
         return Answer::Registry(RegistryResponse::from_errors(errors));
     }
-    // Named twice, removed once.
+    // Named twice, removed once, with a home or without.
     let mut seen = HashSet::new();
-    let requests = requests.into_iter().filter(|request| seen.insert(request.clone())).collect();
+    let once = |r: &DocumentRequest| seen.insert((r.repository.clone(), r.unique_id.clone()));
+    let requests = requests.into_iter().filter(once).collect();
     let mut response = scope.actors.repository.remove_documents(requests).await;
     if !errors.is_empty() && response.status == ResponseStatus::Success {
         response.status = ResponseStatus::PartialSuccess;

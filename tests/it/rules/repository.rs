@@ -286,10 +286,16 @@ async fn what_the_repository_fills_in() {
     assert_eq!(value(slot::HASH).as_deref(), Some("18cc852c9ac803da9cde67a9fd74b4edd9bf98a9"));
     assert_eq!(value(slot::SIZE).as_deref(), Some("6"));
     assert_eq!(value("urn:example:x").as_deref(), Some("kept"));
+    let hash = value(slot::HASH).unwrap();
     // What is stated is compared, in whatever case, and behind whatever is empty.
     let behind = provided("z").with("z", |entry| entry.common.slots.push(Slot::list(slot::SIZE, ["", "7"])));
     assert_eq!(codes(&repository.provide(behind, &[("z", "letter")]).await), ["XDSRepositoryMetadataError"]);
-    let hash = value(slot::HASH).unwrap();
+    let padded = provided("y").with("y", |entry| {
+        entry.common.slots.push(Slot::list(slot::SIZE, ["", "6"]));
+        entry.common.slots.push(Slot::list(slot::HASH, ["", hash.as_str()].map(str::to_owned)));
+    });
+    assert_eq!(codes(&repository.provide(padded, &[("y", "letter")]).await), NONE);
+    assert_eq!(codes(&repository.provide(named("x", "y")(provided("x")), &[("x", "letter")]).await), NONE);
     let stated = |label: &'static str, hash: String, size: &'static str| {
         provided(label).with(label, |entry| {
             entry.common.set_slot(slot::HASH, hash);
@@ -386,18 +392,28 @@ async fn who_comes_second_takes_what_is_there() {
     }
 }
 
-/// A wrong MIME type is corrected by a replacement of all that has it, and by nothing else.
+/// A wrong MIME type is corrected by a replacement of all entries that have it, and by nothing else.
 #[tokio::test]
 async fn a_mime_type_is_corrected_by_replacement() {
     let repository = repository(false);
     assert_eq!(codes(&repository.provide(provided("a"), &[("a", "letter")]).await), NONE);
     let again = |label: &'static str| mime(label, "application/pdf")(named(label, "a")(provided(label)));
     assert_eq!(codes(&repository.provide(again("b"), &[("b", "letter")]).await), NONE);
+    let plain = named("p", "a")(provided("p"));
+    assert_eq!(codes(&repository.provide(plain, &[("p", "letter")]).await), NONE);
     let one = again("c").relate(association::RPLC, "c", "a");
     assert_eq!(codes(&repository.provide(one, &[("c", "letter")]).await), NONE);
-    assert_eq!(repository.retrieve("a").await.as_deref(), Ok("text/plain"), "b still says so");
-    let all = again("d").relate(association::RPLC, "d", "b").relate(association::RPLC, "d", "c");
-    assert_eq!(codes(&repository.provide(all, &[("d", "letter")]).await), NONE);
+    assert_eq!(repository.retrieve("a").await.as_deref(), Ok("text/plain"), "p still says so");
+    let last = again("d").relate(association::RPLC, "d", "p");
+    assert_eq!(codes(&repository.provide(last, &[("d", "letter")]).await), NONE);
+    assert_eq!(repository.retrieve("a").await.as_deref(), Ok("application/pdf"));
+    // Where all entries are Deprecated it stays.
+    for label in ["b", "c", "d"] {
+        let change = message(&format!("u{label}")).change_status(label, v::APPROVED, v::DEPRECATED);
+        assert_eq!(codes(&repository.rules.update(change).await), NONE, "{label}");
+    }
+    let unrelated = named("q", "a")(provided("q"));
+    assert_eq!(codes(&repository.provide(unrelated, &[("q", "letter")]).await), NONE);
     assert_eq!(repository.retrieve("a").await.as_deref(), Ok("application/pdf"));
 }
 
@@ -470,7 +486,7 @@ async fn documents_are_removed() {
 async fn a_store_in_trouble() {
     type Trouble = fn() -> StoreError;
     let table: [(Trouble, &str, &str); 3] = [
-        (|| StoreError::Conflict, "XDSRegistryBusy", "XDSRepositoryError"),
+        (|| StoreError::Conflict, "XDSRegistryBusy", "XDSRepositoryBusy"),
         (|| StoreError::Full("0 octets".into()), "XDSRegistryOutOfResources", "XDSRepositoryOutOfResources"),
         (|| StoreError::Failed("disk".into()), "XDSRegistryError", "XDSRepositoryError"),
     ];
