@@ -376,6 +376,9 @@ async fn who_comes_second_takes_what_is_there() {
             entry.common.set_slot(slot::HASH, content.hash());
             entry.common.set_slot(slot::SIZE, content.size.to_string());
             entry.common.status = Some(v::APPROVED.into());
+            if let Body::ExtrinsicObject { mime_type, .. } = &mut entry.body {
+                *mime_type = Some("application/pdf".into());
+            }
             let rival = Change {
                 puts: vec![causeway::store::Put::new(&entry, &PatientId::parse(PATIENT).unwrap())],
                 documents: vec![locator.clone()],
