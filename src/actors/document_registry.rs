@@ -198,8 +198,7 @@ impl DocumentRegistry {
     /// DECISION(ITI TF-2 §3.61.4.1.2): refused, since nobody could ever retrieve it.
     pub(super) fn judge_on_demand(&self, entry: &RegistryObject<'_>) -> Option<RegistryError> {
         let ours = self.repository.as_ref().filter(|_| entry.is_on_demand())?;
-        let mut named = entry.common.slot_values(slot::REPOSITORY_UNIQUE_ID);
-        named.any(|named| named.trim() == ours.as_str()).then(|| {
+        (entry.common.slot_value(slot::REPOSITORY_UNIQUE_ID) == Some(ours.as_str())).then(|| {
             RegistryError::new(
                 ErrorCode::XDSRegistryMetadataError,
                 format!("DocumentEntry.repositoryUniqueId {ours} is this broker's own repository, which makes no documents on demand: name the source's (ITI TF-2 §3.61.4.1.2)"),
@@ -535,8 +534,8 @@ impl<'s> Plan<'s> {
                     continue;
                 }
                 let both = |name: &str| entry.common.slot_value(name).zip(holder.common.slot_value(name));
-                let octets = |size: &str| size.trim().parse::<u64>().ok();
-                if both(slot::HASH).is_some_and(|(ours, theirs)| !ours.trim().eq_ignore_ascii_case(theirs.trim())) {
+                let octets = |size: &str| size.parse::<u64>().ok();
+                if both(slot::HASH).is_some_and(|(ours, theirs)| !ours.eq_ignore_ascii_case(theirs)) {
                     self.error(ErrorCode::XDSNonIdenticalHash, format!("{unique_id}: a document with this uniqueId and another hash is registered (ITI TF-2 §3.42.4.1.3.3.1)"));
                 } else if both(slot::SIZE).is_some_and(|(ours, theirs)| octets(ours) != octets(theirs)) {
                     self.error(ErrorCode::XDSNonIdenticalSize, format!("{unique_id}: a document with this uniqueId and another size is registered (ITI TF-2 §3.42.4.1.3.3.1)"));

@@ -63,11 +63,6 @@ fn store_error(error: &StoreError) -> RegistryError {
     }
 }
 
-/// A value that the source stated; an empty one states nothing (ITI TF-3 §4.2.3.1.6).
-fn stated<'e>(entry: &'e RegistryObject<'_>, name: &str) -> Option<&'e str> {
-    entry.common.slot_values(name).map(str::trim).find(|value| !value.is_empty())
-}
-
 fn id_of(entry: &RegistryObject<'_>) -> String {
     entry.common.id.as_ref().map(ToString::to_string).unwrap_or_default()
 }
@@ -137,7 +132,7 @@ impl DocumentRepository {
         for entry in entries(objects) {
             let judged = [(slot::HASH, hl7::sha1 as fn(&str) -> hl7::Verdict), (slot::SIZE, hl7::size)];
             for (name, judge) in judged {
-                if let Some(Err(rule)) = stated(entry, name).map(judge) {
+                if let Some(Err(rule)) = entry.common.slot_value(name).map(judge) {
                     errors.push(RegistryError::new(
                         ErrorCode::XDSRepositoryMetadataError,
                         format!("DocumentEntry {}: {name} must be: {rule} (ITI TF-2 §3.41.4.1.3.2)", id_of(entry)),
@@ -309,7 +304,7 @@ impl DocumentRepository {
         let content = document.staged.content;
         let id = &document.entry_id;
         let mut errors = Vec::new();
-        if let Some(stated) = stated(entry, slot::HASH)
+        if let Some(stated) = entry.common.slot_value(slot::HASH)
             && !stated.eq_ignore_ascii_case(&content.hash())
         {
             errors.push(RegistryError::new(
@@ -319,7 +314,7 @@ impl DocumentRepository {
                 ),
             ));
         }
-        if let Some(stated) = stated(entry, slot::SIZE)
+        if let Some(stated) = entry.common.slot_value(slot::SIZE)
             && stated.parse() != Ok(content.size)
         {
             errors.push(RegistryError::new(

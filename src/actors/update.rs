@@ -120,11 +120,6 @@ fn patient_of(object: &RegistryObject<'_>) -> Option<PatientId> {
     object.patient_id().and_then(|id| PatientId::parse(id.trim()).ok())
 }
 
-/// The first value that says anything (ITI TF-3 §4.2.3.1.6).
-fn stated<'o>(object: &'o RegistryObject<'_>, name: &str) -> Option<&'o str> {
-    object.common.slot_values(name).map(str::trim).find(|value| !value.is_empty())
-}
-
 /// The attributes that differ, among those of a list.
 fn differing<'n>(
     new: &'n RegistryObject<'_>,
@@ -134,7 +129,7 @@ fn differing<'n>(
     slots.iter().copied().filter(|name| {
         // An absent documentAvailability means Online (Metadata Update).
         let absent = if *name == slot::DOCUMENT_AVAILABILITY { ONLINE } else { "" };
-        let value = |object: &'n RegistryObject<'_>| stated(object, name).unwrap_or(absent);
+        let value = |object: &'n RegistryObject<'_>| object.common.slot_value(name).unwrap_or(absent);
         value(new) != value(former)
     })
 }
@@ -253,8 +248,9 @@ impl<'s> Plan<'s> {
         }
         self.judge_version(&what, version, &former, packed.is_approved());
         // One that was there before the repository was ours stays as it is.
-        let repository = |object: &RegistryObject<'_>| stated(object, slot::REPOSITORY_UNIQUE_ID).map(str::to_owned);
-        if repository(&version.object) != repository(&former) {
+        if version.object.common.slot_value(slot::REPOSITORY_UNIQUE_ID)
+            != former.common.slot_value(slot::REPOSITORY_UNIQUE_ID)
+        {
             self.draft.errors.extend(self.registry.judge_on_demand(&version.object));
         }
         if !self.draft.errors.is_empty() {

@@ -145,9 +145,10 @@ impl<'a> Common<'a> {
         self.slots.iter().find(|slot| slot.name == name)
     }
 
-    /// The first value of the slot of that name, trimmed as the framework's typed values are.
+    /// The first value of the slot of that name, trimmed as the framework's typed values are; an empty one
+    /// is none (ITI TF-3 §4.2.3.1.6).
     pub fn slot_value(&self, name: &str) -> Option<&str> {
-        self.slot(name).and_then(|slot| slot.values.first()).map(|value| value.trim())
+        self.slot(name)?.values.iter().map(|value| value.trim()).find(|value| !value.is_empty())
     }
 
     /// The values of the slot of that name.
@@ -376,5 +377,21 @@ impl RegistryObject<'_> {
                 })
                 .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_value_is_none() {
+        let of = |values: &[&'static str]| {
+            let slots = vec![Slot::list("size", values.to_vec())];
+            Common { slots, ..Common::default() }.slot_value("size").map(str::to_owned)
+        };
+        assert_eq!([of(&[]), of(&[""]), of(&[" "])], [None, None, None]);
+        assert_eq!(of(&["", " 7 ", "8"]).as_deref(), Some("7"));
+        assert_eq!(Common::default().slot_value("size"), None);
     }
 }

@@ -289,15 +289,14 @@ async fn a_request_that_has_passed_many_gateways_says_whom_it_did_not_reach() {
     }
 }
 
-/// Who finds no place is told so at once, with the code of what was asked for.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_broker_says_that_it_is_busy() {
+/// A broker with a query under way at a community that hangs.
+async fn waiting_for_a_community(limits: &str) -> (TestBroker, tokio::task::JoinHandle<()>) {
     let url = misbehaving(Fault::Hang).await;
     let near = TestBroker::start(Options {
         home: Some(home(1)),
         repository: Some(repository(1)),
         more: peer("Hangs", &home(2), &url, "neighbour", "timeout = \"60s\""),
-        limits: "request_deadline = \"60s\"\ndrain = \"1s\"\nin_flight = 1".into(),
+        limits: format!("request_deadline = \"60s\"\ndrain = \"1s\"\n{limits}"),
         ..Options::default()
     })
     .await;
@@ -306,7 +305,14 @@ async fn a_full_broker_says_that_it_is_busy() {
         .header("content-type", "application/soap+xml; charset=UTF-8")
         .body(http_body_util::Full::new(body.into()))
         .unwrap();
-    let asking = tokio::spawn(near.client.request(request));
+    let asking = near.client.request(request);
+    (near, tokio::spawn(async move { drop(asking.await) }))
+}
+
+/// Who finds no place is told so at once, with the code of what was asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_broker_says_that_it_is_busy() {
+    let (near, asking) = waiting_for_a_community("in_flight = 1").await;
     // Once the neighbour is being asked, the only place is taken.
     let began = Instant::now();
     loop {
@@ -322,6 +328,10 @@ async fn a_full_broker_says_that_it_is_busy() {
         let (response, _) = near.post(service, &content_type, body).await.retrieve();
         assert_eq!(response.errors[0].code.as_str(), "XDSRepositoryBusy", "{service}");
     }
+    // A gateway says whose it is.
+    let response = near.query_at("responding-gateway", CROSS_QUERY, &find(PATIENT)).await;
+    let told: Vec<_> = response.errors.iter().map(|e| (e.code.as_str(), e.location.as_deref())).collect();
+    assert_eq!(told, [("XDSRegistryBusy", Some(home(1).as_str()))]);
     // Submissions have places of their own.
     near.provide("2.999.902.1", PATIENT, b"letter").await;
     asking.abort();
@@ -331,26 +341,12 @@ async fn a_full_broker_says_that_it_is_busy() {
 /// Who stops does not wait for a community that hangs, and what it broke off is on record.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_waits_for_no_community() {
-    let url = misbehaving(Fault::Hang).await;
-    let near = TestBroker::start(Options {
-        home: Some(home(1)),
-        repository: Some(repository(1)),
-        more: peer("Hangs", &home(2), &url, "neighbour", "timeout = \"60s\""),
-        limits: "request_deadline = \"60s\"\ndrain = \"1s\"".into(),
-        ..Options::default()
-    })
-    .await;
-    let body = envelope(QUERY, |out| causeway::wire::ebrs::write_query(out, &find(PATIENT)));
-    let request = http::Request::post(near.url("initiating-gateway"))
-        .header("content-type", "application/soap+xml; charset=UTF-8")
-        .body(http_body_util::Full::new(body.into()))
-        .unwrap();
-    let asking = tokio::spawn(near.client.request(request));
+    let (near, asking) = waiting_for_a_community("").await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let began = Instant::now();
     near.broker.stop().await;
     assert!(began.elapsed() < Duration::from_secs(20), "stopped after {:?}", began.elapsed());
-    let _ = asking.await.unwrap();
+    asking.await.unwrap();
     let records = records_in(&near.dir.path().join("data/audit"));
     for code in ["ITI-18", "ITI-38"] {
         assert!(records.iter().any(|record| record.contains(&format!("csd-code=\"{code}\""))), "{code}: {records:?}");

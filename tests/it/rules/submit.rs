@@ -230,6 +230,27 @@ async fn several_replacements_in_one_submission() {
     assert!(rules.is_filed("f", "d").await && rules.is_filed("f", "e").await);
 }
 
+/// What one message makes of replacements and folders is bounded: it grows with both.
+#[tokio::test]
+async fn replacements_take_no_more_places_than_allowed() {
+    let rules = Rules::new();
+    let mut first = message("s1").entry("a");
+    for n in 0..101 {
+        first = first.folder(&format!("f{n}")).file(&format!("f{n}"), "a");
+    }
+    rules.accepts(first).await;
+    let many = |replacements: usize| {
+        (0..replacements).fold(message("s2"), |message, n| {
+            let label = format!("r{n}");
+            message.entry(&label).relate(association::RPLC, &label, "a")
+        })
+    };
+    assert_eq!(codes(&rules.register(many(100)).await), ["XDSRegistryOutOfResources"]);
+    assert!(rules.is_approved("a").await && rules.get(uuid("r0")).await.is_none(), "nothing of it is kept");
+    rules.accepts(many(2)).await;
+    assert!(rules.is_filed("f100", "r1").await);
+}
+
 #[tokio::test]
 async fn what_an_association_may_point_at() {
     let rules = Rules::new();
