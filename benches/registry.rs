@@ -6,9 +6,9 @@ use std::sync::Arc;
 use causeway::bench::samples::{NHS_NUMBER, find_documents, patient};
 use causeway::bench::suite::{ENTRIES, fill, registry};
 use causeway::model::stored_query::{AdhocQuery, ReturnType};
-use causeway::store::RegistryStore;
 use causeway::store::memory::MemoryStore;
-use causeway::store::sled::{SledOptions, SledStore};
+use causeway::store::sled::SledStore;
+use causeway::store::{EmbeddedOptions, RegistryStore};
 use causeway::wire::ebrs;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -17,7 +17,7 @@ const PATIENTS: u32 = 10_000 / ENTRIES;
 fn find(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let sled = SledStore::open(folder.path().join("registry"), SledOptions::default()).expect("a store");
+    let sled = SledStore::open(folder.path().join("registry"), EmbeddedOptions::default()).expect("a store");
     let stores: [(&str, Arc<dyn RegistryStore>); 2] =
         [("memory", Arc::new(MemoryStore::default())), ("sled", Arc::new(sled))];
     let queries: Vec<AdhocQuery> =

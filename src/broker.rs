@@ -23,9 +23,10 @@ use crate::config::{self, Config, DocumentStorage, MetadataStorage, PeerPatientI
 use crate::model::audit_event::{AuditEvent, AuditOutcome, AuditSource};
 use crate::store::audit_trail::{AuditError, AuditTrail, AuditTrailOptions};
 use crate::store::files::{FileDocuments, FileOptions};
+use crate::store::fjall::FjallStore;
 use crate::store::memory::{MemoryDocuments, MemoryStore};
-use crate::store::sled::{SledOptions, SledStore};
-use crate::store::{Change, DocumentStore, RegistryStore, StoreError};
+use crate::store::sled::SledStore;
+use crate::store::{Change, DocumentStore, EmbeddedOptions, RegistryStore, StoreError};
 use crate::transport::admin::{AdminListener, AdminView};
 use crate::transport::audit_sink::AuditSink;
 use crate::transport::listener::{Listener, ListenerLimits};
@@ -148,17 +149,25 @@ fn codes(config: &Config) -> Result<Option<Arc<CodeSet>>, BrokerError> {
 /// Registry metadata, document bodies, and the latter once more if they are files, to be swept.
 pub type Stores = (Arc<dyn RegistryStore>, Arc<dyn DocumentStore>, Option<Arc<FileDocuments>>);
 
+/// Opens the registry's store; blocks, and recovery after a crash may take its time.
+///
+/// # Errors
+/// When it cannot be opened, for example because a broker has it open.
+pub fn open_registry(storage: &config::Storage) -> Result<Arc<dyn RegistryStore>, StoreError> {
+    let options = EmbeddedOptions { cache: storage.cache, ..EmbeddedOptions::default() };
+    Ok(match &storage.metadata {
+        MetadataStorage::Sled(path) => Arc::new(SledStore::open(path, options)?),
+        MetadataStorage::Fjall(path) => Arc::new(FjallStore::open(path, options)?),
+        MetadataStorage::Memory => Arc::new(MemoryStore::default()),
+    })
+}
+
 /// Opens the stores of a configuration; blocks, and recovery after a crash may take its time.
 ///
 /// # Errors
 /// When they cannot be opened, for example because a broker has them open.
 pub fn open_stores(config: &Config) -> Result<Stores, BrokerError> {
-    let store: Arc<dyn RegistryStore> = match &config.storage.metadata {
-        MetadataStorage::Sled(path) => {
-            Arc::new(SledStore::open(path, SledOptions { cache: config.storage.cache, ..SledOptions::default() })?)
-        }
-        MetadataStorage::Memory => Arc::new(MemoryStore::default()),
-    };
+    let store = open_registry(&config.storage)?;
     let (documents, files): (Arc<dyn DocumentStore>, _) = match &config.storage.documents {
         DocumentStorage::Files(path) => {
             let files = Arc::new(FileDocuments::open(path, FileOptions::default())?);

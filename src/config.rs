@@ -260,10 +260,22 @@ pub struct Storage {
 /// Where the registry's metadata is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MetadataStorage {
-    /// In an embedded store in this folder.
+    /// In sled, in this folder.
     Sled(PathBuf),
+    /// In fjall, in this folder.
+    Fjall(PathBuf),
     /// In memory, gone with the process.
     Memory,
+}
+
+impl MetadataStorage {
+    /// Its folder, if it has one.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Sled(path) | Self::Fjall(path) => Some(path),
+            Self::Memory => None,
+        }
+    }
 }
 
 /// Where document bodies are.

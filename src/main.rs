@@ -137,8 +137,9 @@ fn log(log: &Log, file: Option<&Path>) -> anyhow::Result<()> {
         }
         _ => EnvFilter::try_new(&log.level).context("log.level is not understood")?,
     };
-    // At finer levels sled logs keys, and keys hold patient ids.
+    // At finer levels these log keys, and keys hold patient ids.
     let filter = filter.add_directive("sled=warn".parse()?);
+    let filter = filter.add_directive("fjall=warn".parse()?).add_directive("lsm_tree=warn".parse()?);
     let writer = match file {
         None => BoxMakeWriter::new(std::io::stderr),
         Some(path) => {

@@ -32,12 +32,12 @@ use super::samples::{self, Submissions};
 use crate::actors::context::RequestContext;
 use crate::actors::document_registry::{DocumentRegistry, PatientPolicy, QueryLimits};
 use crate::actors::ports::SystemClock;
-use crate::config::{Config, DocumentStorage, MetadataStorage};
+use crate::broker::open_registry;
+use crate::config::{Config, DocumentStorage};
 use crate::model::document::DocumentRequest;
 use crate::model::ids::{EntryUuid, UniqueId};
 use crate::model::response::ResponseStatus;
 use crate::store::files::{FileDocuments, FileOptions};
-use crate::store::sled::{SledOptions, SledStore};
 use crate::store::{Content, DocumentLocator, DocumentStore, RegistryStore};
 use crate::transaction::{Transaction, TransactionId};
 use crate::transport::tls::{ReloadableClient, TlsFiles};
@@ -289,14 +289,10 @@ async fn register(
 /// document's uniqueId.
 async fn load_data(config: &Config, options: &Options) -> Result<UniqueId, BenchError> {
     let failed = |error: &dyn std::fmt::Display| BenchError::failed(error.to_string());
-    let (MetadataStorage::Sled(metadata), DocumentStorage::Files(documents)) =
-        (&config.storage.metadata, &config.storage.documents)
-    else {
-        return Err(BenchError::failed("the default configuration keeps nothing on disk"));
+    let DocumentStorage::Files(documents) = &config.storage.documents else {
+        return Err(BenchError::failed("documents are measured in files: write documents = \"file:data/documents\""));
     };
-    let store: Arc<dyn RegistryStore> =
-        Arc::new(SledStore::open(metadata, SledOptions::default()).map_err(|e| failed(&e))?);
-    let registry = registry(store);
+    let registry = registry(open_registry(&config.storage).map_err(|e| failed(&e))?);
     let repository = config.community.repository_unique_id.as_str();
     fill(&registry, options.patients, repository).await?;
 

@@ -23,7 +23,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::print;
 use super::{CommandError, Outcome};
-use crate::config::{Config, ConfigError, DocumentStorage, Listener, MetadataStorage, Peer, Profile, UnknownPatients};
+use crate::config::{Config, ConfigError, DocumentStorage, Listener, Peer, Profile, UnknownPatients};
 use crate::terminal::{Align, Cell, Colour, Table, Tone, counted};
 use crate::transport::certificates::{self, CertificateFacts, ChainInput, Role, Severity};
 use crate::transport::tls::{
@@ -404,15 +404,12 @@ fn development(report: &mut Report, leaf: Option<&CertificateFacts>, authorities
 
 fn storage(config: &Config) -> Vec<Check> {
     let mut checks = Vec::new();
-    let metadata = match &config.storage.metadata {
-        MetadataStorage::Sled(path) => Some(path),
-        MetadataStorage::Memory => None,
-    };
+    let metadata = config.storage.metadata.folder();
     let documents = match &config.storage.documents {
-        DocumentStorage::Files(path) => Some(path),
+        DocumentStorage::Files(path) => Some(path.as_path()),
         DocumentStorage::Memory => None,
     };
-    let audit = Some(&config.audit.dir);
+    let audit = Some(config.audit.dir.as_path());
     for (subject, path) in [("storage.metadata", metadata), ("storage.documents", documents), ("audit.dir", audit)] {
         let mut report = Report::new(subject);
         match path {

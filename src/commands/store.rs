@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use super::client::json;
 use super::{CommandError, Outcome, print};
 use crate::broker::open_stores;
-use crate::config::{Config, DocumentStorage, MetadataStorage};
+use crate::config::{Config, DocumentStorage};
 use crate::model::ids::{EntryUuid, PatientId, UniqueId};
 use crate::model::metadata::Noun;
 use crate::model::packed::PackedObject;
@@ -169,14 +169,14 @@ enum Wanted {
 impl Stores {
     async fn open(config: &Path, wanted: Wanted) -> Result<Self, CommandError> {
         let config = Config::load(config)?;
-        let (MetadataStorage::Sled(registry), DocumentStorage::Files(documents)) =
-            (&config.storage.metadata, &config.storage.documents)
+        let (Some(registry), DocumentStorage::Files(documents)) =
+            (config.storage.metadata.folder(), &config.storage.documents)
         else {
             return Err(CommandError::failed("a store in memory ends with its process: nothing is kept there"));
         };
         if wanted == Wanted::Existing {
             // A new, empty store in the wrong place would look like a good one.
-            for folder in [registry, documents] {
+            for folder in [registry, documents.as_path()] {
                 if !folder.is_dir() {
                     return Err(CommandError::failed(format!("there is no {}: check [storage]", folder.display())));
                 }
@@ -726,9 +726,10 @@ async fn import_document(stores: &Stores, line: &DocumentLine, contents: &Path) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::EmbeddedOptions;
     use crate::store::files::{FileDocuments, FileOptions};
     use crate::store::memory::{MemoryDocuments, MemoryStore};
-    use crate::store::sled::{SledOptions, SledStore};
+    use crate::store::sled::SledStore;
     use crate::store::suite::{entry, patient, unique, uuid};
 
     fn empty() -> Stores {
@@ -782,7 +783,7 @@ mod tests {
         let first = export(&original, &dir.path().join("first")).await.unwrap();
         assert_eq!(first, Counts { objects: 4, documents: 3 });
         // By way of the other backend, and back.
-        let sled = SledStore::open(dir.path().join("registry"), SledOptions::default()).unwrap();
+        let sled = SledStore::open(dir.path().join("registry"), EmbeddedOptions::default()).unwrap();
         let middle = Stores { registry: Arc::new(sled), documents: Arc::new(MemoryDocuments::default()) };
         assert_eq!(import(&middle, &dir.path().join("first")).await.unwrap(), first);
         export(&middle, &dir.path().join("second")).await.unwrap();
@@ -868,7 +869,7 @@ mod tests {
 
     /// Stores on disk, as a broker has them.
     fn on_disk(dir: &Path) -> (Stores, Arc<FileDocuments>) {
-        let registry = SledStore::open(dir.join("registry"), SledOptions::default()).unwrap();
+        let registry = SledStore::open(dir.join("registry"), EmbeddedOptions::default()).unwrap();
         let files = Arc::new(FileDocuments::open(dir.join("documents"), FileOptions::default()).unwrap());
         (Stores { registry: Arc::new(registry), documents: Arc::clone(&files) as Arc<dyn DocumentStore> }, files)
     }

@@ -263,12 +263,13 @@ impl Reader<'_> {
         );
         section.finish();
         let storage = Storage {
-            metadata: match self.place(metadata, "sled", "postgres", "data/registry") {
-                Some(path) => MetadataStorage::Sled(path),
+            metadata: match self.place(metadata, &["sled", "fjall"], "postgres", "data/registry") {
+                Some(("fjall", path)) => MetadataStorage::Fjall(path),
+                Some((_, path)) => MetadataStorage::Sled(path),
                 None => MetadataStorage::Memory,
             },
-            documents: match self.place(documents, "file", "s3", "data/documents") {
-                Some(path) => DocumentStorage::Files(path),
+            documents: match self.place(documents, &["file"], "s3", "data/documents") {
+                Some((_, path)) => DocumentStorage::Files(path),
                 None => DocumentStorage::Memory,
             },
             cache,
@@ -293,7 +294,7 @@ impl Reader<'_> {
                 );
             }
         }
-        if let (MetadataStorage::Sled(one), DocumentStorage::Files(other)) = (&storage.metadata, &storage.documents)
+        if let (Some(one), DocumentStorage::Files(other)) = (storage.metadata.folder(), &storage.documents)
             && one == other
         {
             self.findings.add(
@@ -305,19 +306,30 @@ impl Reader<'_> {
         storage
     }
 
-    /// The folder of a store, or `None` for memory.
-    fn place(&self, text: Option<Text>, scheme: &str, later: &str, default: &str) -> Option<PathBuf> {
+    /// The kind and the folder of a store, or `None` for memory. The first kind is the default one.
+    fn place<'s>(
+        &self,
+        text: Option<Text>,
+        kinds: &[&'s str],
+        later: &str,
+        default: &str,
+    ) -> Option<(&'s str, PathBuf)> {
+        let usual = kinds.first().copied().unwrap_or_default();
         let Some(text) = text else {
-            return Some(self.path(default));
+            return Some((usual, self.path(default)));
         };
-        let advice = format!("write \"{scheme}:{default}\", or \"memory:\" for a trial");
+        let folders: Vec<_> = kinds.iter().map(|kind| format!("\"{kind}:{default}\"")).collect();
+        let advice = format!("write {}, or \"memory:\" for a trial", folders.join(" or "));
         let (found, rest) = text.value.split_once(':').unwrap_or(("", &text.value));
+        if let Some(kind) = kinds.iter().copied().find(|kind| *kind == found) {
+            if rest.is_empty() {
+                self.findings.add(&text.spot, format!("a folder follows {kind}:"), advice);
+                return Some((kind, self.path(default)));
+            }
+            return Some((kind, self.path(rest)));
+        }
         match found {
             "memory" if rest.is_empty() => return None,
-            found if found == scheme && !rest.is_empty() => return Some(self.path(rest)),
-            found if found == scheme => {
-                self.findings.add(&text.spot, format!("a folder follows {scheme}:"), advice);
-            }
             found if found.starts_with(later) => {
                 let what = format!("{found} is not yet supported by this version");
                 self.findings.add(&text.spot, what, advice);
@@ -327,7 +339,7 @@ impl Reader<'_> {
                 self.findings.add(&text.spot, what, advice);
             }
         }
-        Some(self.path(default))
+        Some((usual, self.path(default)))
     }
 
     fn listeners(&self, root: &mut Section<'_>) -> Vec<Listener> {

@@ -90,7 +90,7 @@ fn write(out: &mut String, template: &Template) -> std::fmt::Result {
     out.write_str(
         "# Codes that submissions may use, in the code file format of the public XDS test tools.\n\
          [codes]\nfile = \"codes.xml\"\nenforce = true\n\n\
-         # Where metadata (\"sled:FOLDER\") and documents (\"file:FOLDER\") are kept; \"memory:\" forgets.\n\
+         # Where metadata (\"sled:FOLDER\" or \"fjall:FOLDER\") and documents (\"file:FOLDER\") are kept; \"memory:\" forgets.\n\
          [storage]\nmetadata = \"sled:data/registry\"\ndocuments = \"file:data/documents\"\n\
          cache = \"128 MiB\"\n\n",
     )?;

@@ -137,6 +137,7 @@ const CASES: &[Case] = &[
     ("[storage]\nmetadata = \"postgres://db\"", 2, "storage.metadata", "postgres is not yet supported", "sled:"),
     ("[storage]\ndocuments = \"s3://b\"", 2, "storage.documents", "s3 is not yet supported", "file:"),
     ("[storage]\nmetadata = \"sled:\"", 2, "storage.metadata", "a folder follows", "sled:data/registry"),
+    ("[storage]\nmetadata = \"fjall:\"", 2, "storage.metadata", "a folder follows fjall:", "fjall:data/registry"),
     ("[storage]\nmetadata = \"data\"", 2, "storage.metadata", "neither memory:", "memory:"),
     ("[storage]\ndocuments = \"memory:\"", 2, "storage.documents", "after a restart", "file:"),
     ("[storage]\ndocuments = \"file:data/registry\"", 2, "storage.documents", "same folder", "its own"),

@@ -145,7 +145,7 @@ impl FileDocuments {
     pub fn open(folder: impl AsRef<Path>, options: FileOptions) -> StoreResult<Self> {
         let folder = folder.as_ref();
         create_folders(folder)?;
-        let lock = lock(&folder.join("lock"))?;
+        let lock = lock(&folder.join("lock"), "document store")?;
         let (staging, objects) = (folder.join("staging"), folder.join("objects"));
         create_folders(&staging)?;
         create_folders(&objects)?;
@@ -748,12 +748,12 @@ fn address(name: &str) -> Option<[u8; 32]> {
     Some(address)
 }
 
-fn sync_folder(path: &Path) -> std::io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
     File::open(path)?.sync_all()
 }
 
 /// Makes one folder, for us alone, unless it is there.
-fn create_folder(path: &Path) -> std::io::Result<()> {
+pub(super) fn create_folder(path: &Path) -> std::io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         other => other,
@@ -772,12 +772,12 @@ pub(super) fn create_folders(path: &Path) -> std::io::Result<()> {
 }
 
 /// Takes the lock file; a predecessor in this process may need a moment to let go of it.
-fn lock(path: &Path) -> StoreResult<File> {
+pub(super) fn lock(path: &Path, what: &str) -> StoreResult<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     let begin = Instant::now();
     while let Err(error) = FileExt::try_lock_exclusive(&file) {
         if begin.elapsed() > LOCK_WAIT {
-            return Err(StoreError::Failed(format!("the document store is in use by another process: {error}")));
+            return Err(StoreError::Failed(format!("the {what} is in use by another process: {error}")));
         }
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -8,14 +8,18 @@
 //! * **Stable order**: what a patient has is given in the order in which it was registered.
 //!
 //! `suite` holds these promises as tests; each backend runs it. Queries as messages, SOAP and
-//! rules are not known here. Only `sled.rs` names sled.
+//! rules are not known here. Only `sled.rs` names sled, only `fjall.rs` fjall.
 
 pub mod audit_trail;
 pub mod files;
+pub mod fjall;
+mod keyed;
 pub mod memory;
 pub mod sled;
 #[cfg(test)]
 pub mod suite;
+
+use std::path::Path;
 
 use bytes::Bytes;
 
@@ -53,6 +57,34 @@ impl From<std::io::Error> for StoreError {
         match error.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full(error.to_string()),
             _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// How an embedded registry store is kept.
+#[derive(Debug, Clone)]
+pub struct EmbeddedOptions {
+    /// Octets of pages or blocks kept in memory.
+    pub cache: u64,
+    /// Changes that may wait for the writer; further ones wait to wait.
+    pub queue: usize,
+    /// Octets of the volume that changes leave free. By default what the store needs to live on, or a
+    /// sixteenth of the volume, whichever is less.
+    pub reserve: Option<u64>,
+}
+
+impl Default for EmbeddedOptions {
+    fn default() -> Self {
+        Self { cache: 128 << 20, queue: 1024, reserve: None }
+    }
+}
+
+impl EmbeddedOptions {
+    /// The reserve on that folder's volume, where the store needs so many octets.
+    fn reserve(&self, folder: &Path, needed: u64) -> StoreResult<u64> {
+        match self.reserve {
+            Some(reserve) => Ok(reserve),
+            None => Ok(needed.min(fs2::total_space(folder)? / 16)),
         }
     }
 }

@@ -40,6 +40,7 @@ fn free_port() -> u16 {
 /// A broker's folder, with its addresses.
 pub struct Installation {
     dir: TempDir,
+    metadata: &'static str,
     port: u16,
     admin: u16,
     /// Its homeCommunityId.
@@ -49,8 +50,8 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// `causeway init` in a new folder, for the community of that number.
-    pub fn new(community: u16, more: &[String]) -> Self {
+    /// `causeway init` in a new folder, for the community of that number, its metadata kept there.
+    pub fn new(metadata: &'static str, community: u16, more: &[String]) -> Self {
         let dir = tempfile::Builder::new().prefix("causeway-crash-").tempdir().expect("a temporary folder");
         let (port, admin) = (free_port(), free_port());
         let home = format!("urn:oid:2.999.826.8.{community}");
@@ -64,7 +65,7 @@ impl Installation {
             .output()
             .expect("causeway init");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Self { dir, port, admin, home, repository }
+        Self { dir, metadata, port, admin, home, repository }
     }
 
     /// Where configuration, certificates and data are.
@@ -99,7 +100,8 @@ impl Installation {
         };
         command.arg("serve").arg("--config").arg(self.folder().join("causeway.toml"));
         // The submissions of these tests have codes that suit every test.
-        command.env("CAUSEWAY__CODES__ENFORCE", "false").envs(environment.iter().copied());
+        command.env("CAUSEWAY__CODES__ENFORCE", "false");
+        command.env("CAUSEWAY__STORAGE__METADATA", self.metadata).envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let began = Instant::now();
         let child = command.spawn().expect("a broker process");

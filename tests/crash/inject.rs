@@ -23,7 +23,7 @@ use causeway::model::response::ResponseStatus;
 use crate::broker::{Installation, READY, Running};
 use crate::check::{Known, Report, check, check_audit, check_staging};
 use crate::client::{Access, Message, Submission, find_documents};
-use crate::{alone, run, wanted};
+use crate::{STORES, alone, run, wanted};
 
 /// What writes octets; those to sockets, to the log and between threads are among them.
 const WRITES: &str = "write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg";
@@ -262,9 +262,10 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(traces: tempfile::TempDir) -> Self {
+    fn new(traces: tempfile::TempDir, metadata: &'static str) -> Self {
+        println!("{metadata}");
         Self {
-            installation: Installation::new(1, &[]),
+            installation: Installation::new(metadata, 1, &[]),
             traces,
             running: None,
             next: 1,
@@ -424,14 +425,16 @@ fn summary<'p>(places: impl Iterator<Item = &'p Place>) -> String {
 #[test]
 fn killed_at_each_write_sync_and_rename() {
     let _alone = alone();
-    let Some(traces) = tracing() else { return };
-    run(async {
-        let mut bench = Bench::new(traces);
-        for size in sizes() {
-            kill_at_each(&mut bench, *size).await;
-        }
-        bench.finish();
-    });
+    for metadata in STORES {
+        let Some(traces) = tracing() else { return };
+        run(async {
+            let mut bench = Bench::new(traces, metadata);
+            for size in sizes() {
+                kill_at_each(&mut bench, *size).await;
+            }
+            bench.finish();
+        });
+    }
 }
 
 /// How many submissions were killed, and how many of them had been answered.
@@ -515,33 +518,32 @@ async fn kill_at_each(bench: &mut Bench, size: usize) {
 #[test]
 fn no_false_success_when_a_sync_fails() {
     let _alone = alone();
-    let Some(traces) = tracing() else { return };
-    run(async {
-        let mut bench = Bench::new(traces);
-        for size in sizes() {
-            for (part, call) in [
-                (DOCUMENTS, "fdatasync"),
-                (DOCUMENTS, "fsync"),
-                (REGISTRY_LOG, "sync_file_range"),
-                (REGISTRY, "fdatasync"),
-                (AUDIT, "fdatasync"),
-            ] {
-                fail_at_each(&mut bench, *size, part, call, "EIO").await;
-            }
-        }
-        bench.finish();
-    });
+    let sled = [
+        (DOCUMENTS, "fdatasync"),
+        (DOCUMENTS, "fsync"),
+        (REGISTRY_LOG, "sync_file_range"),
+        (REGISTRY, "fdatasync"),
+        (AUDIT, "fdatasync"),
+    ];
+    fail(STORES[0], &sled, "EIO");
+    fail(STORES[1], &[(REGISTRY, "fdatasync")], "EIO");
 }
 
 #[test]
 fn no_false_success_when_the_disk_is_full() {
     let _alone = alone();
+    fail(STORES[0], &[(DOCUMENTS, "write"), (REGISTRY_LOG, "pwrite64"), (AUDIT, "pwrite64")], "ENOSPC");
+    fail(STORES[1], &[(REGISTRY, "write")], "ENOSPC");
+}
+
+/// Makes each of these calls of these parts fail.
+fn fail(metadata: &'static str, calls: &[(Part, &str)], error: &str) {
     let Some(traces) = tracing() else { return };
     run(async {
-        let mut bench = Bench::new(traces);
+        let mut bench = Bench::new(traces, metadata);
         for size in sizes() {
-            for (part, call) in [(DOCUMENTS, "write"), (REGISTRY_LOG, "pwrite64"), (AUDIT, "pwrite64")] {
-                fail_at_each(&mut bench, *size, part, call, "ENOSPC").await;
+            for (part, call) in calls {
+                fail_at_each(&mut bench, *size, *part, call, error).await;
             }
         }
         bench.finish();
@@ -560,11 +562,14 @@ async fn fail_at_each(bench: &mut Bench, size: usize, part: Part, call: &str, er
             let (mut known, message) = bench.submission(&running, size).await;
             let all = threads.is_empty();
             let mut arguments = trace(call, &format!("error={error}:when={n}"), all);
-            if all && call != "fsync" {
-                // Sockets, wake-ups and the audit trail are written to in the same way.
-                let staged = (0..64).map(|number| bench.data().join(format!("documents/staging/{number}")));
-                arguments.extend(staged.flat_map(|path| ["-P".to_owned(), path.display().to_string()]));
-            }
+            // Sockets, wake-ups and the audit trail are written to in the same way.
+            let written: Vec<String> = match call {
+                "write" | "fdatasync" if all => (0..64).map(|number| format!("documents/staging/{number}")).collect(),
+                "write" => vec!["registry/db/0.jnl".to_owned()],
+                _ => Vec::new(),
+            };
+            let paths = written.iter().map(|path| bench.data().join(path).display().to_string());
+            arguments.extend(paths.flat_map(|path| ["-P".to_owned(), path]));
             let threads = if all { vec![running.pid()] } else { running.threads(threads) };
             let (answered, calls) = bench.traced(&running, &message, &threads, &arguments).await;
             let hit: Vec<Place> =

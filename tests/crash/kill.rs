@@ -8,7 +8,7 @@ use causeway::model::response::ResponseStatus;
 use crate::broker::{Installation, READY};
 use crate::check::{Known, check, check_audit, check_documents, check_staging};
 use crate::client::{Access, Message, Octets, Submission};
-use crate::{alone, number, run};
+use crate::{STORES, alone, number, run};
 
 const CLIENTS: u64 = 16;
 /// Rounds after which each client goes on to its next patient: checks stay of one size.
@@ -84,12 +84,14 @@ impl Source {
 #[test]
 fn killed_at_random_under_sixteen_clients() {
     let _alone = alone();
-    run(rounds(u64::try_from(number("CAUSEWAY_CRASH_ROUNDS", 5)).expect("a number of rounds")));
+    for metadata in STORES {
+        run(rounds(metadata, u64::try_from(number("CAUSEWAY_CRASH_ROUNDS", 5)).expect("a number of rounds")));
+    }
 }
 
-async fn rounds(rounds: u64) {
+async fn rounds(metadata: &'static str, rounds: u64) {
     let began = Instant::now();
-    let installation = Installation::new(1, &[]);
+    let installation = Installation::new(metadata, 1, &[]);
     let data = installation.folder().join("data");
     let seed = number("CAUSEWAY_CRASH_SEED", usize::try_from(std::process::id()).unwrap_or(1));
     let mut octets = Octets::of(u64::try_from(seed).unwrap_or(1));
@@ -148,7 +150,7 @@ async fn rounds(rounds: u64) {
     violations.extend(last.violations);
     let acknowledged = everything(&sources).iter().filter(|known| known.acknowledged).count();
     println!(
-        "kill -9: seed {seed}, {rounds} rounds in {:.0?}: {} submissions sent, {acknowledged} acknowledged, {} messages sent again; \
+        "kill -9, {metadata}: seed {seed}, {rounds} rounds in {:.0?}: {} submissions sent, {acknowledged} acknowledged, {} messages sent again; \
          without an answer at a kill: {whole} whole, {absent} absent; {} documents compared in rounds, {} at the end; \
          {contents} contents on disk; slowest start {slowest:.0?}",
         began.elapsed(),

@@ -11,8 +11,12 @@ mod memory;
 #[path = "../it/support.rs"]
 #[allow(dead_code)]
 mod support;
+mod tables;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Where metadata can be kept: each is tried.
+const STORES: [&str; 2] = ["sled:data/registry", "fjall:data/registry"];
 
 static ALONE: Mutex<()> = Mutex::new(());
 

@@ -17,7 +17,7 @@ use openssl::sha::Sha256;
 use crate::broker::{Installation, Running, files};
 use crate::client::{Access, MadeBody, Octets, Submission};
 use crate::support::{self, Reply};
-use crate::{alone, run, wanted};
+use crate::{STORES, alone, run, wanted};
 
 const MIB: u64 = 1 << 20;
 /// What each broker process may use, its share of the page cache included.
@@ -139,9 +139,9 @@ fn a_long_document_goes_through_in_constant_memory() {
 }
 
 async fn through(size: u64, big: bool) {
-    let store = Installation::new(1, &[]);
+    let store = Installation::new(STORES[0], 1, &[]);
     let peer = format!("Store={}={}", store.home, store.url("responding-gateway"));
-    let gateway = Installation::new(2, &["--peer".to_owned(), peer]);
+    let gateway = Installation::new(STORES[0], 2, &["--peer".to_owned(), peer]);
     gateway.trust(&store);
     let groups = if big { Group::new("store").zip(Group::new("gateway")) } else { None };
     let (first, second) = match &groups {

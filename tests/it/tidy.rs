@@ -48,6 +48,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 const OWNERS: &[(&str, &[&str])] = &[
     ("openssl::", &["transport/certificates.rs"]),
     ("::sled::", &["store/sled.rs"]),
+    ("::fjall::", &["store/fjall/"]),
     ("quick_xml::", &["wire/xml.rs", "wire/audit.rs", "validate/codes.rs"]),
     ("prometheus_client::", &["transport/metrics.rs"]),
     ("clap::", &["commands/", "main.rs"]),

@@ -10,8 +10,9 @@ use causeway::model::ids::{RepositoryUniqueId, UniqueId};
 use causeway::model::packed::PackedObject;
 use causeway::model::rim::Body;
 use causeway::store::DocumentStore;
+use causeway::store::EmbeddedOptions;
 use causeway::store::memory::MemoryDocuments;
-use causeway::store::sled::{SledOptions, SledStore};
+use causeway::store::sled::SledStore;
 
 use super::*;
 
@@ -54,7 +55,7 @@ fn content(unique_id: &str) -> String {
 impl Race {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Arc::new(SledStore::open(dir.path().join("registry"), SledOptions::default()).unwrap());
+        let store = Arc::new(SledStore::open(dir.path().join("registry"), EmbeddedOptions::default()).unwrap());
         let rules = Rules::over(store.clone(), PatientPolicy::default());
         let documents = Arc::new(MemoryDocuments::default());
         let unique_id = RepositoryUniqueId::parse(OURS).unwrap();

@@ -1,0 +1,327 @@
+//! fjall's journals (its format 3), looked at before fjall does.
+//!
+//! A journal is a file `N.jnl`, the highest N being the one that is written. It has batches, and zeros
+//! behind them; numbers are little-endian:
+//!
+//! ```text
+//! batch  1 | items(4) | sequence(8) | item … | 3 | XXH3 of the items(8) | "FJL" 3
+//! item   2 | kind(1) | compression(1) | keyspace(8) | key length(2) | length(4) | stored length(4) | key | value
+//! item   4 | keyspace(8)
+//! ```
+//!
+//! Each batch is synced before the next is begun. So a loss of power can tear the last batch of the
+//! highest journal only, in any order of its pages: it was never acknowledged, and is cut off. Whatever
+//! cannot be read before a whole batch, or in a journal that is closed, has been damaged otherwise, and
+//! belongs to what was acknowledged: then nothing is touched, and the store does not open.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::store::{StoreError, StoreResult};
+
+const START: u8 = 1;
+const ITEM: u8 = 2;
+const END: u8 = 3;
+const CLEAR: u8 = 4;
+const TRAILER: &[u8] = b"FJL\x03";
+/// What an item has before its key.
+const ITEM_HEAD: usize = 20;
+/// No value is longer: records are split, other values are short.
+const LONGEST_VALUE: usize = 1 << 20;
+
+/// Cuts off a torn last batch.
+///
+/// # Errors
+/// When a journal is damaged, or cannot be read or cut.
+pub fn mend(folder: &Path) -> StoreResult<()> {
+    let mut journals = journals(folder)?;
+    journals.sort_unstable();
+    let Some((_, active)) = journals.pop() else { return Ok(()) };
+    for (_, closed) in journals {
+        if let Some(end) = look(&closed)? {
+            return Err(damaged(&closed, end.valid));
+        }
+    }
+    let Some(end) = look(&active)? else { return Ok(()) };
+    if end.followed {
+        return Err(damaged(&active, end.valid));
+    }
+    let octets = end.written - end.valid;
+    tracing::warn!(octets, "the last write to the registry was torn, and had not been acknowledged: it is cut off");
+    let file = OpenOptions::new().write(true).open(&active)?;
+    file.set_len(end.valid)?;
+    Ok(file.sync_all()?)
+}
+
+fn damaged(journal: &Path, at: u64) -> StoreError {
+    let name = journal.file_name().unwrap_or_default().display();
+    StoreError::Damaged(format!(
+        "{name} cannot be read from octet {at} on, where there are acknowledged changes. Nothing was touched. \
+         Restore the folder from a backup, or import an export"
+    ))
+}
+
+/// The journals there are, by number.
+fn journals(folder: &Path) -> StoreResult<Vec<(u64, PathBuf)>> {
+    let mut journals = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+        if let Some(number) = number.filter(|_| path.extension().is_some_and(|extension| extension == "jnl")) {
+            journals.push((number, path));
+        }
+    }
+    Ok(journals)
+}
+
+/// How a journal ends that has more than whole batches and zeros.
+struct Torn {
+    /// Where the last whole batch ends.
+    valid: u64,
+    /// Where the last octet is that is not zero.
+    written: u64,
+    /// Whether there are whole batches behind what cannot be read.
+    followed: bool,
+}
+
+/// Reads all batches; `None` if nothing but zeros follows them.
+fn look(journal: &Path) -> StoreResult<Option<Torn>> {
+    let mut reader = Counted { inner: BufReader::with_capacity(256 * 1024, File::open(journal)?), at: 0 };
+    let mut valid = 0;
+    while batch(&mut reader)?.is_some() {
+        valid = reader.at;
+    }
+    let mut file = reader.inner.into_inner();
+    let end = file.metadata()?.len();
+    let Some((first, last)) = written(&mut file, valid, end)? else { return Ok(None) };
+    // Only what has been written since: at most a batch, unless there is damage.
+    let mut rest = vec![0; usize::try_from(last - first).map_err(|_| damaged(journal, valid))?];
+    file.seek(SeekFrom::Start(first))?;
+    file.read_exact(&mut rest)?;
+    let mut followed = false;
+    for at in 0..rest.len() {
+        if rest.get(at) == Some(&START) {
+            let mut reader = Counted { inner: rest.get(at..).unwrap_or_default(), at: 0 };
+            followed |= batch(&mut reader)?.is_some();
+        }
+    }
+    Ok(Some(Torn { valid, written: last, followed }))
+}
+
+/// From the first octet that is not zero to behind the last.
+fn written(file: &mut File, from: u64, to: u64) -> StoreResult<Option<(u64, u64)>> {
+    file.seek(SeekFrom::Start(from))?;
+    let mut reader = file.take(to - from);
+    let (mut at, mut found) = (from, None);
+    let (mut chunk, zeros) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+    loop {
+        let read = reader.read(&mut chunk)?;
+        let Some(chunk) = chunk.get(..read).filter(|chunk| !chunk.is_empty()) else { return Ok(found) };
+        if zeros.get(..read) == Some(chunk) {
+            // Nearly always.
+        } else if let (Some(first), Some(last)) =
+            (chunk.iter().position(|octet| *octet != 0), chunk.iter().rposition(|octet| *octet != 0))
+        {
+            let first = found.map_or(at + first as u64, |(first, _)| first);
+            found = Some((first, at + last as u64 + 1));
+        }
+        at += read as u64;
+    }
+}
+
+/// A reader that knows how far it is.
+struct Counted<R> {
+    inner: R,
+    at: u64,
+}
+
+impl<R: Read> Counted<R> {
+    /// So many octets; `None` if there are fewer.
+    fn take<const N: usize>(&mut self) -> std::io::Result<Option<[u8; N]>> {
+        let mut octets = [0; N];
+        Ok(self.fill(&mut octets)?.then_some(octets))
+    }
+
+    fn fill(&mut self, octets: &mut [u8]) -> std::io::Result<bool> {
+        match self.inner.read_exact(octets) {
+            Ok(()) => {
+                self.at += octets.len() as u64;
+                Ok(true)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Reads a batch; `None` if there is no whole one.
+fn batch<R: Read>(reader: &mut Counted<R>) -> std::io::Result<Option<()>> {
+    let Some([START, count @ .., _, _, _, _, _, _, _, _]) = reader.take::<13>()? else { return Ok(None) };
+    let mut sum = Xxh3::new();
+    let mut octets = Vec::new();
+    for _ in 0..u32::from_le_bytes(count) {
+        if !item(reader, &mut octets)? {
+            return Ok(None);
+        }
+        sum.update(&octets);
+    }
+    let Some([END, digest @ ..]) = reader.take::<9>()? else { return Ok(None) };
+    let trailer = reader.take::<4>()?;
+    Ok((u64::from_le_bytes(digest) == sum.digest() && trailer.as_ref().map(<[u8; 4]>::as_slice) == Some(TRAILER))
+        .then_some(()))
+}
+
+/// Reads an item.
+fn item<R: Read>(reader: &mut Counted<R>, octets: &mut Vec<u8>) -> std::io::Result<bool> {
+    octets.clear();
+    let Some([tag]) = reader.take::<1>()? else { return Ok(false) };
+    octets.push(tag);
+    match tag {
+        ITEM => {
+            let Some(head) = reader.take::<ITEM_HEAD>()? else { return Ok(false) };
+            let [_, _, _, _, _, _, _, _, _, _, key @ .., _, _, _, _, _, _, _, _] = head;
+            let [.., a, b, c, d] = head;
+            let value = u32::from_le_bytes([a, b, c, d]) as usize;
+            if value > LONGEST_VALUE {
+                return Ok(false);
+            }
+            octets.extend_from_slice(&head);
+            let begin = octets.len();
+            octets.resize(begin + usize::from(u16::from_le_bytes(key)) + value, 0);
+            reader.fill(octets.get_mut(begin..).unwrap_or_default())
+        }
+        CLEAR => {
+            let Some(keyspace) = reader.take::<8>()? else { return Ok(false) };
+            octets.extend_from_slice(&keyspace);
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::FjallStore;
+    use super::*;
+    use crate::store::keyed::suite::put;
+    use crate::store::suite::{check_filled, entry, fill, patient, uuid};
+    use crate::store::{Change, EmbeddedOptions, RegistryStore};
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    fn open(dir: &TempDir) -> StoreResult<FjallStore> {
+        FjallStore::open(dir.path(), EmbeddedOptions::default())
+    }
+
+    fn journal(dir: &TempDir) -> PathBuf {
+        journals(&dir.path().join("db")).unwrap().remove(0).1
+    }
+
+    /// A change of several pages.
+    fn long(n: u32) -> Change {
+        let title: String = (0..30_000).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
+        Change { puts: vec![entry(n, &patient("long"), &format!("long.{n}"), &title)], ..Change::default() }
+    }
+
+    /// A store with two changes that are long, and where each begins and ends in the journal.
+    async fn two_long_ones(dir: &TempDir) -> (u64, u64, u64) {
+        let store = open(dir).unwrap();
+        fill(&store).await;
+        let end = || {
+            let mut reader = Counted { inner: BufReader::new(File::open(journal(dir)).unwrap()), at: 0 };
+            let mut valid = 0;
+            while batch(&mut reader).unwrap().is_some() {
+                valid = reader.at;
+            }
+            valid
+        };
+        let mut ends = [end(), 0, 0];
+        for n in 1..3 {
+            store.commit(long(n)).await.unwrap();
+            ends[n as usize] = end();
+        }
+        (ends[0], ends[1], ends[2])
+    }
+
+    fn zero(dir: &TempDir, from: u64, to: u64) {
+        let mut file = OpenOptions::new().write(true).open(journal(dir)).unwrap();
+        file.seek(SeekFrom::Start(from)).unwrap();
+        std::io::Write::write_all(&mut file, &vec![0; (to - from) as usize]).unwrap();
+    }
+
+    async fn there(store: &FjallStore, n: u32) -> bool {
+        store.by_uuid(uuid(n)).await.unwrap().is_some()
+    }
+
+    #[tokio::test]
+    async fn a_torn_last_write_is_cut_off_whichever_page_is_missing() {
+        for missing in [0, 1, 4, 7] {
+            let dir = TempDir::new().unwrap();
+            let (_, begin, end) = two_long_ones(&dir).await;
+            assert!(end - begin > 7 * 4096, "several pages");
+            let page = (begin / 4096 + missing) * 4096;
+            zero(&dir, page.max(begin), (page + 4096).min(end));
+            let store = open(&dir).unwrap();
+            check_filled(&store).await;
+            assert_eq!((there(&store, 1).await, there(&store, 2).await), (true, false), "page {missing}");
+            // What comes then is kept as ever.
+            store.commit(long(3)).await.unwrap();
+            drop(store);
+            let store = open(&dir).unwrap();
+            assert_eq!((there(&store, 1).await, there(&store, 2).await, there(&store, 3).await), (true, false, true));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_acknowledged_is_never_cut_off() {
+        for (at, length) in [(0, 1), (13, 1), (100, 4096), (5000, 1), (20_000, 4096)] {
+            let dir = TempDir::new().unwrap();
+            let (before, _, end) = two_long_ones(&dir).await;
+            zero(&dir, before + at, before + at + length);
+            let refused = open(&dir).map(|_| ());
+            assert!(
+                matches!(&refused, Err(StoreError::Damaged(text)) if text.contains(&format!("octet {before}"))),
+                "{refused:?}"
+            );
+            assert!(fs::metadata(journal(&dir)).unwrap().len() >= end, "nothing was touched");
+        }
+    }
+
+    #[tokio::test]
+    async fn damage_in_a_closed_journal_is_told() {
+        let dir = TempDir::new().unwrap();
+        let (_, begin, end) = two_long_ones(&dir).await;
+        fs::write(dir.path().join("db/99.jnl"), [0; 100]).unwrap();
+        zero(&dir, begin + 5000, end);
+        assert!(matches!(mend(&dir.path().join("db")), Err(StoreError::Damaged(_))));
+    }
+
+    #[tokio::test]
+    async fn it_reads_what_fjall_writes() {
+        let dir = TempDir::new().unwrap();
+        let store = open(&dir).unwrap();
+        for n in 0..50 {
+            store.commit(put(n)).await.unwrap();
+            store.commit(Change { removes: vec![uuid(n)], ..Change::default() }).await.unwrap();
+        }
+        drop(store);
+        let mut reader = Counted { inner: BufReader::new(File::open(journal(&dir)).unwrap()), at: 0 };
+        let mut batches = 0;
+        while batch(&mut reader).unwrap().is_some() {
+            batches += 1;
+        }
+        // Those, and the one that makes a registry of it.
+        assert_eq!(batches, 101);
+        assert!(look(&journal(&dir)).unwrap().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn reading_anything_is_no_panic(bytes in prop::collection::vec(0..5_u8, 0..300)) {
+            let _ = batch(&mut Counted { inner: bytes.as_slice(), at: 0 });
+        }
+    }
+}
