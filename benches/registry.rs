@@ -6,6 +6,7 @@ use std::sync::Arc;
 use causeway::bench::samples::{NHS_NUMBER, find_documents, patient};
 use causeway::bench::suite::{ENTRIES, fill, registry};
 use causeway::model::stored_query::{AdhocQuery, ReturnType};
+use causeway::store::fjall::FjallStore;
 use causeway::store::memory::MemoryStore;
 use causeway::store::sled::SledStore;
 use causeway::store::{EmbeddedOptions, RegistryStore};
@@ -17,9 +18,10 @@ const PATIENTS: u32 = 10_000 / ENTRIES;
 fn find(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let sled = SledStore::open(folder.path().join("registry"), EmbeddedOptions::default()).expect("a store");
-    let stores: [(&str, Arc<dyn RegistryStore>); 2] =
-        [("memory", Arc::new(MemoryStore::default())), ("sled", Arc::new(sled))];
+    let sled = SledStore::open(folder.path().join("sled"), EmbeddedOptions::default()).expect("a store");
+    let fjall = FjallStore::open(folder.path().join("fjall"), EmbeddedOptions::default()).expect("a store");
+    let stores: [(&str, Arc<dyn RegistryStore>); 3] =
+        [("memory", Arc::new(MemoryStore::default())), ("sled", Arc::new(sled)), ("fjall", Arc::new(fjall))];
     let queries: Vec<AdhocQuery> =
         (0..PATIENTS).map(|number| find_documents(&patient(number, NHS_NUMBER), "LeafClass", None)).collect();
 

@@ -331,7 +331,7 @@ impl DocumentRegistry {
         }
         match plan.draft.finish().await? {
             Ok(change) => {
-                self.store.commit(Change { documents, receipt, ..change }).await?;
+                self.store.commit(Change { documents, receipts: receipt.into_iter().collect(), ..change }).await?;
                 self.report(context, judged);
                 Ok(RegistryResponse::from_errors(Vec::new()))
             }

@@ -107,7 +107,7 @@ impl DocumentRegistry {
         }
         match plan.draft.finish().await? {
             Ok(change) => {
-                self.store().commit(Change { receipt, ..change }).await?;
+                self.store().commit(Change { receipts: receipt.into_iter().collect(), ..change }).await?;
                 Ok(RegistryResponse::from_errors(Vec::new()))
             }
             Err(errors) => Ok(RegistryResponse::from_errors(errors)),

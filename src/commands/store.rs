@@ -8,12 +8,14 @@
 //! objects.jsonl      one registry object a line: its patient, whether a later version took its
 //!                    place, and its ebRIM 3.0 XML
 //! documents.jsonl    one document a line: uniqueId, mimeType, sha256, size
+//! receipts.jsonl     one submission a line, by which the same one is known again: submissionSet,
+//!                    messageId, digest
+//! patients.jsonl     one patient a line whom an identity feed has named: patient
 //! contents/ab/ab…    the bytes of a document under their SHA-256
 //! ```
 //!
 //! Objects stand in the order in which queries give them, so an import gives the same answers and
-//! the same export again. Receipts of submissions are not exported: what is sent again after an
-//! import is judged as new. Nor are patients whom an identity feed has named.
+//! the same export again.
 
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File};
@@ -25,6 +27,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use indicatif::ProgressBar;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::client::json;
@@ -36,7 +39,9 @@ use crate::model::metadata::Noun;
 use crate::model::packed::PackedObject;
 use crate::model::rim::RegistryObject;
 use crate::model::vocabulary::ns;
-use crate::store::{Change, Cursor, DocumentLocator, DocumentStore, Page, Put, RegistryStore, StoreError, hex};
+use crate::store::{
+    Change, Cursor, DocumentLocator, DocumentStore, Page, Put, Receipt, RegistryStore, StoreError, hex, unhex,
+};
 use crate::terminal::{Align, Cell, Colour, Table, Tone, counted};
 use crate::wire::{ebrim, xml};
 
@@ -63,8 +68,8 @@ The broker must be stopped. For a registry of which 'store verify' says that obj
 Examples:
   causeway store export backup --config causeway.toml
 
-The broker must be stopped. The folder has export.json, objects.jsonl (ebRIM XML), documents.jsonl and
-contents/ (by SHA-256).")]
+The broker must be stopped. The folder has export.json, objects.jsonl (ebRIM XML), documents.jsonl,
+receipts.jsonl, patients.jsonl and contents/ (by SHA-256).")]
     Export(TransferArgs),
     /// Read an export into empty stores
     #[command(after_help = "\
@@ -141,12 +146,19 @@ pub async fn run(args: Args) -> Outcome {
 }
 
 fn told(args: &TransferArgs, counts: &Counts, verb: &str) -> Outcome {
-    let sentence = || {
-        let (objects, documents) = (counted(counts.objects, "registry object"), counted(counts.documents, "document"));
-        format!("{objects} and {documents} {verb} {}\n", args.dir.display())
-    };
+    let sentence = || format!("{} {verb} {}\n", told_counts(counts), args.dir.display());
     print(&if args.json { json(counts)? } else { sentence() })?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn told_counts(counts: &Counts) -> String {
+    format!(
+        "{}, {}, {} and {}",
+        counted(counts.objects, "registry object"),
+        counted(counts.documents, "document"),
+        counted(counts.receipts, "receipt"),
+        counted(counts.patients, "patient of an identity feed")
+    )
 }
 
 /// The stores of a configuration.
@@ -201,6 +213,10 @@ pub struct Counts {
     pub objects: usize,
     /// Documents.
     pub documents: usize,
+    /// Receipts of submissions.
+    pub receipts: usize,
+    /// Patients whom an identity feed has named.
+    pub patients: usize,
 }
 
 /// What was found wrong with one thing.
@@ -251,9 +267,8 @@ impl Report {
 
     fn render(&self, colour: Colour) -> String {
         let mut out = format!(
-            "{}, {} with {} read\n",
-            counted(self.counts.objects, "registry object"),
-            counted(self.counts.documents, "document"),
+            "{} read; the documents have {}\n",
+            told_counts(&self.counts),
             crate::terminal::human_size(self.octets)
         );
         if self.orphans > 0 {
@@ -323,6 +338,14 @@ async fn verify(stores: &Stores) -> Result<Report, CommandError> {
         }
     }
     progress.finish_and_clear();
+    let receipts = async |after: Option<&Cursor>| stores.registry.receipt_page(after).await;
+    let (count, damaged) = each(receipts, bar("receipts"), |_| Ok(())).await?;
+    report.counts.receipts = count;
+    report.damaged(damaged);
+    let patients = async |after: Option<&Cursor>| stores.registry.patient_page(after).await;
+    let (count, damaged) = each(patients, bar("patients"), |_| Ok(())).await?;
+    report.counts.patients = count;
+    report.damaged(damaged);
     for sha256 in stores.documents.addresses().await.map_err(store_failed)? {
         report.orphans += usize::from(!stores.registry.is_referenced(sha256).await.map_err(store_failed)?);
     }
@@ -430,13 +453,42 @@ struct ObjectLine {
 }
 
 /// A line of `documents.jsonl`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct DocumentLine {
     unique_id: String,
     mime_type: String,
     sha256: String,
     size: u64,
+}
+
+/// A line of `receipts.jsonl`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReceiptLine {
+    submission_set: String,
+    message_id: String,
+    digest: String,
+}
+
+impl ReceiptLine {
+    fn read(&self) -> Result<Receipt, String> {
+        let set_unique_id = UniqueId::parse(&self.submission_set).map_err(|error| error.to_string())?;
+        let digest = unhex(&self.digest).ok_or("digest is not 64 lower-case hexadecimal digits")?;
+        Ok(Receipt { set_unique_id, message_id: self.message_id.clone(), digest })
+    }
+}
+
+/// A line of `patients.jsonl`.
+#[derive(Debug, Serialize, Deserialize)]
+struct PatientLine {
+    patient: String,
+}
+
+impl PatientLine {
+    fn read(&self) -> Result<PatientId, String> {
+        PatientId::parse(&self.patient).map_err(|error| error.to_string())
+    }
 }
 
 /// A new file that only its owner may read: it holds what patients have told.
@@ -529,10 +581,49 @@ async fn export(stores: &Stores, dir: &Path) -> Result<Counts, CommandError> {
     }
     documents.finish()?;
     progress.finish_and_clear();
+    let mut receipts = Lines::create(dir.join("receipts.jsonl"))?;
+    let whole = async |after: Option<&Cursor>| stores.registry.receipt_page(after).await.and_then(Page::whole);
+    (counts.receipts, _) = each(whole, bar("receipts"), |receipt| {
+        receipts.line(&ReceiptLine {
+            submission_set: receipt.set_unique_id.to_string(),
+            message_id: receipt.message_id,
+            digest: hex(&receipt.digest),
+        })
+    })
+    .await?;
+    receipts.finish()?;
+    let mut patients = Lines::create(dir.join("patients.jsonl"))?;
+    let whole = async |after: Option<&Cursor>| stores.registry.patient_page(after).await.and_then(Page::whole);
+    (counts.patients, _) =
+        each(whole, bar("patients"), |patient| patients.line(&PatientLine { patient: patient.to_cx() })).await?;
+    patients.finish()?;
     let mut head = Lines::create(dir.join("export.json"))?;
     head.line(&Head { format: FORMAT.into(), version: VERSION, counts })?;
     head.finish()?;
     Ok(counts)
+}
+
+/// Shows everything that is given by pages; answers with how much it is, and what cannot be read.
+async fn each<T>(
+    pages: impl AsyncFn(Option<&Cursor>) -> Result<Page<T>, StoreError>,
+    progress: ProgressBar,
+    mut see: impl FnMut(T) -> Result<(), CommandError>,
+) -> Result<(usize, Vec<(String, String)>), CommandError> {
+    let (mut count, mut damaged, mut next) = (0, Vec::new(), None);
+    loop {
+        let page = pages(next.as_ref()).await.map_err(store_failed)?;
+        damaged.extend(page.damaged);
+        for item in page.items {
+            see(item)?;
+            count += 1;
+            progress.inc(1);
+        }
+        next = page.next;
+        if next.is_none() {
+            progress.finish_and_clear();
+            return Ok((count, damaged));
+        }
+    }
 }
 
 /// Whose an object is: its own patient, or that of what an association ties.
@@ -600,8 +691,9 @@ async fn import(stores: &Stores, dir: &Path) -> Result<Counts, CommandError> {
     let read = check(dir)?;
     if read != head.counts {
         return Err(CommandError::failed(format!(
-            "the export says {} objects and {} documents, {} and {} are there: it is not whole",
-            head.counts.objects, head.counts.documents, read.objects, read.documents
+            "the export says {}, but has {}: it is not whole",
+            told_counts(&head.counts),
+            told_counts(&read)
         )));
     }
     fill(stores, dir).await.map_err(|error| {
@@ -612,23 +704,29 @@ async fn import(stores: &Stores, dir: &Path) -> Result<Counts, CommandError> {
 /// Reads the lines of an export and judges them.
 fn check(dir: &Path) -> Result<Counts, CommandError> {
     let mut counts = Counts::default();
-    let path = dir.join("documents.jsonl");
-    for (number, line) in lines(&path)?.enumerate() {
-        let wrong = |what: String| CommandError::failed(format!("{}, line {}: {what}", path.display(), number + 1));
-        let line = line.map_err(CommandError::file("read", &path))?;
-        serde_json::from_str::<DocumentLine>(&line).map_err(|error| wrong(error.to_string()))?;
+    for line in lines(dir, "documents.jsonl", |_: &DocumentLine| Ok(()))? {
+        line?;
         counts.documents += 1;
     }
-    let path = dir.join("objects.jsonl");
     let mut seen = HashSet::new();
-    for (number, line) in lines(&path)?.enumerate() {
-        let wrong = |what: String| CommandError::failed(format!("{}, line {}: {what}", path.display(), number + 1));
-        let line = line.map_err(CommandError::file("read", &path))?;
-        let line: ObjectLine = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
-        if !seen.insert(read_object(&line).map_err(&wrong)?.object.uuid()) {
-            return Err(wrong("its entryUUID is another object's".into()));
+    let unseen = |line: &ObjectLine| {
+        if seen.insert(read_object(line)?.object.uuid()) {
+            Ok(())
+        } else {
+            Err("its entryUUID is another object's".into())
         }
+    };
+    for line in lines(dir, "objects.jsonl", unseen)? {
+        line?;
         counts.objects += 1;
+    }
+    for line in lines(dir, "receipts.jsonl", ReceiptLine::read)? {
+        line?;
+        counts.receipts += 1;
+    }
+    for line in lines(dir, "patients.jsonl", PatientLine::read)? {
+        line?;
+        counts.patients += 1;
     }
     Ok(counts)
 }
@@ -637,41 +735,62 @@ fn check(dir: &Path) -> Result<Counts, CommandError> {
 async fn fill(stores: &Stores, dir: &Path) -> Result<Counts, CommandError> {
     let mut counts = Counts::default();
     let progress = bar("documents");
-    let path = dir.join("documents.jsonl");
-    for (number, line) in lines(&path)?.enumerate() {
-        let wrong = |what: String| CommandError::failed(format!("{}, line {}: {what}", path.display(), number + 1));
-        let line = line.map_err(CommandError::file("read", &path))?;
-        let line: DocumentLine = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
-        import_document(stores, &line, &dir.join("contents")).await.map_err(|error| wrong(error.to_string()))?;
+    for (number, line) in lines(dir, "documents.jsonl", |line: &DocumentLine| Ok(line.clone()))?.enumerate() {
+        import_document(stores, &line?, &dir.join("contents"))
+            .await
+            .map_err(|error| CommandError::failed(format!("documents.jsonl, line {}: {error}", number + 1)))?;
         counts.documents += 1;
         progress.inc(1);
     }
     progress.finish_and_clear();
     let progress = bar("objects");
-    let path = dir.join("objects.jsonl");
-    let mut puts = Vec::with_capacity(BATCH);
-    for (number, line) in lines(&path)?.enumerate() {
-        let wrong = |what: String| CommandError::failed(format!("{}, line {}: {what}", path.display(), number + 1));
-        let line = line.map_err(CommandError::file("read", &path))?;
-        let line: ObjectLine = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
-        puts.push(read_object(&line).map_err(wrong)?);
+    let mut change = Change::default();
+    for put in lines(dir, "objects.jsonl", read_object)? {
+        change.puts.push(put?);
         counts.objects += 1;
         progress.inc(1);
-        if puts.len() == BATCH {
-            commit(stores, std::mem::take(&mut puts)).await?;
-        }
+        commit_batch(stores, &mut change, BATCH).await?;
     }
-    commit(stores, puts).await?;
+    progress.finish_and_clear();
+    let progress = bar("receipts");
+    for receipt in lines(dir, "receipts.jsonl", ReceiptLine::read)? {
+        change.receipts.push(receipt?);
+        counts.receipts += 1;
+        progress.inc(1);
+        commit_batch(stores, &mut change, BATCH).await?;
+    }
+    for patient in lines(dir, "patients.jsonl", PatientLine::read)? {
+        change.patients.push(patient?);
+        counts.patients += 1;
+        commit_batch(stores, &mut change, BATCH).await?;
+    }
+    commit_batch(stores, &mut change, 1).await?;
     progress.finish_and_clear();
     Ok(counts)
 }
 
-fn lines(path: &Path) -> Result<std::io::Lines<BufReader<File>>, CommandError> {
-    Ok(BufReader::new(File::open(path).map_err(CommandError::file("read", path))?).lines())
+/// Commits what has come together, once it is so much.
+async fn commit_batch(stores: &Stores, change: &mut Change, enough: usize) -> Result<(), CommandError> {
+    if change.puts.len() + change.receipts.len() + change.patients.len() >= enough {
+        stores.registry.commit(std::mem::take(change)).await.map_err(store_failed)?;
+    }
+    Ok(())
 }
 
-async fn commit(stores: &Stores, puts: Vec<Put>) -> Result<(), CommandError> {
-    stores.registry.commit(Change { puts, ..Change::default() }).await.map_err(store_failed)
+/// What the lines of a file say.
+fn lines<L: DeserializeOwned, T>(
+    dir: &Path,
+    file: &str,
+    mut read: impl FnMut(&L) -> Result<T, String>,
+) -> Result<impl Iterator<Item = Result<T, CommandError>>, CommandError> {
+    let path = dir.join(file);
+    let opened = BufReader::new(File::open(&path).map_err(CommandError::file("read", &path))?);
+    Ok(opened.lines().enumerate().map(move |(number, line)| {
+        let wrong = |what: String| CommandError::failed(format!("{}, line {}: {what}", path.display(), number + 1));
+        let line = line.map_err(CommandError::file("read", &path))?;
+        let line = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
+        read(&line).map_err(wrong)
+    }))
 }
 
 fn read_object(line: &ObjectLine) -> Result<Put, String> {
@@ -728,6 +847,7 @@ mod tests {
     use super::*;
     use crate::store::EmbeddedOptions;
     use crate::store::files::{FileDocuments, FileOptions};
+    use crate::store::fjall::FjallStore;
     use crate::store::memory::{MemoryDocuments, MemoryStore};
     use crate::store::sled::SledStore;
     use crate::store::suite::{entry, patient, unique, uuid};
@@ -756,7 +876,9 @@ mod tests {
         }
         let member = crate::model::metadata::build::original(uuid(9).into(), uuid(1).into(), uuid(3).into());
         let puts = vec![Put::new(&member, &patient("b"))];
-        stores.registry.commit(Change { puts, ..Change::default() }).await.unwrap();
+        let receipts = vec![Receipt { set_unique_id: unique("1.9"), message_id: "urn:uuid:1".into(), digest: [5; 32] }];
+        let patients = vec![patient("fed")];
+        stores.registry.commit(Change { puts, receipts, patients, ..Change::default() }).await.unwrap();
     }
 
     /// All files below a folder, with what is in them.
@@ -781,12 +903,17 @@ mod tests {
         let original = empty();
         fill(&original).await;
         let first = export(&original, &dir.path().join("first")).await.unwrap();
-        assert_eq!(first, Counts { objects: 4, documents: 3 });
-        // By way of the other backend, and back.
-        let sled = SledStore::open(dir.path().join("registry"), EmbeddedOptions::default()).unwrap();
-        let middle = Stores { registry: Arc::new(sled), documents: Arc::new(MemoryDocuments::default()) };
+        assert_eq!(first, Counts { objects: 4, documents: 3, receipts: 1, patients: 1 });
+        // By way of the other backends, and back.
+        let sled = SledStore::open(dir.path().join("sled"), EmbeddedOptions::default()).unwrap();
+        let fjall = FjallStore::open(dir.path().join("fjall"), EmbeddedOptions::default()).unwrap();
+        let [middle, other]: [Stores; 2] = [Arc::new(sled) as Arc<dyn RegistryStore>, Arc::new(fjall)]
+            .map(|registry| Stores { registry, documents: Arc::new(MemoryDocuments::default()) });
         assert_eq!(import(&middle, &dir.path().join("first")).await.unwrap(), first);
         export(&middle, &dir.path().join("second")).await.unwrap();
+        assert_eq!(import(&other, &dir.path().join("second")).await.unwrap(), first);
+        export(&other, &dir.path().join("between")).await.unwrap();
+        assert!(contents(&dir.path().join("second")) == contents(&dir.path().join("between")));
         let last = empty();
         import(&last, &dir.path().join("second")).await.unwrap();
         export(&last, &dir.path().join("third")).await.unwrap();
@@ -839,7 +966,7 @@ mod tests {
                 }
                 let (first, second, again) = (dir.path().join("1"), dir.path().join("2"), empty());
                 let counts = export(&stores, &first).await.unwrap();
-                assert_eq!(counts, Counts { objects: objects.len(), documents: documents.len() });
+                assert_eq!(counts, Counts { objects: objects.len(), documents: documents.len(), ..Counts::default() });
                 import(&again, &first).await.unwrap();
                 export(&again, &second).await.unwrap();
                 assert!(contents(&first) == contents(&second));

@@ -32,6 +32,7 @@ use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use super::{
     Content, DocumentReader, DocumentStore, RegistryStore, StagedDocument, StagedWriter, StoreError, StoreResult, hex,
+    unhex,
 };
 use crate::model::document::{BodyError, BoxFuture};
 
@@ -379,7 +380,7 @@ impl Shared {
             leaf => leaf?,
         };
         for file in leaf {
-            found.extend(file?.file_name().to_str().and_then(address));
+            found.extend(file?.file_name().to_str().and_then(unhex));
         }
         Ok(found)
     }
@@ -731,23 +732,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> StoreResult<T> + Sen
     joined(spawn_blocking(work).await)
 }
 
-/// The address that a file name stands for.
-fn address(name: &str) -> Option<[u8; 32]> {
-    let digits = name.as_bytes();
-    if digits.len() != 64 {
-        return None;
-    }
-    let mut address = [0; 32];
-    for (byte, pair) in address.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = pair.iter().try_fold(0, |sum, digit| match digit {
-            b'0'..=b'9' => Some(sum << 4 | (digit - b'0')),
-            b'a'..=b'f' => Some(sum << 4 | (digit - b'a' + 10)),
-            _ => None,
-        })?;
-    }
-    Some(address)
-}
-
 pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
     File::open(path)?.sync_all()
 }
@@ -1037,9 +1021,9 @@ mod tests {
     #[test]
     fn addresses_are_read_back() {
         let content = ContentHasher::of(b"abc");
-        assert_eq!(address(&hex(&content.sha256)), Some(content.sha256));
+        assert_eq!(unhex(&hex(&content.sha256)), Some(content.sha256));
         for bad in ["", "ab", &"G".repeat(64), &"A".repeat(64), &"é".repeat(32)] {
-            assert_eq!(address(bad), None);
+            assert_eq!(unhex(bad), None);
         }
     }
 }

@@ -137,7 +137,7 @@ impl State {
             }
         }
         self.documents.extend(change.documents.into_iter().map(|locator| (locator.unique_id.clone(), locator)));
-        self.receipts.extend(change.receipt.map(|receipt| (receipt.set_unique_id.clone(), receipt)));
+        self.receipts.extend(change.receipts.into_iter().map(|receipt| (receipt.set_unique_id.clone(), receipt)));
         self.known.extend(change.patients);
         Ok(())
     }
@@ -188,16 +188,18 @@ impl RegistryStore for MemoryStore {
     }
 
     fn document_page<'s>(&'s self, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page<DocumentLocator>>> {
+        self.answer(|state| Ok(named_page(state.documents.iter().map(|(id, locator)| (id.as_str(), locator)), after)))
+    }
+
+    fn receipt_page<'s>(&'s self, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page<Receipt>>> {
+        self.answer(|state| Ok(named_page(state.receipts.iter().map(|(id, receipt)| (id.as_str(), receipt)), after)))
+    }
+
+    fn patient_page<'s>(&'s self, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page<PatientId>>> {
         self.answer(|state| {
-            let after = after.map(|cursor| String::from_utf8_lossy(&cursor.0).into_owned());
-            let mut all: Vec<&DocumentLocator> = state.documents.values().collect();
-            all.sort_by(|a, b| a.unique_id.cmp(&b.unique_id));
-            let mut rest = all
-                .into_iter()
-                .filter(|locator| after.as_deref().is_none_or(|after| locator.unique_id.as_str() > after));
-            let items: Vec<DocumentLocator> = rest.by_ref().take(PAGE).cloned().collect();
-            let next = rest.next().and(items.last()).map(|last| Cursor(last.unique_id.as_str().as_bytes().to_vec()));
-            Ok(Page { items, damaged: Vec::new(), next })
+            let named: Vec<(String, &PatientId)> =
+                state.known.iter().map(|patient| (patient.to_cx(), patient)).collect();
+            Ok(named_page(named.iter().map(|(name, patient)| (name.as_str(), *patient)), after))
         })
     }
 
@@ -242,6 +244,17 @@ impl RegistryStore for MemoryStore {
     fn knows_patient<'s>(&'s self, patient: &'s PatientId) -> BoxFuture<'s, StoreResult<bool>> {
         self.answer(|state| Ok(state.known.contains(patient)))
     }
+}
+
+/// A page of things in the order of their names.
+fn named_page<'s, T: Clone + 's>(all: impl Iterator<Item = (&'s str, &'s T)>, after: Option<&Cursor>) -> Page<T> {
+    let mut all: Vec<_> = all.collect();
+    all.sort_by_key(|(name, _)| *name);
+    let behind = |name: &str| after.is_none_or(|cursor| name.as_bytes() > cursor.0.as_slice());
+    let mut rest = all.into_iter().filter(|(name, _)| behind(name));
+    let page: Vec<_> = rest.by_ref().take(PAGE).collect();
+    let next = rest.next().and(page.last()).map(|(name, _)| Cursor(name.as_bytes().to_vec()));
+    Page { items: page.into_iter().map(|(_, thing)| thing.clone()).collect(), damaged: Vec::new(), next }
 }
 
 /// Document bodies in memory.

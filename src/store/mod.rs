@@ -168,6 +168,23 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]).map(char::from).collect()
 }
 
+/// What [`hex`] has written of 32 octets.
+pub fn unhex(digits: &str) -> Option<[u8; 32]> {
+    let digits = digits.as_bytes();
+    if digits.len() != 64 {
+        return None;
+    }
+    let mut octets = [0; 32];
+    for (octet, pair) in octets.iter_mut().zip(digits.chunks_exact(2)) {
+        *octet = pair.iter().try_fold(0, |sum, digit| match digit {
+            b'0'..=b'9' => Some(sum << 4 | (digit - b'0')),
+            b'a'..=b'f' => Some(sum << 4 | (digit - b'a' + 10)),
+            _ => None,
+        })?;
+    }
+    Some(octets)
+}
+
 /// What a submission left behind, so that the same one sent again is answered as the first was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
@@ -209,8 +226,8 @@ pub struct Change {
     pub documents: Vec<DocumentLocator>,
     /// Documents that can no longer be retrieved; one that is not as it was seen is a conflict.
     pub withdrawals: Vec<DocumentLocator>,
-    /// The submission's receipt.
-    pub receipt: Option<Receipt>,
+    /// Receipts: the submission's, or those of an import.
+    pub receipts: Vec<Receipt>,
     /// Patient ids that are known from now on (ITI-8, ITI-44).
     pub patients: Vec<PatientId>,
 }
@@ -282,6 +299,13 @@ pub trait RegistryStore: Send + Sync + 'static {
 
     /// Some documents that can be retrieved, in an order that stays, as [`Self::page`] gives objects.
     fn document_page<'s>(&'s self, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page<DocumentLocator>>>;
+
+    /// Some receipts, in an order that stays, as [`Self::page`] gives objects.
+    fn receipt_page<'s>(&'s self, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page<Receipt>>>;
+
+    /// Some of the patients whom an identity feed has named, in an order that stays, as [`Self::page`]
+    /// gives objects.
+    fn patient_page<'s>(&'s self, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page<PatientId>>>;
 
     /// Which registry it is, the same for as long as it lives: documents are swept by their own
     /// registry only.

@@ -124,7 +124,7 @@ pub(crate) async fn fill(store: &impl RegistryStore) {
     let change = Change {
         puts: vec![entry(900, &p, "f.1", "first"), entry(901, &p, "f.2", "second"), member(902, &p, 900, 901)],
         documents: vec![locator("f.1", ContentHasher::of(b"f"))],
-        receipt: Some(Receipt { set_unique_id: unique("f.set"), message_id: "urn:uuid:f".into(), digest: [9; 32] }),
+        receipts: vec![Receipt { set_unique_id: unique("f.set"), message_id: "urn:uuid:f".into(), digest: [9; 32] }],
         patients: vec![patient("named")],
         ..Change::default()
     };
@@ -370,6 +370,40 @@ pub(crate) async fn pages(store: Arc<impl RegistryStore>) {
     seen.sort();
     names.sort();
     assert_eq!(seen, names);
+
+    // Receipts, and patients whom a feed has named: likewise.
+    let receipt = |name: &String| Receipt { set_unique_id: unique(name), message_id: "m".into(), digest: [3; 32] };
+    let receipts = names.iter().map(receipt).collect();
+    let fed = |name: &String| PatientId::new(name, Oid::parse("2.999.51").unwrap()).unwrap();
+    let patients = names.iter().map(fed).collect();
+    store.commit(Change { receipts, patients, ..Change::default() }).await.unwrap();
+    let (mut seen, mut next) = (Vec::new(), None);
+    loop {
+        let page = store.receipt_page(next.as_ref()).await.unwrap().whole().unwrap();
+        seen.extend(page.items);
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    seen.sort_by(|a, b| a.set_unique_id.cmp(&b.set_unique_id));
+    assert!(seen == names.iter().map(receipt).collect::<Vec<_>>());
+    let mut seen = Vec::new();
+    loop {
+        let page = store.patient_page(next.as_ref()).await.unwrap().whole().unwrap();
+        seen.extend(page.items);
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    seen.sort_by_key(PatientId::to_cx);
+    let mut expected: Vec<_> = names.iter().map(fed).collect();
+    expected.sort_by_key(PatientId::to_cx);
+    assert!(seen == expected, "and none of those that only have documents");
+    for patient in &expected {
+        assert!(store.knows_patient(patient).await.unwrap());
+    }
 }
 
 pub(crate) async fn withdrawal(store: Arc<impl RegistryStore>) {
@@ -395,7 +429,7 @@ pub(crate) async fn nothing_of_a_refused_change_stays(store: Arc<impl RegistrySt
         expects,
         puts: vec![entry(1, &p, "u", "after"), entry(2, &p, "v", "b"), member(3, &p, 1, 2)],
         documents: vec![locator("v", ContentHasher::of(b"v"))],
-        receipt: Some(Receipt { set_unique_id: unique("s"), message_id: "m".into(), digest: [0; 32] }),
+        receipts: vec![Receipt { set_unique_id: unique("s"), message_id: "m".into(), digest: [0; 32] }],
         patients: vec![p.clone()],
         ..Change::default()
     };
@@ -433,7 +467,7 @@ pub(crate) async fn one_change_many_puts(store: Arc<impl RegistryStore>) {
 pub(crate) async fn receipts_and_patients(store: Arc<impl RegistryStore>) {
     let receipt = Receipt { set_unique_id: unique("2.1"), message_id: "urn:uuid:ä".into(), digest: [3; 32] };
     let change = Change {
-        receipt: Some(receipt.clone()),
+        receipts: vec![receipt.clone()],
         patients: vec![patient("1"), patient("12"), patient("1")],
         ..Change::default()
     };

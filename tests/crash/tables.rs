@@ -49,7 +49,7 @@ fn change(writer: u64, number: u64) -> Change {
     let removes =
         number.checked_sub(2).into_iter().flat_map(|old| (0..ENTRIES).map(move |entry| uuid(writer, old, entry)));
     let receipt = Receipt { set_unique_id: set_id(writer, number), message_id: number.to_string(), digest: [7; 32] };
-    Change { puts: puts.collect(), removes: removes.collect(), receipt: Some(receipt), ..Change::default() }
+    Change { puts: puts.collect(), removes: removes.collect(), receipts: vec![receipt], ..Change::default() }
 }
 
 /// The number behind the last change of a writer that is there; it must be there as a whole, and the

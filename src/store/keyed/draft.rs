@@ -173,7 +173,7 @@ impl<V: View> Draft<'_, V> {
         for locator in &change.documents {
             self.document(locator)?;
         }
-        if let Some(receipt) = &change.receipt {
+        for receipt in &change.receipts {
             self.set(text_key(b'r', receipt.set_unique_id.as_str().as_bytes()), encode_receipt(receipt));
         }
         for patient in &change.patients {
@@ -189,12 +189,12 @@ impl<V: View> Draft<'_, V> {
             Some(bytes) => decode_patient(&bytes)?,
             None => {
                 let number = self.number();
-                self.set(key.clone(), encode_patient(number, known));
+                self.set(key.clone(), encode_patient(patient, number, known));
                 (number, known)
             }
         };
         if known && !was_known {
-            self.set(key, encode_patient(number, true));
+            self.set(key, encode_patient(patient, number, true));
         }
         Ok(number)
     }

@@ -11,7 +11,7 @@
 //! d uniqueId                         → document locator
 //! c first half of SHA-256(16)        → how many locators have that content
 //! r set uniqueId                     → receipt
-//! k authority 1f patient id          → the patient's number, known or not
+//! k authority 1f patient id          → the patient's number, known or not; both names where the key has none
 //! m schema | sequence | identity     → format of all this | numbers given out at most | which registry
 //! ```
 
@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest;
 use bytes::Bytes;
 
-use crate::model::ids::{EntryUuid, PatientId, UniqueId};
+use crate::model::ids::{EntryUuid, Oid, PatientId, UniqueId};
 use crate::model::metadata::Noun;
 use crate::model::packed::PackedObject;
 use crate::store::{Content, DocumentLocator, Receipt, StoreError, StoreResult, version_of};
@@ -159,40 +159,56 @@ pub fn content_key(sha256: &[u8; 32]) -> Vec<u8> {
 }
 
 pub fn patient_key(patient: &PatientId) -> Vec<u8> {
+    text_key(b'k', &patient_name(patient))
+}
+
+/// `authority 1f patient id`
+fn patient_name(patient: &PatientId) -> Vec<u8> {
     let mut text = patient.authority().as_str().as_bytes().to_vec();
     text.push(0x1f);
     text.extend_from_slice(patient.id().as_bytes());
-    text_key(b'k', &text)
+    text
 }
 
 /// What is known of a patient: the number, and whether an identity feed has named it.
 pub fn decode_patient(bytes: &[u8]) -> StoreResult<(u64, bool)> {
     let (patient, known) = bytes.split_at_checked(8).ok_or_else(|| damaged("patient"))?;
     match known {
-        [known @ 0..=1] => Ok((number(patient)?, *known == 1)),
+        [known @ 0..=1, ..] => Ok((number(patient)?, *known == 1)),
         _ => Err(damaged("patient")),
     }
 }
 
-pub fn encode_patient(patient: u64, known: bool) -> Vec<u8> {
-    let mut bytes = patient.to_be_bytes().to_vec();
+/// `number(8) | known`, and the name where the key does not tell it.
+pub fn encode_patient(patient: &PatientId, number: u64, known: bool) -> Vec<u8> {
+    let mut bytes = number.to_be_bytes().to_vec();
     bytes.push(u8::from(known));
+    let name = patient_name(patient);
+    if name.len() > LONG_KEY {
+        bytes.extend_from_slice(&name);
+    }
     bytes
+}
+
+/// A patient whom an identity feed has named; the name is in the key, or in the value.
+pub fn decode_named_patient(key: &[u8], bytes: &[u8]) -> StoreResult<Option<PatientId>> {
+    if !decode_patient(bytes)?.1 {
+        return Ok(None);
+    }
+    let name = match bytes.get(9..) {
+        Some(name) if !name.is_empty() => name,
+        _ => key,
+    };
+    let name = std::str::from_utf8(name).ok().and_then(|name| name.split_once('\u{1f}'));
+    let patient = name.and_then(|(authority, id)| PatientId::new(id, Oid::parse(authority).ok()?).ok());
+    Ok(Some(patient.ok_or_else(|| damaged("patient"))?))
 }
 
 /// `1 | SHA-256 | SHA-1 | CRC-32 | size | media type`, or `2 | length(2) | uniqueId |` the same, where
 /// the key does not tell the uniqueId.
 pub fn encode_locator(locator: &DocumentLocator) -> Vec<u8> {
-    let (content, unique_id) = (&locator.content, locator.unique_id.as_str());
-    let mut bytes = Vec::with_capacity(65 + locator.mime_type.len());
-    match u16::try_from(unique_id.len()) {
-        Ok(length) if unique_id.len() > LONG_KEY => {
-            bytes.push(2);
-            bytes.extend_from_slice(&length.to_be_bytes());
-            bytes.extend_from_slice(unique_id.as_bytes());
-        }
-        _ => bytes.push(1),
-    }
+    let content = &locator.content;
+    let mut bytes = begin_named(&locator.unique_id, 65 + locator.mime_type.len());
     bytes.extend_from_slice(&content.sha256);
     bytes.extend_from_slice(&content.sha1);
     bytes.extend_from_slice(&content.crc32.to_be_bytes());
@@ -203,11 +219,7 @@ pub fn encode_locator(locator: &DocumentLocator) -> Vec<u8> {
 
 pub fn decode_locator(unique_id: &UniqueId, bytes: &[u8]) -> StoreResult<DocumentLocator> {
     fn read(bytes: &[u8]) -> Option<(Content, &[u8])> {
-        let bytes = match bytes.split_first()? {
-            (1, bytes) => bytes,
-            (2, bytes) => named(bytes)?.1,
-            _ => return None,
-        };
+        let bytes = behind_name(bytes)?;
         let (sha256, bytes) = bytes.split_first_chunk()?;
         let (sha1, bytes) = bytes.split_first_chunk()?;
         let (crc32, bytes) = bytes.split_first_chunk()?;
@@ -225,25 +237,52 @@ pub fn decode_locator(unique_id: &UniqueId, bytes: &[u8]) -> StoreResult<Documen
     Ok(DocumentLocator { unique_id: unique_id.clone(), content, mime_type: mime_type.to_owned() })
 }
 
-/// The uniqueId in a locator, and what is behind it.
-pub fn named(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, bytes) = bytes.split_first_chunk()?;
-    bytes.split_at_checked(usize::from(u16::from_be_bytes(*length)))
-}
-
 /// A locator whose uniqueId is in its key, or in itself.
 pub fn decode_named_locator(key: &[u8], bytes: &[u8]) -> StoreResult<DocumentLocator> {
-    let name = match bytes.split_first() {
-        Some((2, bytes)) => named(bytes).ok_or_else(|| damaged("document locator"))?.0,
-        _ => key,
-    };
-    let unique_id = std::str::from_utf8(name).ok().and_then(|text| UniqueId::parse(text).ok());
-    decode_locator(&unique_id.ok_or_else(|| damaged("document locator"))?, bytes)
+    decode_locator(&unique_id_of(key, bytes).ok_or_else(|| damaged("document locator"))?, bytes)
 }
 
-/// `1 | digest | message id`
+/// `1`, or `2 | length(2) | uniqueId` where the key does not tell it; room for so many octets more.
+fn begin_named(unique_id: &UniqueId, more: usize) -> Vec<u8> {
+    let unique_id = unique_id.as_str();
+    let mut bytes = Vec::with_capacity(3 + more);
+    match u16::try_from(unique_id.len()) {
+        Ok(length) if unique_id.len() > LONG_KEY => {
+            bytes.push(2);
+            bytes.extend_from_slice(&length.to_be_bytes());
+            bytes.extend_from_slice(unique_id.as_bytes());
+        }
+        _ => bytes.push(1),
+    }
+    bytes
+}
+
+/// The uniqueId in a value, if it is there, and what is behind it.
+fn named(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
+    match bytes.split_first()? {
+        (1, bytes) => Some((None, bytes)),
+        (2, bytes) => {
+            let (length, bytes) = bytes.split_first_chunk()?;
+            let (name, bytes) = bytes.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+            Some((Some(name), bytes))
+        }
+        _ => None,
+    }
+}
+
+fn behind_name(bytes: &[u8]) -> Option<&[u8]> {
+    Some(named(bytes)?.1)
+}
+
+fn unique_id_of(key: &[u8], bytes: &[u8]) -> Option<UniqueId> {
+    let name = named(bytes)?.0.unwrap_or(key);
+    UniqueId::parse(std::str::from_utf8(name).ok()?).ok()
+}
+
+/// `1 | digest | message id`, or `2 | length(2) | uniqueId |` the same, where the key does not tell the
+/// uniqueId.
 pub fn encode_receipt(receipt: &Receipt) -> Vec<u8> {
-    let mut bytes = vec![1];
+    let mut bytes = begin_named(&receipt.set_unique_id, 33 + receipt.message_id.len());
     bytes.extend_from_slice(&receipt.digest);
     bytes.extend_from_slice(receipt.message_id.as_bytes());
     bytes
@@ -251,11 +290,16 @@ pub fn encode_receipt(receipt: &Receipt) -> Vec<u8> {
 
 pub fn decode_receipt(set_unique_id: &UniqueId, bytes: &[u8]) -> StoreResult<Receipt> {
     let read = || {
-        let (digest, message_id) = bytes.strip_prefix(&[1])?.split_first_chunk()?;
+        let (digest, message_id) = behind_name(bytes)?.split_first_chunk()?;
         Some((*digest, std::str::from_utf8(message_id).ok()?.to_owned()))
     };
     let (digest, message_id) = read().ok_or_else(|| damaged("receipt"))?;
     Ok(Receipt { set_unique_id: set_unique_id.clone(), message_id, digest })
+}
+
+/// A receipt whose uniqueId is in its key, or in itself.
+pub fn decode_named_receipt(key: &[u8], bytes: &[u8]) -> StoreResult<Receipt> {
+    decode_receipt(&unique_id_of(key, bytes).ok_or_else(|| damaged("receipt"))?, bytes)
 }
 
 pub fn parts(length: &[u8]) -> StoreResult<u16> {

@@ -28,9 +28,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use draft::{Draft, Look, View};
 use layout::{
-    IDENTITY_KEY, SCHEMA, SCHEMA_KEY, SEQUENCE_KEY, Writes, content_key, damaged, decode_locator, decode_patient,
-    decode_receipt, end_prefix, noun_number, number, patient_key, patient_prefix, text_key, unique_prefix,
-    version_prefix,
+    IDENTITY_KEY, SCHEMA, SCHEMA_KEY, SEQUENCE_KEY, Writes, content_key, damaged, decode_locator, decode_named_locator,
+    decode_named_patient, decode_named_receipt, decode_patient, decode_receipt, end_prefix, noun_number, number,
+    patient_key, patient_prefix, text_key, unique_prefix, version_prefix,
 };
 
 use super::{
@@ -363,7 +363,19 @@ impl<E: Engine> RegistryStore for KeyedStore<E> {
     }
 
     fn document_page<'s>(&'s self, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page<DocumentLocator>>> {
-        Box::pin(async move { self.read(|view| pages::document_page(view, after)) })
+        Box::pin(async move {
+            self.read(|view| pages::tagged(view, b'd', after, |key, value| decode_named_locator(key, value).map(Some)))
+        })
+    }
+
+    fn receipt_page<'s>(&'s self, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page<Receipt>>> {
+        Box::pin(async move {
+            self.read(|view| pages::tagged(view, b'r', after, |key, value| decode_named_receipt(key, value).map(Some)))
+        })
+    }
+
+    fn patient_page<'s>(&'s self, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page<PatientId>>> {
+        Box::pin(async move { self.read(|view| pages::tagged(view, b'k', after, decode_named_patient)) })
     }
 
     fn identity(&self) -> BoxFuture<'_, StoreResult<[u8; 16]>> {

@@ -1,9 +1,9 @@
 //! Everything, bit by bit: for checks, exports and queries over all patients.
 
 use super::draft::View;
-use super::layout::{Place, damaged, decode_named_locator, patient_prefix};
+use super::layout::{Place, damaged, patient_prefix};
 use crate::model::packed::PackedObject;
-use crate::store::{Cursor, DocumentLocator, PAGE, Page, StoreError, StoreResult};
+use crate::store::{Cursor, PAGE, Page, StoreError, StoreResult};
 
 /// How often a page looks for where the next patient's objects begin.
 const PAGE_SEEKS: usize = 1024;
@@ -61,17 +61,23 @@ fn behind(after: Option<&Cursor>) -> Option<Vec<u8>> {
     after.map(|Cursor(key)| [key.as_slice(), &[0]].concat())
 }
 
-pub fn document_page(view: &impl View, after: Option<&Cursor>) -> StoreResult<Page<DocumentLocator>> {
+/// What the keys of a tag have, in order; what decodes to nothing is left out.
+pub fn tagged<T>(
+    view: &impl View,
+    tag: u8,
+    after: Option<&Cursor>,
+    decode: impl Fn(&[u8], &[u8]) -> StoreResult<Option<T>>,
+) -> StoreResult<Page<T>> {
     let (mut items, mut damaged) = (Vec::new(), Vec::new());
     let mut last: Option<Vec<u8>> = None;
-    for pair in view.pairs(behind(after).unwrap_or_else(|| b"d".to_vec())) {
-        let (key, locator) = pair?;
-        let Some(name) = key.as_ref().strip_prefix(b"d") else { break };
-        if items.len() + damaged.len() >= PAGE {
+    for (seen, pair) in view.pairs(behind(after).unwrap_or_else(|| vec![tag])).enumerate() {
+        let (key, value) = pair?;
+        let Some(name) = key.as_ref().strip_prefix(&[tag]) else { break };
+        if seen == PAGE {
             return Ok(Page { items, damaged, next: last.map(Cursor) });
         }
-        match decode_named_locator(name, locator.as_ref()) {
-            Ok(locator) => items.push(locator),
+        match decode(name, value.as_ref()) {
+            Ok(item) => items.extend(item),
             Err(error) => damaged.push(unreadable(key.as_ref(), &error)),
         }
         last = Some(key.as_ref().to_vec());

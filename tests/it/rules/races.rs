@@ -2,6 +2,7 @@
 //! is whole.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use causeway::actors::document_repository::{DocumentRepository, Provided};
@@ -9,10 +10,10 @@ use causeway::model::document::DocumentRequest;
 use causeway::model::ids::{RepositoryUniqueId, UniqueId};
 use causeway::model::packed::PackedObject;
 use causeway::model::rim::Body;
-use causeway::store::DocumentStore;
-use causeway::store::EmbeddedOptions;
+use causeway::store::fjall::FjallStore;
 use causeway::store::memory::MemoryDocuments;
 use causeway::store::sled::SledStore;
+use causeway::store::{DocumentStore, EmbeddedOptions, RegistryStore, StoreResult};
 
 use super::*;
 
@@ -37,7 +38,7 @@ const FAIR: &[&str] = &[
 
 struct Race {
     rules: Rules,
-    store: Arc<SledStore>,
+    store: Arc<dyn RegistryStore>,
     documents: Arc<MemoryDocuments>,
     repository: DocumentRepository,
     outcomes: Mutex<BTreeMap<(&'static str, String), usize>>,
@@ -53,9 +54,10 @@ fn content(unique_id: &str) -> String {
 }
 
 impl Race {
-    fn new() -> Self {
+    fn over<S: RegistryStore>(open: impl FnOnce(PathBuf, EmbeddedOptions) -> StoreResult<S>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Arc::new(SledStore::open(dir.path().join("registry"), EmbeddedOptions::default()).unwrap());
+        let store: Arc<dyn RegistryStore> =
+            Arc::new(open(dir.path().join("registry"), EmbeddedOptions::default()).unwrap());
         let rules = Rules::over(store.clone(), PatientPolicy::default());
         let documents = Arc::new(MemoryDocuments::default());
         let unique_id = RepositoryUniqueId::parse(OURS).unwrap();
@@ -238,7 +240,13 @@ impl Race {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_writers_leave_everything_whole() {
-    let race = Arc::new(Race::new());
+    sixteen_writers(Race::over(SledStore::open)).await;
+    // Its tables are written and merged meanwhile.
+    sixteen_writers(Race::over(|path, options| FjallStore::open_with(path, options, 64 * 1024))).await;
+}
+
+async fn sixteen_writers(race: Race) {
+    let race = Arc::new(race);
     assert_eq!(codes(&race.replace("a", None).await), [] as [&str; 0]);
     let writers = (0..WRITERS).map(|writer| {
         let race = race.clone();

@@ -68,6 +68,14 @@ impl RegistryStore for Troubled {
         self.store.document_page(after)
     }
 
+    fn receipt_page<'s>(&'s self, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page<Receipt>>> {
+        self.store.receipt_page(after)
+    }
+
+    fn patient_page<'s>(&'s self, after: Option<&'s Cursor>) -> BoxFuture<'s, StoreResult<Page<PatientId>>> {
+        self.store.patient_page(after)
+    }
+
     fn identity(&self) -> BoxFuture<'_, StoreResult<[u8; 16]>> {
         self.store.identity()
     }
