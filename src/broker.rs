@@ -29,10 +29,11 @@ use crate::store::sled::SledStore;
 use crate::store::{Change, DocumentStore, EmbeddedOptions, RegistryStore, StoreError};
 use crate::transport::admin::{AdminListener, AdminView};
 use crate::transport::audit_sink::AuditSink;
+use crate::transport::breaker::BreakerLimits;
 use crate::transport::listener::{Listener, ListenerLimits};
 use crate::transport::message::{Bounds, EnvelopeRoom};
 use crate::transport::metrics::Metrics;
-use crate::transport::peer::{PeerServices, RemoteCommunity, SoapClient};
+use crate::transport::peer::{PeerLimits, PeerServices, RemoteCommunity, SoapClient};
 use crate::transport::pipeline::{Actors, Pipeline, PipelineLimits};
 use crate::transport::remote_registry::RemoteRegistry;
 use crate::transport::tls::{ReloadableClient, ReloadableServer, TlsError};
@@ -483,9 +484,17 @@ fn federation(
         let community = RemoteCommunity::new(
             peer.home_community_id.to_string(),
             soap,
-            peer.timeout,
-            peer.max_in_flight,
-            config.limits.results,
+            PeerLimits {
+                budget: peer.timeout,
+                in_flight: peer.max_in_flight,
+                queue: config.limits.peer_queue,
+                results: config.limits.results,
+                breaker: BreakerLimits {
+                    failures: config.limits.breaker_failures,
+                    window: config.limits.breaker_window,
+                    pause: config.limits.breaker_pause,
+                },
+            },
             services.clone(),
         );
         Ok(Peer {

@@ -172,6 +172,14 @@ limits! {
     drain: Duration = seconds(30), seconds(0) => seconds(3600);
     /// SOAP envelope of a peer's answer; a peer may have four of them under way.
     peer_response_bytes: usize = 10 * MIB, 64 * KIB => 1024 * MIB;
+    /// Requests that wait for one peer, beyond those under way to it (`max_in_flight`); more are told at once.
+    peer_queue: usize = 64, 0 => 100_000;
+    /// Calls to a peer without an answer, one after the other, after which it is not asked for a while.
+    breaker_failures: usize = 5, 1 => 1_000_000;
+    /// Time within which they must lie.
+    breaker_window: Duration = seconds(30), seconds(1) => seconds(3600);
+    /// How long it is not asked then; a single request tries again after that.
+    breaker_pause: Duration = seconds(10), seconds(1) => seconds(3600);
     /// Audit messages waiting to be written; who finds the queue full waits.
     audit_queue_bytes: usize = 32 * MIB, 8 * MIB => 1024 * MIB;
 }

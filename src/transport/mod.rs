@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod answer;
 pub mod audit_sink;
+pub mod breaker;
 pub mod certificates;
 pub mod endpoint;
 pub mod listener;

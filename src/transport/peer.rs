@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, OutBody, Package};
 use super::audit_sink::AuditSink;
+use super::breaker::{Breaker, BreakerLimits};
 use super::endpoint::{AuditFacts, query_facts};
 use super::message::{Attachments, BodyStream, Bounds, Message, MessageError, receive};
 use super::metrics::Metrics;
@@ -39,8 +40,41 @@ use crate::wire::xml::{self, Document, Node};
 
 type Pool = Client<HttpsConnector<HttpConnector>, OutBody>;
 
+/// Connections under certificates that were current at some time.
+struct Pools {
+    /// Of the certificates.
+    generation: u64,
+    /// Connections that are kept for the next request.
+    kept: Pool,
+    /// A new connection for each request.
+    fresh: Pool,
+}
+
+/// Which connection a request takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Connection {
+    Kept,
+    Fresh,
+}
+
+/// Why a request was not answered.
+struct Unanswered {
+    failure: PeerFailure,
+    /// The connection broke off, once it was there: another one may serve.
+    broke_off: bool,
+}
+
+impl From<PeerFailure> for Unanswered {
+    fn from(failure: PeerFailure) -> Self {
+        Self { failure, broke_off: false }
+    }
+}
+
 /// Idle connections are dropped before a peer of our own kind would close them.
 const POOL_IDLE: Duration = Duration::from_secs(10);
+
+/// A community that has not answered within this time is taken for one that does not.
+const TELLING: Duration = Duration::from_secs(1);
 
 /// How long a connection may take to come up.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -48,7 +82,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// A SOAP client for one address.
 pub struct SoapClient {
     tls: Arc<ReloadableClient>,
-    pool: ArcSwapOption<(u64, Pool)>,
+    pools: ArcSwapOption<Pools>,
     uri: Uri,
     bounds: Bounds,
 }
@@ -80,7 +114,7 @@ impl Outbound {
 impl SoapClient {
     /// A client; nothing is connected yet.
     pub fn new(tls: Arc<ReloadableClient>, uri: Uri, bounds: Bounds) -> Self {
-        Self { tls, pool: ArcSwapOption::empty(), uri, bounds }
+        Self { tls, pools: ArcSwapOption::empty(), uri, bounds }
     }
 
     /// Its address.
@@ -89,10 +123,10 @@ impl SoapClient {
     }
 
     /// The connections under the current certificates; a reload starts fresh ones.
-    fn pool(&self) -> Pool {
+    fn pools(&self) -> Arc<Pools> {
         let generation = self.tls.generation();
-        if let Some(pool) = self.pool.load_full().filter(|pool| pool.0 == generation) {
-            return pool.1.clone();
+        if let Some(pools) = self.pools.load_full().filter(|pools| pools.generation == generation) {
+            return pools;
         }
         let mut http = HttpConnector::new();
         http.enforce_http(false);
@@ -103,12 +137,13 @@ impl SoapClient {
             .https_or_http()
             .enable_http1()
             .wrap_connector(http);
-        let pool = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .build(connector);
-        self.pool.store(Some(Arc::new((generation, pool.clone()))));
-        pool
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(POOL_IDLE);
+        let kept = builder.build(connector.clone());
+        let fresh = builder.pool_max_idle_per_host(0).build(connector);
+        let pools = Arc::new(Pools { generation, kept, fresh });
+        self.pools.store(Some(Arc::clone(&pools)));
+        pools
     }
 
     /// Sends a request and reads the answer's root part.
@@ -116,6 +151,33 @@ impl SoapClient {
     /// # Errors
     /// When there is no connection, or no SOAP message comes back.
     pub async fn call(&self, transaction: &'static Transaction, outbound: Outbound) -> Result<Message, PeerFailure> {
+        self.send(transaction, outbound, Connection::Kept).await.map_err(|unanswered| unanswered.failure)
+    }
+
+    /// The same for a request that changes nothing: if the connection breaks off before the answer is
+    /// there, which one that was kept may do at any time, it is sent once more on a new one.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn ask(
+        &self,
+        transaction: &'static Transaction,
+        outbound: impl Fn() -> Outbound,
+    ) -> Result<Message, PeerFailure> {
+        match self.send(transaction, outbound(), Connection::Kept).await {
+            Err(Unanswered { broke_off: true, .. }) => {
+                self.send(transaction, outbound(), Connection::Fresh).await.map_err(|unanswered| unanswered.failure)
+            }
+            other => other.map_err(|unanswered| unanswered.failure),
+        }
+    }
+
+    async fn send(
+        &self,
+        transaction: &'static Transaction,
+        outbound: Outbound,
+        connection: Connection,
+    ) -> Result<Message, Unanswered> {
         let (correlation_id, via) = (outbound.correlation_id.clone(), outbound.via.clone());
         let broken =
             |error: &dyn std::fmt::Display| PeerFailure::Garbage(format!("the request could not be written: {error}"));
@@ -151,14 +213,22 @@ impl SoapClient {
         if let Some(value) = via {
             request.headers_mut().insert(VIA, value);
         }
-        let response = self.pool().request(request).await.map_err(|error| PeerFailure::Unreachable(causes(&error)))?;
+        let pools = self.pools();
+        let pool = if connection == Connection::Kept { &pools.kept } else { &pools.fresh };
+        let response = pool.request(request).await.map_err(|error| Unanswered {
+            failure: PeerFailure::Unreachable(causes(&error)),
+            broke_off: !error.is_connect(),
+        })?;
         let (head, body) = response.into_parts();
         let content_type =
             head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         let body = BodyStream::new(body, &self.bounds);
         receive(&content_type, body, &self.bounds, None).await.map_err(|error| match error {
-            MessageError::NoRoom => PeerFailure::NoRoom,
-            error => PeerFailure::Garbage(format!("HTTP {}: {error}", head.status.as_u16())),
+            MessageError::NoRoom => PeerFailure::NoRoom.into(),
+            error => Unanswered {
+                broke_off: matches!(error, MessageError::Broken(_)),
+                failure: PeerFailure::Garbage(format!("HTTP {}: {error}", head.status.as_u16())),
+            },
         })
     }
 }
@@ -261,29 +331,90 @@ impl PeerServices {
     }
 }
 
+/// How much a community may be asked.
+#[derive(Debug, Clone, Copy)]
+pub struct PeerLimits {
+    /// Longest time for one answer, whatever the request's deadline.
+    pub budget: Duration,
+    /// Requests to it at the same time.
+    pub in_flight: usize,
+    /// Requests that wait for one of those to end.
+    pub queue: usize,
+    /// Objects of one answer.
+    pub results: usize,
+    /// When it is not worth asking.
+    pub breaker: BreakerLimits,
+}
+
 /// A community behind its Responding Gateway.
 pub struct RemoteCommunity {
     home: String,
     client: SoapClient,
-    /// Longest time for one answer, whatever the request's deadline.
-    budget: Duration,
+    limits: PeerLimits,
     in_flight: Semaphore,
-    /// Objects of one answer.
-    results: usize,
+    /// Those under way, and those that wait.
+    admitted: Semaphore,
+    breaker: Breaker,
     services: PeerServices,
 }
 
 impl RemoteCommunity {
     /// The community `home` at the client's address.
-    pub fn new(
-        home: String,
-        client: SoapClient,
-        budget: Duration,
-        max_in_flight: usize,
-        results: usize,
-        services: PeerServices,
-    ) -> Self {
-        Self { home, client, budget, in_flight: Semaphore::new(max_in_flight), results, services }
+    pub fn new(home: String, client: SoapClient, limits: PeerLimits, services: PeerServices) -> Self {
+        Self {
+            home,
+            client,
+            limits,
+            in_flight: Semaphore::new(limits.in_flight),
+            admitted: Semaphore::new(limits.in_flight.saturating_add(limits.queue).min(Semaphore::MAX_PERMITS)),
+            breaker: Breaker::new(limits.breaker),
+            services,
+        }
+    }
+
+    /// Calls when there is a place, unless too many wait or the community is not worth asking now.
+    async fn admitted<T>(
+        &self,
+        context: &RequestContext,
+        until: Instant,
+        call: impl Future<Output = Result<T, PeerFailure>>,
+    ) -> Result<T, PeerFailure> {
+        let Ok(_admitted) = self.admitted.try_acquire() else {
+            return Err(PeerFailure::NotAsked("too many requests wait for it".into()));
+        };
+        let Ok(Ok(_permit)) = timeout_at(until, self.in_flight.acquire()).await else {
+            return Err(PeerFailure::NotAsked("too many requests to it are under way".into()));
+        };
+        // Behind the queue: what waited in it while the others failed is not to try in vain as well.
+        let leave = self.breaker.enter(Instant::now()).map_err(|refused| {
+            let seconds = refused.again_in.as_secs() + 1;
+            PeerFailure::NotAsked(format!("it has not answered lately; it is tried again within {seconds} s"))
+        })?;
+        let began = Instant::now();
+        let result = tokio::select! {
+            result = timeout_at(until, call) => {
+                result.unwrap_or_else(|_| Err(PeerFailure::Timeout(began.elapsed().as_millis() as u64)))
+            }
+            () = context.cut.cancelled() => return Err(PeerFailure::NotAsked("this broker stops".into())),
+        };
+        match &result {
+            // One that had hardly any time left says nothing of the community.
+            Err(PeerFailure::Timeout(_)) if began.elapsed() < TELLING.min(self.limits.budget / 2) => drop(leave),
+            Err(PeerFailure::Timeout(_) | PeerFailure::Unreachable(_)) => {
+                if leave.failed(Instant::now()) {
+                    tracing::warn!(
+                        community = %self.home, seconds = self.limits.breaker.pause.as_secs(),
+                        "a community does not answer, and is not asked for a while"
+                    );
+                }
+            }
+            _ => {
+                if leave.answered() {
+                    tracing::info!(community = %self.home, "a community answers again");
+                }
+            }
+        }
+        result
     }
 
     /// Calls within budget, bound and deadline, audits, counts.
@@ -296,15 +427,8 @@ impl RemoteCommunity {
         judge: impl FnOnce(&T) -> (crate::model::response::ResponseStatus, &[RegistryError], &[RetrievedDocument]),
     ) -> Result<T, PeerFailure> {
         let began = Instant::now();
-        let until = context.deadline.min(began + self.budget);
-        let late = || PeerFailure::Timeout(began.elapsed().as_millis() as u64);
-        let result = match timeout_at(until, self.in_flight.acquire()).await {
-            Ok(Ok(_permit)) => tokio::select! {
-                result = timeout_at(until, call) => result.unwrap_or_else(|_| Err(late())),
-                () = context.cut.cancelled() => Err(PeerFailure::NotAsked("this broker stops".into())),
-            },
-            _ => Err(PeerFailure::NotAsked("too many requests to it are under way".into())),
-        };
+        let until = context.deadline.min(began + self.limits.budget);
+        let result = self.admitted(context, until, call).await;
         let exchange = self.services.exchange(context, transaction, self.client.uri(), facts);
         let (events, outcome) = match &result {
             Ok(answer) => {
@@ -345,10 +469,10 @@ impl RemoteCommunity {
         let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| {
             ebrs::write_query(out, query)
         });
-        let message = self.client.call(transaction, self.outbound(context, root)).await?;
+        let message = self.client.ask(transaction, || self.outbound(context, root.clone())).await?;
         let answer = read_answer(&message.root, self.client.bounds.xml, ebrs::read_query_response)?;
-        if answer.objects.len() > self.results {
-            return Err(PeerFailure::TooMany(self.results));
+        if answer.objects.len() > self.limits.results {
+            return Err(PeerFailure::TooMany(self.limits.results));
         }
         Ok(answer)
     }
@@ -362,7 +486,7 @@ impl RemoteCommunity {
         let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| {
             xdsb::write_retrieve(out, requests)
         });
-        let message = self.client.call(transaction, self.outbound(context, root)).await?;
+        let message = self.client.ask(transaction, || self.outbound(context, root.clone())).await?;
         retrieve_response(message, self.client.bounds.xml)
     }
 }

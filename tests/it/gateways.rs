@@ -1,5 +1,6 @@
 //! ITI-38 and 39 between brokers, and what a consumer gets of a federation in trouble.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use causeway::model::response::ResponseStatus;
@@ -421,6 +422,135 @@ async fn misbehaving(fault: Fault) -> String {
         }
     });
     url
+}
+
+/// A community that counts what comes, and answers with nothing found, but only what `answers` lets it:
+/// it is told which connection it is, and which request on that.
+async fn counting(answers: fn(usize, usize) -> bool) -> (String, Arc<Mutex<Vec<(usize, usize)>>>) {
+    const NOTHING: &str = r#"<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Body><AdhocQueryResponse xmlns="urn:oasis:names:tc:ebxml-regrep:xsd:query:3.0" status="urn:oasis:names:tc:ebxml-regrep:ResponseStatusType:Success"><RegistryObjectList xmlns="urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0"/></AdhocQueryResponse></s:Body></s:Envelope>"#;
+    let tls = causeway::transport::tls::ReloadableServer::new(CERTIFICATES.files("server")).expect("server settings");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("https://127.0.0.1:{}/services/responding-gateway", listener.local_addr().unwrap().port());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&seen);
+    tokio::spawn(async move {
+        for connection in 1.. {
+            let Ok((stream, _)) = listener.accept().await else { return };
+            let (acceptor, seen) = (tls.acceptor(), Arc::clone(&kept));
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                for request in 1.. {
+                    let mut received = Vec::new();
+                    while !received.ends_with(b"Envelope>") {
+                        match stream.read_buf(&mut received).await {
+                            Ok(0) | Err(_) => return,
+                            Ok(_) => {}
+                        }
+                    }
+                    seen.lock().unwrap().push((connection, request));
+                    if !answers(connection, request) {
+                        return;
+                    }
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\nContent-Type: application/soap+xml\r\nContent-Length: {}\r\n\r\n",
+                        NOTHING.len()
+                    );
+                    let _ = stream.write_all((head + NOTHING).as_bytes()).await;
+                    let _ = stream.flush().await;
+                }
+            });
+        }
+    });
+    (url, seen)
+}
+
+/// A connection that was kept breaks off when it is used again: the query is sent once more on a new
+/// one, and no more than once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_is_sent_once_more_on_a_new_connection() {
+    // The first connection breaks off at its second request, all others before they answer.
+    let (url, seen) = counting(|connection, request| connection == 1 && request == 1 || connection == 2).await;
+    let near = community(1, peer("Far", &home(2), &url, "neighbour", "")).await;
+    for _ in 0..2 {
+        let response = near.query_at("initiating-gateway", QUERY, &find(PATIENT)).await;
+        assert_eq!((response.status, response.errors.len()), (ResponseStatus::Success, 0), "{:?}", response.errors);
+    }
+    assert_eq!(*seen.lock().unwrap(), [(1, 1), (1, 2), (2, 1)]);
+    let (url, seen) = counting(|_, _| false).await;
+    let near = community(3, peer("Far", &home(4), &url, "neighbour", "")).await;
+    let response = near.query_at("initiating-gateway", QUERY, &find(PATIENT)).await;
+    assert_eq!(response.errors[0].code.as_str(), "XDSUnavailableCommunity");
+    assert_eq!(*seen.lock().unwrap(), [(1, 1), (2, 1)]);
+}
+
+/// A community that has not answered several times is not waited for, until a probe is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_community_that_does_not_answer_is_not_waited_for() {
+    let (url, seen) = counting(|connection, _| connection > 6).await;
+    let near = TestBroker::start(Options {
+        home: Some(home(100)),
+        repository: Some(repository(100)),
+        more: peer("Far", &home(2), &url, "neighbour", ""),
+        limits: "breaker_failures = 3\nbreaker_pause = \"1s\"".into(),
+        ..Options::default()
+    })
+    .await;
+    near.provide("2.999.902.100", PATIENT, b"ours").await;
+    let query = find(PATIENT);
+    let ask = || near.query_at("initiating-gateway", QUERY, &query);
+    for _ in 0..3 {
+        let response = ask().await;
+        assert!(response.errors[0].context.contains("could not be reached"), "{:?}", response.errors);
+    }
+    assert_eq!(seen.lock().unwrap().len(), 6, "each was sent twice");
+    for _ in 0..5 {
+        let response = ask().await;
+        assert_eq!((response.status, response.objects.len()), (ResponseStatus::PartialSuccess, 1));
+        let error = &response.errors[0];
+        assert!(error.context.contains("has not answered lately"), "{error:?}");
+        assert_eq!((error.code.as_str(), error.location.as_deref()), ("XDSUnavailableCommunity", Some(&*home(2))));
+    }
+    assert_eq!(seen.lock().unwrap().len(), 6, "and none of these");
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    for _ in 0..2 {
+        assert_eq!(ask().await.status, ResponseStatus::Success);
+    }
+    assert_eq!(seen.lock().unwrap().len(), 8);
+}
+
+/// More requests than may wait for a community are told at once, not when their time is up.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_so_many_wait_for_a_community() {
+    let url = misbehaving(Fault::Hang).await;
+    let near = TestBroker::start(Options {
+        home: Some(home(100)),
+        repository: Some(repository(100)),
+        more: peer("Far", &home(2), &url, "neighbour", "timeout = \"2s\"\nmax_in_flight = 1"),
+        limits: "peer_queue = 2".into(),
+        ..Options::default()
+    })
+    .await;
+    let near = Arc::new(near);
+    let began = Instant::now();
+    let asked: Vec<_> = (0..6)
+        .map(|_| {
+            let near = Arc::clone(&near);
+            tokio::spawn(async move {
+                let response = near.query_at("initiating-gateway", QUERY, &find(PATIENT)).await;
+                (response.errors[0].context.clone(), began.elapsed())
+            })
+        })
+        .collect();
+    let mut waited = Vec::new();
+    for asked in asked {
+        let (why, after) = asked.await.unwrap();
+        if after < Duration::from_secs(1) {
+            assert!(why.contains("too many requests wait for it"), "{why}");
+        } else {
+            waited.push(why);
+        }
+    }
+    assert_eq!(waited.len(), 3, "one under way and two that wait: {waited:?}");
 }
 
 /// Twelve communities: one hangs, one resets, one answers garbage, one dribbles a byte a second.
