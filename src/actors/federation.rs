@@ -18,7 +18,7 @@ use super::spool::Spool;
 pub use crate::model::community::{PeerState, Scope};
 use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse};
 use crate::model::ids::{HomeCommunityId, Oid, PatientId};
-use crate::model::response::{ErrorCode, QueryResponse, RegistryError, Severity, has_error};
+use crate::model::response::{ErrorCode, QueryResponse, RegistryError, ResponseStatus, Severity, has_error};
 use crate::model::stored_query::{AdhocQuery, QueryDefinition};
 
 /// How a patient is known there.
@@ -145,11 +145,12 @@ pub async fn query_peer(
 ) -> Outcome<QueryResponse> {
     let mut query = query.clone();
     translate(&mut query, &peer.translation);
-    let result = match peer.not_asked(context) {
+    let mut result = match peer.not_asked(context) {
         Some(failure) => Err(failure),
         None => peer.community.query(context, &query).await,
     };
-    if let Ok(answer) = &result {
+    if let Ok(answer) = &mut result {
+        leave_out_other_patients(context, peer, &query, answer);
         federation.learn(peer, answer);
     }
     if let Err(failure) = &result {
@@ -192,13 +193,51 @@ pub fn targets(query: &AdhocQuery) -> Option<Vec<&str>> {
     (!targets.is_empty()).then_some(targets)
 }
 
+/// The name of the parameter that says whom a query is about.
+fn patient_parameter(query: &AdhocQuery) -> Option<&'static str> {
+    let parameter = QueryDefinition::by_id(&query.id).and_then(QueryDefinition::patient_parameter);
+    parameter.map(|parameter| parameter.name)
+}
+
+/// Leaves out what an answer says of another patient than the one asked for, and says so: shown as
+/// this one's it would harm two people. The assigning authority does not matter, since gateways on
+/// the way may have replaced it; the identifier does.
+fn leave_out_other_patients(context: &RequestContext, peer: &Peer, query: &AdhocQuery, answer: &mut QueryResponse) {
+    let Some(parameter) = patient_parameter(query) else { return };
+    let asked = query.slots.iter().filter(|slot| slot.name == parameter).flat_map(|slot| &slot.values);
+    let asked: Vec<String> = asked.map(|value| value.trim().trim_matches('\'').replace("''", "'")).collect();
+    let identifier = |cx: &str| cx.split('^').next().unwrap_or_default().trim().to_owned();
+    let asked: Vec<String> = asked.iter().map(|cx| identifier(cx)).collect();
+    let before = answer.objects.len();
+    answer.objects.retain(|packed| {
+        // What names no patient, an association or a reference, says nothing of one.
+        let patient = packed.unpack().ok().and_then(|object| object.patient_id().map(identifier));
+        patient.is_none_or(|patient| asked.contains(&patient))
+    });
+    let others = before - answer.objects.len();
+    if others > 0 {
+        tracing::error!(
+            correlation_id = %context.correlation_id, transaction = "ITI-38", community = %peer.home, others,
+            "a community answered with objects of another patient than the one asked for: they are left out"
+        );
+        answer.errors.push(
+            RegistryError::new(
+                ErrorCode::XDSRegistryError,
+                format!("{} answered with {others} objects of another patient; they are left out", peer.name),
+            )
+            .at(peer.home.as_str()),
+        );
+        if answer.status == ResponseStatus::Success {
+            answer.status = ResponseStatus::PartialSuccess;
+        }
+    }
+}
+
 /// Replaces the patient's domain, and nothing else (§3.38.4.1.2.1).
 fn translate(query: &mut AdhocQuery, translation: &PatientTranslation) {
     let PatientTranslation::Domain(domain) = translation else { return };
-    let Some(parameter) = QueryDefinition::by_id(&query.id).and_then(QueryDefinition::patient_parameter) else {
-        return;
-    };
-    for value in query.slots.iter_mut().filter(|slot| slot.name == parameter.name).flat_map(|slot| &mut slot.values) {
+    let Some(parameter) = patient_parameter(query) else { return };
+    for value in query.slots.iter_mut().filter(|slot| slot.name == parameter).flat_map(|slot| &mut slot.values) {
         let text = value.trim().trim_matches('\'').replace("''", "'");
         if let Ok(patient) = PatientId::parse(&text)
             && let Ok(there) = PatientId::new(patient.id(), domain.clone())

@@ -424,10 +424,24 @@ async fn misbehaving(fault: Fault) -> String {
     url
 }
 
+/// A Success with these objects.
+fn answer_with(objects: &str) -> String {
+    format!(
+        r#"<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Body><AdhocQueryResponse
+        xmlns="urn:oasis:names:tc:ebxml-regrep:xsd:query:3.0"
+        status="urn:oasis:names:tc:ebxml-regrep:ResponseStatusType:Success"><RegistryObjectList
+        xmlns="urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0">{objects}</RegistryObjectList></AdhocQueryResponse></s:Body></s:Envelope>"#
+    )
+}
+
 /// A community that counts what comes, and answers with nothing found, but only what `answers` lets it:
 /// it is told which connection it is, and which request on that.
 async fn counting(answers: fn(usize, usize) -> bool) -> (String, Arc<Mutex<Vec<(usize, usize)>>>) {
-    const NOTHING: &str = r#"<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Body><AdhocQueryResponse xmlns="urn:oasis:names:tc:ebxml-regrep:xsd:query:3.0" status="urn:oasis:names:tc:ebxml-regrep:ResponseStatusType:Success"><RegistryObjectList xmlns="urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0"/></AdhocQueryResponse></s:Body></s:Envelope>"#;
+    answering(answer_with(""), answers).await
+}
+
+/// The same with another answer.
+async fn answering(answer: String, answers: fn(usize, usize) -> bool) -> (String, Arc<Mutex<Vec<(usize, usize)>>>) {
     let tls = causeway::transport::tls::ReloadableServer::new(CERTIFICATES.files("server")).expect("server settings");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("https://127.0.0.1:{}/services/responding-gateway", listener.local_addr().unwrap().port());
@@ -436,7 +450,7 @@ async fn counting(answers: fn(usize, usize) -> bool) -> (String, Arc<Mutex<Vec<(
     tokio::spawn(async move {
         for connection in 1.. {
             let Ok((stream, _)) = listener.accept().await else { return };
-            let (acceptor, seen) = (tls.acceptor(), Arc::clone(&kept));
+            let (acceptor, seen, answer) = (tls.acceptor(), Arc::clone(&kept), answer.clone());
             tokio::spawn(async move {
                 let Ok(mut stream) = acceptor.accept(stream).await else { return };
                 for request in 1.. {
@@ -453,15 +467,45 @@ async fn counting(answers: fn(usize, usize) -> bool) -> (String, Arc<Mutex<Vec<(
                     }
                     let head = format!(
                         "HTTP/1.1 200 OK\r\nContent-Type: application/soap+xml\r\nContent-Length: {}\r\n\r\n",
-                        NOTHING.len()
+                        answer.len()
                     );
-                    let _ = stream.write_all((head + NOTHING).as_bytes()).await;
+                    let _ = stream.write_all((head + &answer).as_bytes()).await;
                     let _ = stream.flush().await;
                 }
             });
         }
     });
     (url, seen)
+}
+
+/// What a community says of another patient than the one asked for reaches nobody.
+#[tokio::test]
+async fn objects_of_another_patient_are_left_out() {
+    let entry = |n: usize, patient: &str| {
+        format!(
+            r#"<ExtrinsicObject id="urn:uuid:00000000-0000-4000-8000-00000000000{n}" home="{}" mimeType="text/plain"
+            objectType="urn:uuid:7edca82f-054d-47f2-a032-9b2a5b5186c1"
+            status="urn:oasis:names:tc:ebxml-regrep:StatusType:Approved"><ExternalIdentifier id="p{n}"
+            registryObject="urn:uuid:00000000-0000-4000-8000-00000000000{n}" value="{patient}"
+            identificationScheme="urn:uuid:58a6f841-87b3-4a3e-92fd-a8ffeff98427"><Name><LocalizedString
+            value="XDSDocumentEntry.patientId"/></Name></ExternalIdentifier></ExtrinsicObject>"#,
+            home(2)
+        )
+    };
+    let (id, _) = PATIENT.split_once('^').unwrap();
+    let theirs = format!("{id}^^^LOCAL&amp;2.999.77&amp;ISO");
+    let other = format!("{id}0^^^&amp;2.999.77&amp;ISO");
+    let objects = [entry(1, &PATIENT.replace('&', "&amp;")), entry(2, &other), entry(3, &theirs)].concat();
+    let (url, _) = answering(answer_with(&objects), |_, _| true).await;
+    let near = community(1, peer("Far", &home(2), &url, "neighbour", "")).await;
+    let response = near.query_at("initiating-gateway", QUERY, &find(PATIENT)).await;
+    let far: Vec<_> = response.objects.iter().filter_map(|object| object.uuid()).map(|id| id.to_string()).collect();
+    assert!(far.iter().any(|id| id.ends_with("01")) && far.iter().any(|id| id.ends_with("03")), "{far:?}");
+    assert_eq!(far.len(), 3, "and our own: {far:?}");
+    assert_eq!(response.status, ResponseStatus::PartialSuccess);
+    let error = &response.errors[0];
+    assert!(error.context.contains("another patient") && !error.context.contains(id), "{error:?}");
+    assert_eq!(error.location.as_deref(), Some(&*home(2)));
 }
 
 /// A connection that was kept breaks off when it is used again: the query is sent once more on a new
