@@ -31,6 +31,8 @@ pub(super) const ATTEMPTS: usize = 16;
 
 /// Places in folders that the replacements of one submission take at most.
 const MOST_PLACED: usize = 10_000;
+/// Octets of a MessageID by which a submission is known again.
+const LONGEST_MESSAGE_ID: usize = 1024;
 
 /// Which patients a registry accepts documents for (ITI TF-2 §3.42.4.1.3.3.2).
 #[derive(Debug, Clone, Default)]
@@ -304,6 +306,10 @@ impl DocumentRegistry {
         else {
             return Ok(Sent::FirstTime(None));
         };
+        // Nobody needs a longer one to tell messages apart, and it is kept for as long as the set is.
+        if message_id.len() > LONGEST_MESSAGE_ID {
+            return Ok(Sent::FirstTime(None));
+        }
         let receipt = Receipt { set_unique_id, message_id: message_id.to_string(), digest };
         if self.store.receipt(&receipt.set_unique_id).await?.as_ref() == Some(&receipt) {
             tracing::info!(correlation_id = %context.correlation_id, "a submission sent again is answered as the first was");

@@ -19,7 +19,7 @@
 
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File};
-use std::io::{BufRead, BufReader, BufWriter, Write as _};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -214,8 +214,10 @@ pub struct Counts {
     /// Documents.
     pub documents: usize,
     /// Receipts of submissions.
+    #[serde(default)]
     pub receipts: usize,
     /// Patients whom an identity feed has named.
+    #[serde(default)]
     pub patients: usize,
 }
 
@@ -339,13 +341,21 @@ async fn verify(stores: &Stores) -> Result<Report, CommandError> {
     }
     progress.finish_and_clear();
     let receipts = async |after: Option<&Cursor>| stores.registry.receipt_page(after).await;
-    let (count, damaged) = each(receipts, bar("receipts"), |_| Ok(())).await?;
-    report.counts.receipts = count;
-    report.damaged(damaged);
+    match each(receipts, bar("receipts"), |_| Ok(())).await {
+        Ok((count, damaged)) => {
+            report.counts.receipts = count;
+            report.damaged(damaged);
+        }
+        Err(error) => report.problem("receipts", error.to_string()),
+    }
     let patients = async |after: Option<&Cursor>| stores.registry.patient_page(after).await;
-    let (count, damaged) = each(patients, bar("patients"), |_| Ok(())).await?;
-    report.counts.patients = count;
-    report.damaged(damaged);
+    match each(patients, bar("patients"), |_| Ok(())).await {
+        Ok((count, damaged)) => {
+            report.counts.patients = count;
+            report.damaged(damaged);
+        }
+        Err(error) => report.problem("patients", error.to_string()),
+    }
     for sha256 in stores.documents.addresses().await.map_err(store_failed)? {
         report.orphans += usize::from(!stores.registry.is_referenced(sha256).await.map_err(store_failed)?);
     }
@@ -683,8 +693,11 @@ async fn import(stores: &Stores, dir: &Path) -> Result<Counts, CommandError> {
     }
     let objects = stores.registry.page(None, None).await.map_err(store_failed)?;
     let documents = stores.registry.document_page(None).await.map_err(store_failed)?;
-    let is_empty = objects.items.is_empty() && objects.damaged.is_empty();
-    if !is_empty || !documents.items.is_empty() || !documents.damaged.is_empty() {
+    let receipts = stores.registry.receipt_page(None).await.map_err(store_failed)?;
+    let patients = stores.registry.patient_page(None).await.map_err(store_failed)?;
+    let found = objects.items.len() + documents.items.len() + receipts.items.len() + patients.items.len();
+    let damaged = [objects.damaged, documents.damaged, receipts.damaged, patients.damaged].concat();
+    if found > 0 || !damaged.is_empty() {
         return Err(CommandError::failed("the stores are not empty: an import goes into new ones"));
     }
     // Nothing is written before all has been read: half an import would look like a whole registry.
@@ -777,15 +790,21 @@ async fn commit_batch(stores: &Stores, change: &mut Change, enough: usize) -> Re
     Ok(())
 }
 
-/// What the lines of a file say.
+/// What the lines of a file say. Exports of before there were receipts and patients in them lack their
+/// files, and count none.
 fn lines<L: DeserializeOwned, T>(
     dir: &Path,
     file: &str,
     mut read: impl FnMut(&L) -> Result<T, String>,
 ) -> Result<impl Iterator<Item = Result<T, CommandError>>, CommandError> {
     let path = dir.join(file);
-    let opened = BufReader::new(File::open(&path).map_err(CommandError::file("read", &path))?);
-    Ok(opened.lines().enumerate().map(move |(number, line)| {
+    let opened = match File::open(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound && ["receipts.jsonl", "patients.jsonl"].contains(&file) => {
+            None
+        }
+        opened => Some(BufReader::new(opened.map_err(CommandError::file("read", &path))?)),
+    };
+    Ok(opened.into_iter().flat_map(BufRead::lines).enumerate().map(move |(number, line)| {
         let wrong = |what: String| CommandError::failed(format!("{}, line {}: {what}", path.display(), number + 1));
         let line = line.map_err(CommandError::file("read", &path))?;
         let line = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
@@ -932,6 +951,16 @@ mod tests {
         }
         let superseded = last.registry.by_uuid(uuid(3)).await.unwrap().unwrap();
         assert!(superseded.is_superseded());
+        // As an export of before there were receipts in it.
+        let old = dir.path().join("old");
+        export(&original, &old).await.unwrap();
+        for file in ["receipts.jsonl", "patients.jsonl"] {
+            std::fs::remove_file(old.join(file)).unwrap();
+        }
+        assert!(import(&empty(), &old).await.unwrap_err().to_string().contains("not whole"));
+        let head = r#"{"format":"causeway-export","version":1,"objects":4,"documents":3}"#;
+        std::fs::write(old.join("export.json"), head).unwrap();
+        assert_eq!(import(&empty(), &old).await.unwrap(), Counts { receipts: 0, patients: 0, ..first });
         // Into new stores only, and only what is whole.
         assert!(import(&last, &dir.path().join("first")).await.is_err());
         let file = dir.path().join("third/objects.jsonl");

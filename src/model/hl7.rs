@@ -226,7 +226,10 @@ pub fn size(text: &str) -> Verdict {
 
 /// mimeType: `type/subtype` (RFC 2046).
 pub fn mime(text: &str) -> Verdict {
-    let token = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b));
+    // RFC 6838 §4.2 ends each name at 127.
+    let token = |s: &str| {
+        (1..=127).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+    };
     match text.split_once('/') {
         Some((kind, sub)) if token(kind) && token(sub) => Ok(()),
         _ => Err("type/subtype (RFC 2046)"),

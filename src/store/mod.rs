@@ -8,7 +8,7 @@
 //! * **Stable order**: what a patient has is given in the order in which it was registered.
 //!
 //! `suite` holds these promises as tests; each backend runs it. Queries as messages, SOAP and
-//! rules are not known here. Only `sled.rs` names sled, only `fjall.rs` fjall.
+//! rules are not known here. Only `sled.rs` names sled, only `fjall/` fjall.
 
 pub mod audit_trail;
 pub mod files;

@@ -140,9 +140,14 @@ fn killed_while_tables_are_written_and_merged() {
             }
         });
     }
+    // Its number is how many tables there have been.
+    let tables = std::fs::read_dir(folder.path().join("db/keyspaces/1/tables")).expect("tables").flatten();
+    let numbers = tables.filter_map(|table| table.file_name().to_str()?.parse::<usize>().ok());
+    let tables = numbers.max().unwrap_or_default();
+    assert!(tables > rounds, "{tables} tables were written in {rounds} rounds");
     let all: u64 = acknowledged.iter().sum();
     println!(
-        "kill -9 with small tables: seed {seed}, {rounds} rounds in {:.0?}: {all} changes acknowledged; slowest opening {slowest:.0?}",
+        "kill -9 with small tables: seed {seed}, {rounds} rounds in {:.0?}: {all} changes acknowledged, {tables} tables written; slowest opening {slowest:.0?}",
         began.elapsed(),
     );
     assert!(all > 10 * rounds as u64, "hardly anything was committed: {all}");

@@ -9,13 +9,17 @@
 //! item   4 | keyspace(8)
 //! ```
 //!
-//! Each batch is synced before the next is begun. So a loss of power can tear the last batch of the
-//! highest journal only, in any order of its pages: it was never acknowledged, and is cut off. Whatever
-//! cannot be read before a whole batch, or in a journal that is closed, has been damaged otherwise, and
-//! belongs to what was acknowledged: then nothing is touched, and the store does not open.
+//! Each batch is synced before the next is begun, and none is begun after one has failed. So a loss of
+//! power, or a disk that fails, can tear the last batch of all only, in any order of its pages: it was
+//! never acknowledged, and is cut off. Whatever cannot be read before a whole batch has been damaged
+//! otherwise, and belongs to what was acknowledged: then nothing is touched, and the store does not open.
+//!
+//! A last batch that is whole may not be on the disk, though it can be read: its sync may have failed,
+//! and the kernel keeps what it could not write. It is written once more, and synced, before anybody is
+//! told of it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
@@ -29,30 +33,44 @@ const CLEAR: u8 = 4;
 const TRAILER: &[u8] = b"FJL\x03";
 /// What an item has before its key.
 const ITEM_HEAD: usize = 20;
-/// No value is longer: records are split, other values are short.
-const LONGEST_VALUE: usize = 1 << 20;
 
-/// Cuts off a torn last batch.
+/// Cuts off a torn last batch, or writes a whole one once more.
 ///
 /// # Errors
 /// When a journal is damaged, or cannot be read or cut.
 pub fn mend(folder: &Path) -> StoreResult<()> {
     let mut journals = journals(folder)?;
-    journals.sort_unstable();
-    let Some((_, active)) = journals.pop() else { return Ok(()) };
-    for (_, closed) in journals {
-        if let Some(end) = look(&closed)? {
-            return Err(damaged(&closed, end.valid));
+    // The next one is made before the last is given up, and may be empty when that is torn.
+    let mut last = None;
+    while last.is_none()
+        && let Some(journal) = journals.pop()
+    {
+        last = look(&journal)?.map(|found| (journal, found));
+    }
+    let Some((journal, found)) = last else { return Ok(()) };
+    for closed in journals {
+        if let Some(Found { valid, torn: Some(_), .. }) = look(&closed)? {
+            return Err(damaged(&closed, valid));
         }
     }
-    let Some(end) = look(&active)? else { return Ok(()) };
-    if end.followed {
-        return Err(damaged(&active, end.valid));
+    let mut file = OpenOptions::new().read(true).write(true).open(&journal)?;
+    match found.torn {
+        Some(torn) if torn.followed => return Err(damaged(&journal, found.valid)),
+        Some(torn) => {
+            let octets = torn.written - found.valid;
+            tracing::warn!(
+                octets,
+                "the last write to the registry was torn, and had not been acknowledged: it is cut off"
+            );
+            file.set_len(found.valid)?;
+        }
+        None => {}
     }
-    let octets = end.written - end.valid;
-    tracing::warn!(octets, "the last write to the registry was torn, and had not been acknowledged: it is cut off");
-    let file = OpenOptions::new().write(true).open(&active)?;
-    file.set_len(end.valid)?;
+    let mut batch = Vec::new();
+    file.seek(SeekFrom::Start(found.last))?;
+    (&file).take(found.valid - found.last).read_to_end(&mut batch)?;
+    file.seek(SeekFrom::Start(found.last))?;
+    file.write_all(&batch)?;
     Ok(file.sync_all()?)
 }
 
@@ -64,9 +82,9 @@ fn damaged(journal: &Path, at: u64) -> StoreError {
     ))
 }
 
-/// The journals there are, by number.
-fn journals(folder: &Path) -> StoreResult<Vec<(u64, PathBuf)>> {
-    let mut journals = Vec::new();
+/// The journals there are, in order.
+fn journals(folder: &Path) -> StoreResult<Vec<PathBuf>> {
+    let mut journals: Vec<(u64, PathBuf)> = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
@@ -74,31 +92,42 @@ fn journals(folder: &Path) -> StoreResult<Vec<(u64, PathBuf)>> {
             journals.push((number, path));
         }
     }
-    Ok(journals)
+    journals.sort_unstable();
+    Ok(journals.into_iter().map(|(_, path)| path).collect())
 }
 
-/// How a journal ends that has more than whole batches and zeros.
-struct Torn {
-    /// Where the last whole batch ends.
+/// What there is in a journal.
+struct Found {
+    /// Where the last whole batch begins.
+    last: u64,
+    /// Where it ends.
     valid: u64,
+    /// What follows it, besides zeros.
+    torn: Option<Torn>,
+}
+
+/// Something that is no whole batch.
+struct Torn {
     /// Where the last octet is that is not zero.
     written: u64,
     /// Whether there are whole batches behind what cannot be read.
     followed: bool,
 }
 
-/// Reads all batches; `None` if nothing but zeros follows them.
-fn look(journal: &Path) -> StoreResult<Option<Torn>> {
+/// Reads all batches; `None` if there is nothing but zeros.
+fn look(journal: &Path) -> StoreResult<Option<Found>> {
     let mut reader = Counted { inner: BufReader::with_capacity(256 * 1024, File::open(journal)?), at: 0 };
-    let mut valid = 0;
+    let (mut last, mut valid) = (0, 0);
     while batch(&mut reader)?.is_some() {
-        valid = reader.at;
+        (last, valid) = (valid, reader.at);
     }
     let mut file = reader.inner.into_inner();
     let end = file.metadata()?.len();
-    let Some((first, last)) = written(&mut file, valid, end)? else { return Ok(None) };
+    let Some((first, written)) = written(&mut file, valid, end)? else {
+        return Ok((valid > 0).then_some(Found { last, valid, torn: None }));
+    };
     // Only what has been written since: at most a batch, unless there is damage.
-    let mut rest = vec![0; usize::try_from(last - first).map_err(|_| damaged(journal, valid))?];
+    let mut rest = vec![0; usize::try_from(written - first).map_err(|_| damaged(journal, valid))?];
     file.seek(SeekFrom::Start(first))?;
     file.read_exact(&mut rest)?;
     let mut followed = false;
@@ -108,7 +137,7 @@ fn look(journal: &Path) -> StoreResult<Option<Torn>> {
             followed |= batch(&mut reader)?.is_some();
         }
     }
-    Ok(Some(Torn { valid, written: last, followed }))
+    Ok(Some(Found { last, valid, torn: Some(Torn { written, followed }) }))
 }
 
 /// From the first octet that is not zero to behind the last.
@@ -184,14 +213,11 @@ fn item<R: Read>(reader: &mut Counted<R>, octets: &mut Vec<u8>) -> std::io::Resu
             let Some(head) = reader.take::<ITEM_HEAD>()? else { return Ok(false) };
             let [_, _, _, _, _, _, _, _, _, _, key @ .., _, _, _, _, _, _, _, _] = head;
             let [.., a, b, c, d] = head;
-            let value = u32::from_le_bytes([a, b, c, d]) as usize;
-            if value > LONGEST_VALUE {
-                return Ok(false);
-            }
             octets.extend_from_slice(&head);
-            let begin = octets.len();
-            octets.resize(begin + usize::from(u16::from_le_bytes(key)) + value, 0);
-            reader.fill(octets.get_mut(begin..).unwrap_or_default())
+            let length = u64::from(u16::from_le_bytes(key)) + u64::from(u32::from_le_bytes([a, b, c, d]));
+            let read = (&mut reader.inner).take(length).read_to_end(octets)?;
+            reader.at += read as u64;
+            Ok(read as u64 == length)
         }
         CLEAR => {
             let Some(keyspace) = reader.take::<8>()? else { return Ok(false) };
@@ -207,8 +233,8 @@ mod tests {
     use super::super::FjallStore;
     use super::*;
     use crate::store::keyed::suite::put;
-    use crate::store::suite::{check_filled, entry, fill, patient, uuid};
-    use crate::store::{Change, EmbeddedOptions, RegistryStore};
+    use crate::store::suite::{check_filled, entry, fill, patient, unique, uuid};
+    use crate::store::{Change, EmbeddedOptions, Receipt, RegistryStore};
     use proptest::prelude::*;
     use tempfile::TempDir;
 
@@ -217,7 +243,7 @@ mod tests {
     }
 
     fn journal(dir: &TempDir) -> PathBuf {
-        journals(&dir.path().join("db")).unwrap().remove(0).1
+        journals(&dir.path().join("db")).unwrap().remove(0)
     }
 
     /// A change of several pages.
@@ -249,7 +275,7 @@ mod tests {
     fn zero(dir: &TempDir, from: u64, to: u64) {
         let mut file = OpenOptions::new().write(true).open(journal(dir)).unwrap();
         file.seek(SeekFrom::Start(from)).unwrap();
-        std::io::Write::write_all(&mut file, &vec![0; (to - from) as usize]).unwrap();
+        file.write_all(&vec![0; (to - from) as usize]).unwrap();
     }
 
     async fn there(store: &FjallStore, n: u32) -> bool {
@@ -290,13 +316,71 @@ mod tests {
         }
     }
 
+    /// The bytes of a whole batch.
+    fn whole_batch() -> Vec<u8> {
+        let item = [&[ITEM][..], &[0; 10], &1_u16.to_le_bytes(), &[0; 8], b"k"].concat();
+        let mut sum = Xxh3::new();
+        sum.update(&item);
+        let (count, sequence) = (1_u32.to_le_bytes(), 99_u64.to_le_bytes());
+        [&[START][..], &count, &sequence, &item, &[END], &sum.digest().to_le_bytes(), TRAILER].concat()
+    }
+
     #[tokio::test]
-    async fn damage_in_a_closed_journal_is_told() {
+    async fn a_torn_end_is_the_last_of_all_or_damage() {
         let dir = TempDir::new().unwrap();
         let (_, begin, end) = two_long_ones(&dir).await;
-        fs::write(dir.path().join("db/99.jnl"), [0; 100]).unwrap();
+        let db = dir.path().join("db");
+        // A journal that was begun when the one before it could not be written any more closes nothing.
+        fs::write(db.join("99.jnl"), [0; 100]).unwrap();
         zero(&dir, begin + 5000, end);
-        assert!(matches!(mend(&dir.path().join("db")), Err(StoreError::Damaged(_))));
+        mend(&db).unwrap();
+        assert_eq!(look(&journal(&dir)).unwrap().unwrap().valid, begin);
+        // One that has a batch does.
+        let dir = TempDir::new().unwrap();
+        let (_, begin, end) = two_long_ones(&dir).await;
+        let db = dir.path().join("db");
+        zero(&dir, begin + 5000, end);
+        fs::write(db.join("99.jnl"), whole_batch()).unwrap();
+        assert!(look(&db.join("99.jnl")).unwrap().is_some_and(|found| found.torn.is_none()));
+        assert!(matches!(mend(&db), Err(StoreError::Damaged(_))));
+    }
+
+    #[tokio::test]
+    async fn a_long_value_is_no_damage() {
+        let dir = TempDir::new().unwrap();
+        let store = open(&dir).unwrap();
+        let message_id = "m".repeat(3 << 20);
+        let receipts = vec![Receipt { set_unique_id: unique("1.2"), message_id, digest: [1; 32] }];
+        store.commit(Change { receipts: receipts.clone(), ..Change::default() }).await.unwrap();
+        drop(store);
+        let store = open(&dir).unwrap();
+        assert!(store.receipt(&unique("1.2")).await.unwrap() == receipts.first().cloned());
+    }
+
+    #[tokio::test]
+    async fn real_journals_one_after_another() {
+        let dir = TempDir::new().unwrap();
+        let open = || FjallStore::open_with(dir.path(), EmbeddedOptions::default(), 4 << 20).unwrap();
+        let store = open();
+        let title: String = (0..400_000).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
+        let db = dir.path().join("db");
+        let mut n = 0;
+        while journals(&db).unwrap().last().is_some_and(|last| last.ends_with("0.jnl")) {
+            let change =
+                Change { puts: vec![entry(n, &patient("long"), &format!("long.{n}"), &title)], ..Change::default() };
+            store.commit(change).await.unwrap();
+            n += 1;
+            assert!(n < 1000, "no second journal");
+        }
+        store.commit(put(5000)).await.unwrap();
+        for journal in journals(&db).unwrap() {
+            assert!(look(&journal).unwrap().is_none_or(|found| found.torn.is_none()), "{}", journal.display());
+        }
+        drop(store);
+        let store = open();
+        for n in (0..n).chain([5000]) {
+            assert!(there(&store, n).await, "{n}");
+        }
     }
 
     #[tokio::test]
@@ -315,7 +399,7 @@ mod tests {
         }
         // Those, and the one that makes a registry of it.
         assert_eq!(batches, 101);
-        assert!(look(&journal(&dir)).unwrap().is_none());
+        assert!(look(&journal(&dir)).unwrap().unwrap().torn.is_none());
     }
 
     proptest! {

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! **First start.** fjall cannot go on with a folder that it has half made. So it is made whole under
-//! another name.
+//! another name. Later starts see to it that nothing is missing: fjall would take an empty registry for
+//! what is left.
 //!
 //! **Durability.** A batch is written to the journal and synced in one go, under fjall's own lock,
 //! and visible only then. A sync of its own would be too late: fjall syncs the journal in its threads
@@ -24,7 +25,9 @@
 //! damage.
 //!
 //! **Writing too fast.** When its threads have failed fjall's own brake waits for ever. [`Fjall::brake`]
-//! waits before it would, and looks whether they have.
+//! waits before it would, for so long at most, and looks whether they have. There are two threads: with
+//! more, what is to be merged can be forgotten until the next table is written; one alone could wait for
+//! itself. While tables are merged the other asks all the time whether it is done, and keeps a core busy.
 
 mod journal;
 
@@ -33,6 +36,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ::fjall::compaction::Leveled;
 use ::fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice, Snapshot};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -48,10 +52,16 @@ const KEYSPACE: &str = "registry";
 /// How long opening waits for a predecessor that is just closing.
 const LOCK_WAIT: Duration = Duration::from_secs(3);
 /// Octets of the volume that stay free at most, unless told otherwise: what is merged in the background
-/// is there twice for a while.
+/// is there twice for a while, a table with some ten of the next level.
 const RESERVE: u64 = 512 << 20;
-/// Octets written since the last table; up to four times that is in memory.
+/// Octets written since the last table; up to some four times that is in memory.
 const MEMTABLE: u64 = 16 << 20;
+/// Octets of a table.
+const TABLE: u64 = 16 << 20;
+/// Octets of all journals from which on tables are written early.
+const JOURNALS: u64 = 128 << 20;
+/// fjall's threads.
+const THREADS: usize = 2;
 /// Tables open at once.
 const OPEN_TABLES: usize = 128;
 /// Tables in memory, and on the first level, from which on writing waits. fjall's own limits, where it
@@ -60,6 +70,8 @@ const SEALED: usize = 3;
 const FIRST_LEVEL: usize = 16;
 /// How long a snapshot is read while nobody writes.
 const SHOWN_FOR: Duration = Duration::from_secs(1);
+/// How long a commit waits at most for fjall's threads.
+const BRAKE_FOR: Duration = Duration::from_secs(120);
 /// How often it is looked whether writing may go on.
 const BRAKE_EVERY: Duration = Duration::from_millis(5);
 
@@ -83,13 +95,30 @@ impl FjallStore {
         create_folders(path)?;
         let held = lock(&path.join("lock"), "registry store")?;
         let folder = path.join("db");
+        if folder.is_file() {
+            return Err(StoreError::Failed(
+                "the folder holds a registry in sled; fjall needs one of its own: export, and import there".into(),
+            ));
+        }
         if !folder.is_dir() {
             make(path, &folder, memtable)?;
+        }
+        for needed in ["version", "keyspaces/0/current", "keyspaces/1/current"] {
+            if !folder.join(needed).is_file() {
+                return Err(missing(needed));
+            }
         }
         journal::mend(&folder)?;
         let engine = guarded(|| Fjall::open(&folder, options.cache, memtable, Some(held)))?;
         Self::start(engine, path, &options, options.reserve(path, RESERVE)?)
     }
+}
+
+fn missing(what: &str) -> StoreError {
+    StoreError::Damaged(format!(
+        "{what} is missing from the registry's folder. Nothing was touched. Restore the folder from a backup, or \
+         import an export"
+    ))
 }
 
 /// Makes an empty database, whole or not at all.
@@ -100,8 +129,20 @@ fn make(path: &Path, folder: &Path, memtable: u64) -> StoreResult<()> {
     }
     create_folder(&begun)?;
     drop(guarded(|| Fjall::open(&begun, 1 << 20, memtable, None))?);
+    sync_folders(&begun)?;
     fs::rename(&begun, folder)?;
     Ok(sync_folder(path)?)
+}
+
+/// Makes the names in a folder durable, and those in folders below.
+fn sync_folders(path: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sync_folders(&path)?;
+        }
+    }
+    sync_folder(path)
 }
 
 fn guarded<T>(work: impl FnOnce() -> StoreResult<T>) -> StoreResult<T> {
@@ -127,8 +168,10 @@ impl Fjall {
             let builder = Database::builder(folder)
                 .cache_size(cache)
                 .max_cached_files(Some(OPEN_TABLES))
+                .worker_threads(THREADS)
+                .max_journaling_size(JOURNALS)
                 .manual_journal_persist(true)
-                // `journal` reads what is not compressed.
+                // Records are packed already, and the next one waits.
                 .journal_compression(CompressionType::None);
             match builder.open() {
                 // fjall's threads let go of its own lock a moment after the last handle is dropped.
@@ -136,7 +179,16 @@ impl Fjall {
                 other => break other?,
             }
         };
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(memtable).manual_journal_persist(true);
+        // Only a database that is just being made is nobody's yet.
+        if held.is_some() && !database.keyspace_exists(KEYSPACE) {
+            return Err(missing("the keyspace"));
+        }
+        let options = || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(memtable)
+                .manual_journal_persist(true)
+                .compaction_strategy(Arc::new(Leveled::default().with_table_target_size(TABLE.min(4 * memtable))))
+        };
         let keyspace = database.keyspace(KEYSPACE, options)?;
         let moment = ArcSwap::from_pointee(Moment::now(&database, &keyspace));
         Ok(Self { moment, writing: Mutex::new(()), database, keyspace, _held: held })
@@ -163,9 +215,13 @@ impl Fjall {
 
     /// Waits while fjall's threads are behind.
     fn brake(&self) -> StoreResult<()> {
+        let begin = Instant::now();
         while self.keyspace.sealed_memtable_count() >= SEALED || self.keyspace.l0_table_count() >= FIRST_LEVEL {
             // Fails if they have.
             self.database.persist(PersistMode::Buffer)?;
+            if begin.elapsed() > BRAKE_FOR {
+                return Err(StoreError::Failed("fjall has not written its tables for two minutes".into()));
+            }
             std::thread::sleep(BRAKE_EVERY);
         }
         Ok(())
@@ -369,5 +425,32 @@ mod tests {
         }
         assert!(matches!(refused, Some(StoreError::Failed(_))), "{refused:?}");
         assert!(matches!(store.commit(put(6000)).await, Err(StoreError::Failed(_))));
+        check_filled(&store).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_is_told_and_nothing_made_anew() {
+        for gone in ["version", "keyspaces/0/current", "keyspaces/1/current", "keyspaces/1"] {
+            let (store, dir) = make();
+            fill(&store).await;
+            drop(store);
+            let (db, kept) = (dir.path().join("registry/db"), dir.path().join("kept"));
+            fs::rename(db.join(gone), &kept).unwrap();
+            let open = || FjallStore::open(dir.path().join("registry"), EmbeddedOptions::default());
+            assert!(matches!(open().map(|_| ()), Err(StoreError::Damaged(_))), "{gone}");
+            fs::rename(&kept, db.join(gone)).unwrap();
+            check_filled(&open().unwrap()).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_registry_in_sled_is_not_taken_for_an_empty_folder() {
+        let dir = TempDir::new().unwrap();
+        let sled = super::super::sled::SledStore::open(dir.path(), EmbeddedOptions::default()).unwrap();
+        fill(&sled).await;
+        drop(sled);
+        let refused = FjallStore::open(dir.path(), EmbeddedOptions::default()).map(|_| ());
+        assert!(matches!(refused, Err(StoreError::Failed(text)) if text.contains("sled")));
+        check_filled(&super::super::sled::SledStore::open(dir.path(), EmbeddedOptions::default()).unwrap()).await;
     }
 }

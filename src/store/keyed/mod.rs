@@ -1,6 +1,6 @@
 //! A registry on any ordered store of keys: the embedded [`RegistryStore`]s but for their libraries.
 //!
-//! An [`Engine`] gives states to read and applies writes, all or nothing; `sled.rs` and `fjall.rs` are
+//! An [`Engine`] gives states to read and applies writes, all or nothing; `sled.rs` and `fjall` are
 //! the two there are. What the keys mean is in `layout`, what a change writes in `draft`.
 //!
 //! **Group commit.** One thread writes: it takes all changes that wait, judges each one's
@@ -389,9 +389,9 @@ impl<E: Engine> RegistryStore for KeyedStore<E> {
 
     fn reindex(&self) -> BoxFuture<'_, StoreResult<Reindexed>> {
         Box::pin(async move {
-            // By way of the writer in the end: its flush is the one that makes durable.
-            self.shared.applied.fetch_add(1, Ordering::AcqRel);
             let done = reindex::reindex(&self.shared.engine)?;
+            // By way of the writer: its flush is the one that makes durable.
+            self.shared.applied.fetch_add(1, Ordering::AcqRel);
             self.send(None).await?;
             Ok(done)
         })
