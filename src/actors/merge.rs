@@ -215,7 +215,12 @@ mod tests {
             ],
         );
         assert_eq!(merged.objects.len(), 2);
-        assert_eq!(merged.errors[0].code, ErrorCode::XDSMissingHomeCommunityId);
+        let error = &merged.errors[0];
+        assert_eq!(error.code, ErrorCode::XDSMissingHomeCommunityId);
+        // Whose answer it was, and which element.
+        assert_eq!(error.location.as_deref(), Some(home(2).as_str()));
+        let EntryUuid(id) = entry(2, None).uuid().unwrap();
+        assert!(error.context.contains(&EntryUuid(id).to_string()), "{error:?}");
         assert_eq!(merged.status, ResponseStatus::PartialSuccess);
     }
 

@@ -1129,6 +1129,7 @@ mod tests {
                 o.classifications
                     .push(Classification { scheme: Some("urn:uuid:unknown".into()), ..Classification::default() })
             },
+            |o| o.identifiers.push(build::external_identifier("urn:uuid:unknown", "x".to_owned())),
         ];
         for (n, change) in table.iter().enumerate() {
             assert_eq!(findings(fixture::ENTRY, *change, Profile::Register, None), [] as [&str; 0], "row {n}");

@@ -1,5 +1,6 @@
 //! Integration tests: real brokers on real sockets with real mutual TLS.
 
+mod assertions;
 mod conformance;
 mod demo;
 mod gateways;
