@@ -18,8 +18,10 @@ use super::spool::Spool;
 pub use crate::model::community::{PeerState, Scope};
 use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse};
 use crate::model::ids::{HomeCommunityId, Oid, PatientId};
+use crate::model::metadata::Noun;
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError, ResponseStatus, Severity, has_error};
-use crate::model::stored_query::{AdhocQuery, QueryDefinition};
+use crate::model::stored_query::{AdhocQuery, Kind, QueryDefinition};
+use crate::validate::stored_query::quoted_texts;
 
 /// How a patient is known there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,35 +197,53 @@ pub fn targets(query: &AdhocQuery) -> Option<Vec<&str>> {
 
 /// The name of the parameter that says whom a query is about.
 fn patient_parameter(query: &AdhocQuery) -> Option<&'static str> {
-    let parameter = QueryDefinition::by_id(&query.id).and_then(QueryDefinition::patient_parameter);
-    parameter.map(|parameter| parameter.name)
+    let parameters = QueryDefinition::by_id(&query.id)?.parameters;
+    let about = parameters.iter().find(|parameter| matches!(parameter.kind, Kind::Patient | Kind::Patients));
+    about.map(|parameter| parameter.name)
+}
+
+/// CX.1, the identifier without its assigning authority.
+fn identifier(cx: &str) -> &str {
+    cx.split('^').next().unwrap_or_default().trim()
+}
+
+/// The identifiers of the patients whom a query is about; none if it names nobody in a readable way.
+fn patients_asked_for(query: &AdhocQuery) -> Option<Vec<String>> {
+    let parameter = patient_parameter(query)?;
+    let mut asked = Vec::new();
+    for value in query.slots.iter().filter(|slot| slot.name == parameter).flat_map(|slot| &slot.values) {
+        asked.extend(quoted_texts(value).ok()?.iter().map(|cx| identifier(cx).to_owned()));
+    }
+    (!asked.is_empty()).then_some(asked)
 }
 
 /// Leaves out what an answer says of another patient than the one asked for, and says so: shown as
 /// this one's it would harm two people. The assigning authority does not matter, since gateways on
 /// the way may have replaced it; the identifier does.
 fn leave_out_other_patients(context: &RequestContext, peer: &Peer, query: &AdhocQuery, answer: &mut QueryResponse) {
-    let Some(parameter) = patient_parameter(query) else { return };
-    let asked = query.slots.iter().filter(|slot| slot.name == parameter).flat_map(|slot| &slot.values);
-    let asked: Vec<String> = asked.map(|value| value.trim().trim_matches('\'').replace("''", "'")).collect();
-    let identifier = |cx: &str| cx.split('^').next().unwrap_or_default().trim().to_owned();
-    let asked: Vec<String> = asked.iter().map(|cx| identifier(cx)).collect();
+    let Some(asked) = patients_asked_for(query) else { return };
     let before = answer.objects.len();
     answer.objects.retain(|packed| {
-        // What names no patient, an association or a reference, says nothing of one.
-        let patient = packed.unpack().ok().and_then(|object| object.patient_id().map(identifier));
-        patient.is_none_or(|patient| asked.contains(&patient))
+        let Ok(object) = packed.unpack() else { return false };
+        match object.patient_id().map(identifier) {
+            Some(patient) => asked.iter().any(|asked| asked == patient),
+            // An association or a reference is nobody's; of anything else it must be said whose it is.
+            None => matches!(object.noun(), Noun::Association | Noun::Other),
+        }
     });
     let others = before - answer.objects.len();
     if others > 0 {
         tracing::error!(
             correlation_id = %context.correlation_id, transaction = "ITI-38", community = %peer.home, others,
-            "a community answered with objects of another patient than the one asked for: they are left out"
+            "a community answered with objects that are not the patient's whom it was asked for: they are left out"
         );
         answer.errors.push(
             RegistryError::new(
                 ErrorCode::XDSRegistryError,
-                format!("{} answered with {others} objects of another patient; they are left out", peer.name),
+                format!(
+                    "{} answered with {others} objects of another patient, or of none; they are left out",
+                    peer.name
+                ),
             )
             .at(peer.home.as_str()),
         );
@@ -238,12 +258,15 @@ fn translate(query: &mut AdhocQuery, translation: &PatientTranslation) {
     let PatientTranslation::Domain(domain) = translation else { return };
     let Some(parameter) = patient_parameter(query) else { return };
     for value in query.slots.iter_mut().filter(|slot| slot.name == parameter).flat_map(|slot| &mut slot.values) {
-        let text = value.trim().trim_matches('\'').replace("''", "'");
-        if let Ok(patient) = PatientId::parse(&text)
-            && let Ok(there) = PatientId::new(patient.id(), domain.clone())
-        {
-            *value = format!("'{}'", there.to_cx().replace('\'', "''")).into();
-        }
+        let there = |cx: &str| PatientId::new(PatientId::parse(cx).ok()?.id(), domain.clone()).ok();
+        let texts = quoted_texts(value).unwrap_or_default();
+        let translated: Option<Vec<String>> = texts
+            .iter()
+            .map(|cx| there(cx).map(|patient| format!("'{}'", patient.to_cx().replace('\'', "''"))))
+            .collect();
+        let Some(translated) = translated.filter(|translated| !translated.is_empty()) else { continue };
+        let list = translated.join(",");
+        *value = if value.trim().starts_with('(') { format!("({list})") } else { list }.into();
     }
 }
 
@@ -459,7 +482,43 @@ impl BodySource for Renumbered {
 
 #[cfg(test)]
 mod tests {
-    use super::names;
+    use super::*;
+    use crate::model::rim::Slot;
+
+    fn query(value: &str) -> AdhocQuery {
+        AdhocQuery {
+            id: "urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d".into(),
+            home: None,
+            return_type: None,
+            slots: vec![Slot::single("$XDSDocumentEntryPatientId", value.to_owned())],
+        }
+    }
+
+    #[test]
+    fn patients_are_found_and_translated_in_every_form() {
+        let cases: &[(&str, Option<&[&str]>, &str)] = &[
+            ("'a^^^&2.999.1&ISO'", Some(&["a"]), "'a^^^&2.999.2&ISO'"),
+            (" ('a^^^&2.999.1&ISO') ", Some(&["a"]), "('a^^^&2.999.2&ISO')"),
+            (
+                "('a^^^&2.999.1&ISO', 'b''c^^^&2.999.1&ISO')",
+                Some(&["a", "b'c"]),
+                "('a^^^&2.999.2&ISO','b''c^^^&2.999.2&ISO')",
+            ),
+            // What cannot be read goes on as it is, to be refused there.
+            ("a^^^&2.999.1&ISO", None, "a^^^&2.999.1&ISO"),
+            ("'a'", Some(&["a"]), "'a'"),
+        ];
+        for (value, asked, there) in cases {
+            let mut query = query(value);
+            let asked = asked.map(|asked| asked.iter().map(|id| (*id).to_owned()).collect());
+            assert_eq!(patients_asked_for(&query), asked, "{value}");
+            translate(&mut query, &PatientTranslation::Domain(Oid::parse("2.999.2").unwrap()));
+            assert_eq!(query.slots[0].values[0], *there, "{value}");
+        }
+        let mut documents = query("'a'");
+        documents.id = "urn:uuid:5c4f972b-d56b-40ac-a5fc-c8ca9b40b9d4".into();
+        assert_eq!(patients_asked_for(&documents), None);
+    }
 
     #[test]
     fn an_id_is_not_named_by_a_longer_one() {

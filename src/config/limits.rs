@@ -176,7 +176,7 @@ limits! {
     peer_queue: usize = 64, 0 => 100_000;
     /// Calls to a peer without an answer, one after the other, after which it is not asked for a while.
     breaker_failures: usize = 5, 1 => 1_000_000;
-    /// Time within which they must lie.
+    /// Time after which such a call no longer counts with the next one.
     breaker_window: Duration = seconds(30), seconds(1) => seconds(3600);
     /// How long it is not asked then; a single request tries again after that.
     breaker_pause: Duration = seconds(10), seconds(1) => seconds(3600);

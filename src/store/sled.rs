@@ -81,7 +81,7 @@ impl Drop for Database {
     }
 }
 
-/// sled as an [`Engine`].
+/// sled as an engine.
 pub struct Sled {
     inner: Arc<Inner>,
     /// Dropped to end the watch.

@@ -1,11 +1,11 @@
 //! When a community is not worth asking: a circuit breaker for each address.
 //!
-//! After several calls in a row that brought no answer within a window, requests are told so at once
-//! rather than after the community's whole budget. From time to time one request goes through as a
+//! After several calls in a row that brought no answer, requests are told so at once rather than
+//! after the community's whole budget. From time to time one request goes through as a
 //! probe; if it is answered, all are asked again. An answer of any kind counts as life, a fault too:
 //! what is wrong with one message says nothing of the next.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 pub struct BreakerLimits {
     /// Calls in a row without an answer after which it opens.
     pub failures: usize,
-    /// Within that time.
+    /// Time after which a failure does not count with the next one.
     pub window: Duration,
     /// How long it stays open before a probe, and between probes.
     pub pause: Duration,
@@ -24,23 +24,31 @@ pub struct BreakerLimits {
 /// A circuit breaker.
 pub struct Breaker {
     limits: BreakerLimits,
-    state: Mutex<State>,
+    known: Mutex<Known>,
 }
 
 enum State {
-    /// Calls go through; how many have failed in a row, and when the first of them did.
-    Closed { failed: usize, since: Instant },
+    /// Calls go through; how many have failed in a row, and when the last of them did.
+    Closed { failed: usize, last: Instant },
     /// None goes through before that moment, then one.
     Open { probe_at: Instant },
-    /// A probe is under way, since then.
-    Probing { since: Instant },
+    /// The probe of that number is under way, since then.
+    Probing { number: u64, since: Instant },
+}
+
+struct Known {
+    state: State,
+    /// Probes that there have been.
+    probes: u64,
+    /// When the call began that was answered last: what began before it proves nothing any more.
+    answered: Option<Instant>,
 }
 
 /// Leave to make a call; it must be told how that ended. Dropped without, nothing is known.
 pub struct Leave<'b> {
     breaker: &'b Breaker,
     entered: Instant,
-    probe: bool,
+    probe: Option<u64>,
     told: bool,
 }
 
@@ -54,7 +62,21 @@ pub struct Refused {
 impl Breaker {
     /// A breaker that lets everything through, yet.
     pub fn new(limits: BreakerLimits) -> Self {
-        Self { limits, state: Mutex::new(State::Closed { failed: 0, since: Instant::now() }) }
+        let state = State::Closed { failed: 0, last: Instant::now() };
+        Self { limits, known: Mutex::new(Known { state, probes: 0, answered: None }) }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why there would be no leave at that moment; none is taken.
+    pub fn refused(&self, now: Instant) -> Option<Refused> {
+        match self.known().state {
+            State::Open { probe_at } if now < probe_at => Some(Refused { again_in: probe_at - now }),
+            State::Probing { since, .. } => Some(Refused { again_in: self.limits.pause.saturating_sub(now - since) }),
+            State::Closed { .. } | State::Open { .. } => None,
+        }
     }
 
     /// Leave to call at that moment, or for how long there is none.
@@ -62,16 +84,18 @@ impl Breaker {
     /// # Errors
     /// When the community has not answered lately.
     pub fn enter(&self, now: Instant) -> Result<Leave<'_>, Refused> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let probe = match *state {
-            State::Closed { .. } => false,
-            State::Open { probe_at } if now >= probe_at => {
-                *state = State::Probing { since: now };
-                true
-            }
-            State::Open { probe_at } => return Err(Refused { again_in: probe_at - now }),
-            State::Probing { since } => {
-                return Err(Refused { again_in: self.limits.pause.saturating_sub(now - since) });
+        if let Some(refused) = self.refused(now) {
+            return Err(refused);
+        }
+        let mut known = self.known();
+        let probe = match known.state {
+            State::Closed { .. } => None,
+            // One may have begun since it was looked at.
+            State::Probing { .. } => return Err(Refused { again_in: self.limits.pause }),
+            State::Open { .. } => {
+                known.probes += 1;
+                known.state = State::Probing { number: known.probes, since: now };
+                Some(known.probes)
             }
         };
         Ok(Leave { breaker: self, entered: now, probe, told: false })
@@ -82,10 +106,11 @@ impl Leave<'_> {
     /// The call was answered, however. Tells whether the breaker has closed by it.
     pub fn answered(mut self) -> bool {
         self.told = true;
-        let mut state = self.breaker.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_open = !matches!(*state, State::Closed { .. });
+        let mut known = self.breaker.known();
+        let was_open = !matches!(known.state, State::Closed { .. });
         // A call from before it opened proves as much as a probe.
-        *state = State::Closed { failed: 0, since: self.entered };
+        known.state = State::Closed { failed: 0, last: self.entered };
+        known.answered = known.answered.max(Some(self.entered));
         was_open
     }
 
@@ -93,21 +118,24 @@ impl Leave<'_> {
     pub fn failed(mut self, now: Instant) -> bool {
         self.told = true;
         let limits = self.breaker.limits;
-        let mut state = self.breaker.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *state {
-            State::Closed { failed, since } => {
-                if *failed == 0 || now - *since > limits.window {
-                    (*failed, *since) = (0, now);
+        let mut known = self.breaker.known();
+        if known.answered.is_some_and(|answered| self.entered < answered) {
+            return false;
+        }
+        match &mut known.state {
+            State::Closed { failed, last } => {
+                if now.saturating_duration_since(*last) > limits.window {
+                    *failed = 0;
                 }
-                *failed += 1;
+                (*failed, *last) = (*failed + 1, now);
                 if *failed < limits.failures {
                     return false;
                 }
-                *state = State::Open { probe_at: now + limits.pause };
+                known.state = State::Open { probe_at: now + limits.pause };
                 true
             }
-            State::Probing { .. } if self.probe => {
-                *state = State::Open { probe_at: now + limits.pause };
+            State::Probing { number, .. } if Some(*number) == self.probe => {
+                known.state = State::Open { probe_at: now + limits.pause };
                 false
             }
             // A call from before it opened.
@@ -118,9 +146,15 @@ impl Leave<'_> {
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        if self.probe && !self.told {
+        if self.told {
+            return;
+        }
+        let mut known = self.breaker.known();
+        if let State::Probing { number, .. } = known.state
+            && Some(number) == self.probe
+        {
             // Its caller went away: the next one probes.
-            *self.breaker.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Open { probe_at: self.entered };
+            known.state = State::Open { probe_at: self.entered };
         }
     }
 }
@@ -157,14 +191,7 @@ mod tests {
 
         /// Seconds for which nothing goes through.
         fn refused(&self) -> Option<u64> {
-            match self.breaker.enter(self.now) {
-                Ok(leave) => {
-                    // As if nothing had been asked.
-                    assert!(!leave.probe, "a probe would be given away");
-                    None
-                }
-                Err(refused) => Some(refused.again_in.as_secs()),
-            }
+            self.breaker.refused(self.now).map(|refused| refused.again_in.as_secs())
         }
     }
 
@@ -191,6 +218,45 @@ mod tests {
         assert!(!watched.fail(2));
         assert_eq!(watched.refused(), None);
         assert!(watched.fail(1));
+    }
+
+    #[test]
+    fn one_request_after_the_other_opens_it_too_however_long_each_takes() {
+        let mut watched = Watched::new();
+        let mut opened = Vec::new();
+        for _ in 0..3 {
+            let leave = watched.breaker.enter(watched.now).ok().unwrap();
+            watched.now += Duration::from_secs(29);
+            opened.push(leave.failed(watched.now));
+        }
+        assert_eq!(opened, [false, false, true]);
+    }
+
+    #[test]
+    fn what_began_before_the_last_answer_proves_nothing() {
+        let mut watched = Watched::new();
+        let breaker = Breaker::new(LIMITS);
+        let old: Vec<_> = (0..5).map(|_| breaker.enter(watched.now).ok().unwrap()).collect();
+        watched.wait(1);
+        breaker.enter(watched.now).ok().unwrap().answered();
+        watched.wait(10);
+        assert!(old.into_iter().all(|leave| !leave.failed(watched.now)));
+        assert_eq!(breaker.refused(watched.now), None);
+    }
+
+    #[test]
+    fn a_probe_that_ends_late_takes_nothing_back() {
+        let mut watched = Watched::new();
+        let breaker = Breaker::new(LIMITS);
+        let alive = breaker.enter(watched.now).ok().unwrap();
+        for _ in 0..3 {
+            breaker.enter(watched.now).ok().unwrap().failed(watched.now);
+        }
+        watched.wait(10);
+        let probe = breaker.enter(watched.now).ok().unwrap();
+        assert!(alive.answered());
+        drop(probe);
+        assert_eq!(breaker.refused(watched.now), None);
     }
 
     #[test]

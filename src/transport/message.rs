@@ -128,6 +128,9 @@ pub enum MessageError {
     /// The multipart package is malformed.
     #[error(transparent)]
     Mtom(#[from] MtomError),
+    /// The parts of the package do not make a message.
+    #[error("{0}")]
+    Package(&'static str),
     /// Spooling a part failed.
     #[error("keeping a part failed: {0}")]
     Store(#[from] StoreError),
@@ -142,7 +145,7 @@ impl MessageError {
             Self::NoRoom => soap::Fault::receiver(reason).with_status(503),
             Self::TooSlow => soap::Fault::sender(reason).with_status(408),
             Self::MediaType(_) => soap::Fault::sender(reason).with_status(415),
-            Self::Broken(_) | Self::Mtom(_) => soap::Fault::sender(reason),
+            Self::Broken(_) | Self::Package(_) | Self::Mtom(_) => soap::Fault::sender(reason),
             Self::Store(_) => soap::Fault::receiver("The message could not be kept; nothing was stored."),
         }
     }
@@ -354,8 +357,8 @@ async fn read_root(
             }
             Event::PartStart(headers) => {
                 let Some(spool) = spool else {
-                    return Err(MessageError::Broken(
-                        "a part comes before the root part, and there is nowhere to keep it".into(),
+                    return Err(MessageError::Package(
+                        "a part comes before the root part, and there is nowhere to keep it",
                     ));
                 };
                 let mut writer = spool.stage().await?;
@@ -370,7 +373,7 @@ async fn read_root(
                 early.push_back((headers, writer.finish().await?));
             }
             Event::End => {
-                return Err(MessageError::Broken("the package has no root part: start names none of its parts".into()));
+                return Err(MessageError::Package("the package has no root part: start names none of its parts"));
             }
             Event::Data(_) | Event::PartEnd => {}
         }

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, OutBody, Package};
 use super::audit_sink::AuditSink;
-use super::breaker::{Breaker, BreakerLimits};
+use super::breaker::{Breaker, BreakerLimits, Refused};
 use super::endpoint::{AuditFacts, query_facts};
 use super::message::{Attachments, BodyStream, Bounds, Message, MessageError, receive};
 use super::metrics::Metrics;
@@ -379,6 +379,15 @@ impl RemoteCommunity {
         until: Instant,
         call: impl Future<Output = Result<T, PeerFailure>>,
     ) -> Result<T, PeerFailure> {
+        let asked = Instant::now();
+        let lately = |refused: Refused| {
+            let seconds = refused.again_in.as_secs() + 1;
+            PeerFailure::NotAsked(format!("it has not answered lately; it is tried again in about {seconds} s"))
+        };
+        // Who would not be let through need not wait for a place.
+        if let Some(refused) = self.breaker.refused(asked) {
+            return Err(lately(refused));
+        }
         let Ok(_admitted) = self.admitted.try_acquire() else {
             return Err(PeerFailure::NotAsked("too many requests wait for it".into()));
         };
@@ -386,11 +395,8 @@ impl RemoteCommunity {
             return Err(PeerFailure::NotAsked("too many requests to it are under way".into()));
         };
         // Behind the queue: what waited in it while the others failed is not to try in vain as well.
-        let leave = self.breaker.enter(Instant::now()).map_err(|refused| {
-            let seconds = refused.again_in.as_secs() + 1;
-            PeerFailure::NotAsked(format!("it has not answered lately; it is tried again within {seconds} s"))
-        })?;
         let began = Instant::now();
+        let leave = self.breaker.enter(began).map_err(lately)?;
         let result = tokio::select! {
             result = timeout_at(until, call) => {
                 result.unwrap_or_else(|_| Err(PeerFailure::Timeout(began.elapsed().as_millis() as u64)))
@@ -398,8 +404,12 @@ impl RemoteCommunity {
             () = context.cut.cancelled() => return Err(PeerFailure::NotAsked("this broker stops".into())),
         };
         match &result {
-            // One that had hardly any time left says nothing of the community.
-            Err(PeerFailure::Timeout(_)) if began.elapsed() < TELLING.min(self.limits.budget / 2) => drop(leave),
+            // One that had hardly any time, or had spent most of it in the queue, says nothing of the community.
+            Err(PeerFailure::Timeout(_))
+                if began.elapsed() < TELLING.min(self.limits.budget / 2) || (until - began) * 2 < until - asked =>
+            {
+                drop(leave);
+            }
             Err(PeerFailure::Timeout(_) | PeerFailure::Unreachable(_)) => {
                 if leave.failed(Instant::now()) {
                     tracing::warn!(

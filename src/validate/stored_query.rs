@@ -62,6 +62,14 @@ struct Parsed<'t> {
     singles: Vec<Single<'t>>,
 }
 
+/// The texts of one `Value`, whether it is a list of them or one alone.
+///
+/// # Errors
+/// When it is of another form.
+pub fn quoted_texts(value: &str) -> Result<Vec<Cow<'_, str>>, &'static str> {
+    parse_value(value)?.singles.into_iter().map(Single::quoted).collect()
+}
+
 /// Reads one `Value` (ITI TF-2 §3.18.4.1.2.3.5): `'text'`, digits, or a list of them in
 /// parentheses; `''` in a text is one quote, and commas and parentheses in a text are text.
 fn parse_value(text: &str) -> Result<Parsed<'_>, &'static str> {
@@ -579,7 +587,7 @@ mod tests {
     }
 
     fn texts(value: &str) -> Result<Vec<String>, &'static str> {
-        parse_value(value)?.singles.into_iter().map(|single| Ok(single.quoted()?.into_owned())).collect()
+        quoted_texts(value).map(|texts| texts.into_iter().map(Cow::into_owned).collect())
     }
 
     #[test]

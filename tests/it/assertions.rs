@@ -51,12 +51,11 @@ fn has_test(file: &str, name: &str) -> bool {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let declared = [format!("fn {name}("), format!("async fn {name}(")];
     lines.iter().enumerate().any(|(number, line)| {
+        let above = lines[..number].iter().rev().take_while(|above| above.starts_with("#[") || above.starts_with("//"));
+        let has = |attribute: &str| above.clone().any(|above| above.starts_with(attribute));
         declared.iter().any(|declared| line.starts_with(declared.as_str()))
-            && lines[..number]
-                .iter()
-                .rev()
-                .take_while(|above| above.starts_with("#[") || above.starts_with("//"))
-                .any(|above| above.starts_with("#[test]") || above.starts_with("#[tokio::test"))
+            && (has("#[test]") || has("#[tokio::test"))
+            && !has("#[ignore")
     })
 }
 

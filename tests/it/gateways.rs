@@ -495,7 +495,9 @@ async fn objects_of_another_patient_are_left_out() {
     let (id, _) = PATIENT.split_once('^').unwrap();
     let theirs = format!("{id}^^^LOCAL&amp;2.999.77&amp;ISO");
     let other = format!("{id}0^^^&amp;2.999.77&amp;ISO");
-    let objects = [entry(1, &PATIENT.replace('&', "&amp;")), entry(2, &other), entry(3, &theirs)].concat();
+    // One that does not say whose it is is nobody's.
+    let nobodys = entry(4, "").replace("urn:uuid:58a6f841-87b3-4a3e-92fd-a8ffeff98427", "urn:uuid:another");
+    let objects = [entry(1, &PATIENT.replace('&', "&amp;")), entry(2, &other), entry(3, &theirs), nobodys].concat();
     let (url, _) = answering(answer_with(&objects), |_, _| true).await;
     let near = community(1, peer("Far", &home(2), &url, "neighbour", "")).await;
     let response = near.query_at("initiating-gateway", QUERY, &find(PATIENT)).await;
@@ -504,7 +506,7 @@ async fn objects_of_another_patient_are_left_out() {
     assert_eq!(far.len(), 3, "and our own: {far:?}");
     assert_eq!(response.status, ResponseStatus::PartialSuccess);
     let error = &response.errors[0];
-    assert!(error.context.contains("another patient") && !error.context.contains(id), "{error:?}");
+    assert!(error.context.contains("2 objects of another patient") && !error.context.contains(id), "{error:?}");
     assert_eq!(error.location.as_deref(), Some(&*home(2)));
 }
 

@@ -20,6 +20,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
@@ -40,6 +41,7 @@ const ITEM_HEAD: usize = 20;
 /// When a journal is damaged, or cannot be read or cut.
 pub fn mend(folder: &Path) -> StoreResult<()> {
     let mut journals = journals(folder)?;
+    whole(&journals)?;
     // The next one is made before the last is given up, and may be empty when that is torn.
     let mut last = None;
     while last.is_none()
@@ -49,8 +51,10 @@ pub fn mend(folder: &Path) -> StoreResult<()> {
     }
     let Some((journal, found)) = last else { return Ok(()) };
     for closed in journals {
-        if let Some(Found { valid, torn: Some(_), .. }) = look(&closed)? {
-            return Err(damaged(&closed, valid));
+        match look(&closed)? {
+            Some(Found { torn: None, .. }) => {}
+            // It was given up because it was full.
+            other => return Err(damaged(&closed, other.map_or(0, |found| found.valid))),
         }
     }
     let mut file = OpenOptions::new().read(true).write(true).open(&journal)?;
@@ -58,9 +62,10 @@ pub fn mend(folder: &Path) -> StoreResult<()> {
         Some(torn) if torn.followed => return Err(damaged(&journal, found.valid)),
         Some(torn) => {
             let octets = torn.written - found.valid;
+            let aside = keep(&mut file, &journal, found.valid, torn.written)?;
             tracing::warn!(
-                octets,
-                "the last write to the registry was torn, and had not been acknowledged: it is cut off"
+                octets, kept = %aside.display(),
+                "the last write to the registry is torn, as one that was not acknowledged may be: it is cut off, and kept aside"
             );
             file.set_len(found.valid)?;
         }
@@ -72,6 +77,25 @@ pub fn mend(folder: &Path) -> StoreResult<()> {
     file.seek(SeekFrom::Start(found.last))?;
     file.write_all(&batch)?;
     Ok(file.sync_all()?)
+}
+
+/// Journals are made and given up one after the other: none is missing between others, and one is there.
+fn whole(journals: &[PathBuf]) -> StoreResult<()> {
+    let numbers: Vec<u64> = journals.iter().filter_map(|journal| number(journal)).collect();
+    if !numbers.is_empty() && numbers.windows(2).all(|pair| matches!(pair, [a, b] if a.checked_add(1) == Some(*b))) {
+        return Ok(());
+    }
+    Err(super::missing("a journal"))
+}
+
+/// Copies what is cut off beside the database: somebody may want to know what it was.
+fn keep(file: &mut File, journal: &Path, from: u64, to: u64) -> StoreResult<PathBuf> {
+    let name = format!("torn-{}-{from}", journal.file_stem().unwrap_or_default().display());
+    let aside = journal.parent().and_then(Path::parent).unwrap_or(Path::new(".")).join(name);
+    file.seek(SeekFrom::Start(from))?;
+    let mut copy = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    std::io::copy(&mut (&*file).take(to - from), &mut copy)?;
+    Ok(aside)
 }
 
 fn damaged(journal: &Path, at: u64) -> StoreError {
@@ -87,13 +111,18 @@ fn journals(folder: &Path) -> StoreResult<Vec<PathBuf>> {
     let mut journals: Vec<(u64, PathBuf)> = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-        if let Some(number) = number.filter(|_| path.extension().is_some_and(|extension| extension == "jnl")) {
+        if let Some(number) = number(&path) {
             journals.push((number, path));
         }
     }
     journals.sort_unstable();
     Ok(journals.into_iter().map(|(_, path)| path).collect())
+}
+
+/// The number of a journal.
+fn number(path: &Path) -> Option<u64> {
+    let stem = path.file_stem().filter(|_| path.extension().is_some_and(|extension| extension == "jnl"))?;
+    stem.to_str()?.parse().ok()
 }
 
 /// What there is in a journal.
@@ -331,17 +360,29 @@ mod tests {
         let (_, begin, end) = two_long_ones(&dir).await;
         let db = dir.path().join("db");
         // A journal that was begun when the one before it could not be written any more closes nothing.
-        fs::write(db.join("99.jnl"), [0; 100]).unwrap();
+        fs::write(db.join("1.jnl"), [0; 100]).unwrap();
         zero(&dir, begin + 5000, end);
         mend(&db).unwrap();
         assert_eq!(look(&journal(&dir)).unwrap().unwrap().valid, begin);
+        let kept = fs::read(dir.path().join(format!("torn-0-{begin}"))).unwrap();
+        assert_eq!(kept.len(), 5000);
         // One that has a batch does.
         let dir = TempDir::new().unwrap();
         let (_, begin, end) = two_long_ones(&dir).await;
         let db = dir.path().join("db");
         zero(&dir, begin + 5000, end);
-        fs::write(db.join("99.jnl"), whole_batch()).unwrap();
-        assert!(look(&db.join("99.jnl")).unwrap().is_some_and(|found| found.torn.is_none()));
+        fs::write(db.join("1.jnl"), whole_batch()).unwrap();
+        assert!(look(&db.join("1.jnl")).unwrap().is_some_and(|found| found.torn.is_none()));
+        assert!(matches!(mend(&db), Err(StoreError::Damaged(_))));
+        // One that has become nothing but zeros is none that was given up because it was full.
+        fs::write(journal(&dir), [0; 100]).unwrap();
+        assert!(matches!(mend(&db), Err(StoreError::Damaged(_))));
+        // One is missing between two, or all are.
+        fs::rename(db.join("1.jnl"), db.join("2.jnl")).unwrap();
+        assert!(matches!(mend(&db), Err(StoreError::Damaged(_))));
+        for journal in journals(&db).unwrap() {
+            fs::remove_file(journal).unwrap();
+        }
         assert!(matches!(mend(&db), Err(StoreError::Damaged(_))));
     }
 

@@ -24,7 +24,7 @@
 //! a last write has come to the disk in part. `journal` looks before fjall does, and tells a torn end from
 //! damage.
 //!
-//! **Writing too fast.** When its threads have failed fjall's own brake waits for ever. [`Fjall::brake`]
+//! **Writing too fast.** When its threads have failed fjall's own brake waits for ever. `Fjall::brake`
 //! waits before it would, for so long at most, and looks whether they have. There are two threads: with
 //! more, what is to be merged can be forgotten until the next table is written; one alone could wait for
 //! itself. While tables are merged the other asks all the time whether it is done, and keeps a core busy.
@@ -149,7 +149,7 @@ fn guarded<T>(work: impl FnOnce() -> StoreResult<T>) -> StoreResult<T> {
     super::keyed::guarded("fjall", work)
 }
 
-/// fjall as an [`Engine`].
+/// fjall as an engine.
 pub struct Fjall {
     /// What is read.
     moment: ArcSwap<Moment>,
