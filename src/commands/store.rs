@@ -341,21 +341,9 @@ async fn verify(stores: &Stores) -> Result<Report, CommandError> {
     }
     progress.finish_and_clear();
     let receipts = async |after: Option<&Cursor>| stores.registry.receipt_page(after).await;
-    match each(receipts, bar("receipts"), |_| Ok(())).await {
-        Ok((count, damaged)) => {
-            report.counts.receipts = count;
-            report.damaged(damaged);
-        }
-        Err(error) => report.problem("receipts", error.to_string()),
-    }
+    report.counts.receipts = counted_pages(receipts, "receipts", &mut report).await;
     let patients = async |after: Option<&Cursor>| stores.registry.patient_page(after).await;
-    match each(patients, bar("patients"), |_| Ok(())).await {
-        Ok((count, damaged)) => {
-            report.counts.patients = count;
-            report.damaged(damaged);
-        }
-        Err(error) => report.problem("patients", error.to_string()),
-    }
+    report.counts.patients = counted_pages(patients, "patients", &mut report).await;
     for sha256 in stores.documents.addresses().await.map_err(store_failed)? {
         report.orphans += usize::from(!stores.registry.is_referenced(sha256).await.map_err(store_failed)?);
     }
@@ -363,6 +351,24 @@ async fn verify(stores: &Stores) -> Result<Report, CommandError> {
         report.problem("documents", "the registry knows none of them: is it their registry? check [storage]");
     }
     Ok(report)
+}
+
+/// Reads all pages of something; what cannot be read is a problem, and so is a store that fails.
+async fn counted_pages<T>(
+    pages: impl AsyncFn(Option<&Cursor>) -> Result<Page<T>, StoreError>,
+    what: &'static str,
+    report: &mut Report,
+) -> usize {
+    match each(pages, bar(what), |_| Ok(())).await {
+        Ok((count, damaged)) => {
+            report.damaged(damaged);
+            count
+        }
+        Err(error) => {
+            report.problem(what, error.to_string());
+            0
+        }
+    }
 }
 
 /// An object decodes, is found by its ids, and its ends are there.

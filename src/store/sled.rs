@@ -22,7 +22,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ::sled::{Db, IVec, Tree};
-use bytes::Bytes;
 
 use super::files::create_folders;
 use super::keyed::draft::{Look, View};
@@ -196,10 +195,6 @@ impl Look for Tree {
 
     fn scan(&self, prefix: &[u8]) -> StoreResult<Vec<(IVec, IVec)>> {
         self.prefix(prefix).collect()
-    }
-
-    fn keep(octets: &IVec, skip: usize) -> Bytes {
-        Bytes::copy_from_slice(octets.get(skip..).unwrap_or_default())
     }
 }
 

@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use super::files::ContentHasher;
 use super::{
-    Change, Content, DocumentLocator, DocumentReader, DocumentStore, Expectation, Put, Receipt, RegistryStore,
-    StagedDocument, StoreError,
+    Change, Content, Cursor, DocumentLocator, DocumentReader, DocumentStore, Expectation, Page, Put, Receipt,
+    RegistryStore, StagedDocument, StoreError, StoreResult,
 };
 use crate::model::document::BodyError;
 use crate::model::ids::{EntryUuid, Oid, PatientId, UniqueId};
@@ -313,6 +313,19 @@ pub(crate) async fn removal_of_objects(store: Arc<impl RegistryStore>) {
     assert_eq!(titles_of(&*store, &p).await, ["b", "new"]);
 }
 
+/// All that is given by pages, none of it damaged.
+async fn all_pages<T>(pages: impl AsyncFn(Option<&Cursor>) -> StoreResult<Page<T>>) -> Vec<T> {
+    let (mut all, mut next) = (Vec::new(), None);
+    loop {
+        let page = pages(next.as_ref()).await.unwrap().whole().unwrap();
+        all.extend(page.items);
+        next = page.next;
+        if next.is_none() {
+            return all;
+        }
+    }
+}
+
 pub(crate) async fn pages(store: Arc<impl RegistryStore>) {
     let page = async |after: Option<&super::Cursor>| store.page(Some(Noun::DocumentEntry), after).await.unwrap();
     assert!(page(None).await.items.is_empty() && page(None).await.next.is_none());
@@ -338,31 +351,15 @@ pub(crate) async fn pages(store: Arc<impl RegistryStore>) {
     }
     let expected: Vec<_> = (0..300).filter(|n| n % 7 != 0).flat_map(|n| [uuid(10 * n), uuid(10 * n + 1)]).collect();
     assert!(pages > 1 && seen == expected, "{} in {pages} pages", seen.len());
-    let (mut all, mut next) = (0, None);
-    loop {
-        let page = store.page(None, next.as_ref()).await.unwrap();
-        all += page.items.len();
-        next = page.next;
-        if next.is_none() {
-            break;
-        }
-    }
-    assert_eq!(all, 43 + 4 * 257);
+    let all = all_pages(async |after: Option<&Cursor>| store.page(None, after).await).await;
+    assert_eq!(all.len(), 43 + 4 * 257);
 
     // Documents, with names that are too long for a key.
     let long = "7".repeat(250);
     let mut names: Vec<String> = (0..600).map(|n| format!("1.{n}")).chain([long]).collect();
     let documents = names.iter().map(|name| locator(name, ContentHasher::of(name.as_bytes()))).collect();
     store.commit(Change { documents, ..Change::default() }).await.unwrap();
-    let (mut seen, mut next) = (Vec::new(), None);
-    loop {
-        let page = store.document_page(next.as_ref()).await.unwrap();
-        seen.extend(page.items);
-        next = page.next;
-        if next.is_none() {
-            break;
-        }
-    }
+    let seen = all_pages(async |after: Option<&Cursor>| store.document_page(after).await).await;
     assert!(seen.iter().all(
         |found| *found == locator(found.unique_id.as_str(), ContentHasher::of(found.unique_id.as_str().as_bytes()))
     ));
@@ -377,26 +374,10 @@ pub(crate) async fn pages(store: Arc<impl RegistryStore>) {
     let fed = |name: &String| PatientId::new(name, Oid::parse("2.999.51").unwrap()).unwrap();
     let patients = names.iter().map(fed).collect();
     store.commit(Change { receipts, patients, ..Change::default() }).await.unwrap();
-    let (mut seen, mut next) = (Vec::new(), None);
-    loop {
-        let page = store.receipt_page(next.as_ref()).await.unwrap().whole().unwrap();
-        seen.extend(page.items);
-        next = page.next;
-        if next.is_none() {
-            break;
-        }
-    }
+    let mut seen = all_pages(async |after: Option<&Cursor>| store.receipt_page(after).await).await;
     seen.sort_by(|a, b| a.set_unique_id.cmp(&b.set_unique_id));
     assert!(seen == names.iter().map(receipt).collect::<Vec<_>>());
-    let mut seen = Vec::new();
-    loop {
-        let page = store.patient_page(next.as_ref()).await.unwrap().whole().unwrap();
-        seen.extend(page.items);
-        next = page.next;
-        if next.is_none() {
-            break;
-        }
-    }
+    let mut seen = all_pages(async |after: Option<&Cursor>| store.patient_page(after).await).await;
     seen.sort_by_key(PatientId::to_cx);
     let mut expected: Vec<_> = names.iter().map(fed).collect();
     expected.sort_by_key(PatientId::to_cx);

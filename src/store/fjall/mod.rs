@@ -7,6 +7,7 @@
 //! lock    ours: whoever holds it may touch the rest
 //! db      fjall's folder
 //! db.new  what the first start makes, and then renames
+//! torn-…  what `journal` has cut off, by journal and octet
 //! ```
 //!
 //! **First start.** fjall cannot go on with a folder that it has half made. So it is made whole under
@@ -39,7 +40,6 @@ use std::time::{Duration, Instant};
 use ::fjall::compaction::Leveled;
 use ::fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice, Snapshot};
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 
 use super::files::{create_folder, create_folders, lock, sync_folder};
 use super::keyed::draft::{Look, View};
@@ -303,10 +303,6 @@ impl Look for Moment {
 
     fn scan(&self, prefix: &[u8]) -> StoreResult<Vec<(Slice, Slice)>> {
         self.prefix(prefix).collect()
-    }
-
-    fn keep(octets: &Slice, skip: usize) -> Bytes {
-        Bytes::copy_from_slice(octets.get(skip..).unwrap_or_default())
     }
 }
 

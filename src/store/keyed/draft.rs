@@ -26,7 +26,9 @@ pub trait Look {
     fn scan(&self, prefix: &[u8]) -> StoreResult<Vec<(Self::Octets, Self::Octets)>>;
 
     /// The octets behind the first `skip`, to be kept.
-    fn keep(octets: &Self::Octets, skip: usize) -> Bytes;
+    fn keep(octets: &Self::Octets, skip: usize) -> Bytes {
+        Bytes::copy_from_slice(octets.as_ref().get(skip..).unwrap_or_default())
+    }
 
     fn place(&self, uuid: EntryUuid) -> StoreResult<Option<Place>> {
         self.get(&uuid_key(b'u', uuid))?.map(|place| Place::decode(place.as_ref())).transpose()
