@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::actors::access::ListenerPolicy;
 use crate::actors::document_registry::{DocumentRegistry, PatientPolicy, QueryLimits};
 use crate::actors::document_repository::DocumentRepository;
-use crate::actors::federation::{Federation, PatientTranslation, Peer};
+use crate::actors::federation::{Federation, Learned, PatientTranslation, Peer};
 use crate::actors::initiating_gateway::{InitiatingGateway, OwnCommunity};
 use crate::actors::ports::{Clock, RegistryPort, SystemClock, Tally};
 use crate::actors::responding_gateway::RespondingGateway;
@@ -239,7 +239,9 @@ impl Broker {
             clock: Arc::clone(&clock),
             own_home: config.community.home_community_id.to_string(),
         };
-        let federation = Arc::new(ArcSwap::from_pointee(federation(&config, &client, &services, &answer_bounds)?));
+        let learned = Arc::new(Learned::new(config.limits.fingerprints));
+        let federation = federation(&config, &client, &services, &answer_bounds, learned)?;
+        let federation = Arc::new(ArcSwap::from_pointee(federation));
         let actors =
             actors(&config, &codes, store.clone(), documents, &clock, &federation, &client, &services, &answer_bounds);
         let limits = PipelineLimits {
@@ -360,12 +362,9 @@ impl Broker {
         let shared = &self.shared;
         let mut current = shared.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let config = Config { peers, ..current.clone() };
-        shared.federation.store(Arc::new(federation(
-            &config,
-            &shared.client,
-            &shared.services,
-            &shared.answer_bounds,
-        )?));
+        let learned = Arc::clone(&shared.federation.load().learned);
+        let federation = federation(&config, &shared.client, &shared.services, &shared.answer_bounds, learned)?;
+        shared.federation.store(Arc::new(federation));
         *current = config;
         Ok(())
     }
@@ -469,6 +468,7 @@ fn federation(
     client: &Arc<ReloadableClient>,
     services: &PeerServices,
     answer_bounds: &Bounds,
+    learned: Arc<Learned>,
 ) -> Result<Federation, TlsError> {
     let peers = config.peers.iter().map(|peer| {
         let tls = match &peer.ca {
@@ -510,7 +510,7 @@ fn federation(
             community: Arc::new(community),
         })
     });
-    Ok(Federation::new(peers.collect::<Result<_, TlsError>>()?))
+    Ok(Federation::new(peers.collect::<Result<_, TlsError>>()?, learned))
 }
 
 /// How long a start may take before `/readyz` is worth asking; the page refreshes as often.

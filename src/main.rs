@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use causeway::commands::{
-    ServeArgs, bench, certs, check, demo, find, get, init, retrieve, serve, store, submit, validate,
+    ServeArgs, bench, certs, check, demo, find, get, init, retrieve, serve, simulate, store, submit, validate,
 };
 use causeway::config::{Config, Log, LogFormat};
 use clap::{Parser, Subcommand};
@@ -67,6 +67,13 @@ Examples:
     Serve(ServeArgs),
     /// Make certificates for development
     Certs(certs::Args),
+    /// Run communities with made-up patients and trouble of your choice, to try a gateway on
+    #[command(after_help = "\
+Examples:
+  causeway simulate --list                                 what can go wrong
+  causeway simulate --certs my-broker/certs --peers peers.toml
+  causeway simulate --communities 3 --trouble 2=hang --trouble '3=cut-body@25%' --latency p50=50ms,p99=2s")]
+    Simulate(Box<simulate::Args>),
     /// Generate load and measure: any endpoint, or the broker against a bare server
     Bench(bench::Args),
     /// Register documents with a repository (ITI-41), or metadata with a registry (ITI-42)
@@ -118,6 +125,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             serve::run(config).await
         }
         Command::Certs(args) => certs::run(&args),
+        Command::Simulate(args) => simulate::run(*args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Submit(args) => submit::run(*args).await,
         Command::Find(args) => find::run(*args).await,

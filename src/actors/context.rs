@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::ports::PeerFailure;
 use crate::model::ids::HomeCommunityId;
 use crate::transaction::Transaction;
 
@@ -25,6 +26,19 @@ pub struct RequestContext {
     pub via: Arc<[HomeCommunityId]>,
     /// Told when the broker stops and no longer waits: nobody else is to be waited for either.
     pub cut: CancellationToken,
+    /// Told when whoever asked has gone away: what only they wanted need not be had any more.
+    pub gone: CancellationToken,
     /// When the answer must be on its way.
     pub deadline: Instant,
+}
+
+impl RequestContext {
+    /// Waits until there is no use in waiting for a community any longer, and tells why.
+    pub async fn given_up(&self) -> PeerFailure {
+        let why = tokio::select! {
+            () = self.cut.cancelled() => "this broker stops",
+            () = self.gone.cancelled() => "who asked has gone away",
+        };
+        PeerFailure::NotAsked(why.into())
+    }
 }

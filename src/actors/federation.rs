@@ -6,20 +6,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use futures_util::future::join_all;
-use tokio::time::{Instant, timeout_at};
 
 use super::context::RequestContext;
-use super::merge::{Outcome, locate, unavailable};
+use super::fingerprints::Fingerprints;
+use super::merge::Outcome;
 use super::ports::{Community, PeerFailure};
 use super::responding_gateway::MOST_GATEWAYS;
-use super::spool::Spool;
 pub use crate::model::community::{PeerState, Scope};
-use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse};
 use crate::model::ids::{HomeCommunityId, Oid, PatientId};
 use crate::model::metadata::Noun;
-use crate::model::response::{ErrorCode, QueryResponse, RegistryError, ResponseStatus, Severity, has_error};
+use crate::model::response::{ErrorCode, QueryResponse, RegistryError, ResponseStatus};
+use crate::model::rim::RegistryObject;
 use crate::model::stored_query::{AdhocQuery, Kind, QueryDefinition};
 use crate::validate::stored_query::quoted_texts;
 
@@ -57,7 +55,7 @@ impl Peer {
     }
 
     /// Why it is not asked, not even by who names it.
-    fn not_asked(&self, context: &RequestContext) -> Option<PeerFailure> {
+    pub(super) fn not_asked(&self, context: &RequestContext) -> Option<PeerFailure> {
         let why = match self.state {
             _ if !self.answers => "it has no Responding Gateway",
             PeerState::Live if context.via.len() >= MOST_GATEWAYS => "the request has passed too many gateways",
@@ -73,19 +71,35 @@ impl Peer {
 /// Communities behind one peer that are remembered at most.
 const MOST_ROUTES: usize = 1_000;
 
+/// What a gateway remembers of answers; it outlives a change of the configuration.
+#[derive(Default)]
+pub struct Learned {
+    /// Communities that we know from the answers of others: each with the peer that answers for it.
+    routes: Mutex<HashMap<HomeCommunityId, HomeCommunityId>>,
+    /// Documents by what their entries said of their bytes.
+    pub(super) fingerprints: Fingerprints,
+}
+
+impl Learned {
+    /// Nothing yet; of at most so many documents.
+    pub fn new(documents: usize) -> Self {
+        Self { routes: Mutex::default(), fingerprints: Fingerprints::new(documents) }
+    }
+}
+
 /// The communities we know, in configured order.
 #[derive(Default)]
 pub struct Federation {
     /// In configured order, which is the order of answers.
     pub peers: Vec<Peer>,
-    /// Communities that we know from the answers of others: each with the peer that answers for it.
-    routes: Mutex<HashMap<HomeCommunityId, HomeCommunityId>>,
+    /// What earlier answers told.
+    pub learned: Arc<Learned>,
 }
 
 impl Federation {
-    /// These communities, and nobody known behind them yet.
-    pub fn new(peers: Vec<Peer>) -> Self {
-        Self { peers, routes: Mutex::default() }
+    /// These communities, and what is known of them already.
+    pub fn new(peers: Vec<Peer>, learned: Arc<Learned>) -> Self {
+        Self { peers, learned }
     }
 
     /// The peer of that identity, or the one that answers for it: a consumer asks on with the
@@ -93,7 +107,7 @@ impl Federation {
     pub fn peer(&self, home: &HomeCommunityId) -> Option<&Peer> {
         let configured = |home: &HomeCommunityId| self.peers.iter().find(|peer| peer.home == *home);
         configured(home).or_else(|| {
-            let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+            let routes = self.learned.routes.lock().unwrap_or_else(PoisonError::into_inner);
             routes.get(home).and_then(configured)
         })
     }
@@ -107,11 +121,19 @@ impl Federation {
             if self.peers.iter().any(|configured| configured.home == home) {
                 continue;
             }
-            let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut routes = self.learned.routes.lock().unwrap_or_else(PoisonError::into_inner);
             if !routes.contains_key(&home) && routes.values().filter(|by| **by == peer.home).count() < MOST_ROUTES {
                 routes.insert(home, peer.home.clone());
             }
         }
+    }
+
+    /// Whether a peer is believed in what it says of that object: of its own, and of those of communities
+    /// that have no way of their own.
+    fn may_tell_of(&self, peer: &Peer, object: &RegistryObject<'_>) -> bool {
+        object.common.home.as_deref().is_some_and(|home| {
+            home == peer.home.as_str() || !self.peers.iter().any(|configured| configured.home.as_str() == home)
+        })
     }
 
     /// The peers to ask about a patient, and a warning for each that is suspended.
@@ -152,7 +174,7 @@ pub async fn query_peer(
         None => peer.community.query(context, &query).await,
     };
     if let Ok(answer) = &mut result {
-        leave_out_other_patients(context, peer, &query, answer);
+        examine(context, federation, peer, &query, answer);
         federation.learn(peer, answer);
     }
     if let Err(failure) = &result {
@@ -219,17 +241,30 @@ fn patients_asked_for(query: &AdhocQuery) -> Option<Vec<String>> {
 
 /// Leaves out what an answer says of another patient than the one asked for, and says so: shown as
 /// this one's it would harm two people. The assigning authority does not matter, since gateways on
-/// the way may have replaced it; the identifier does.
-fn leave_out_other_patients(context: &RequestContext, peer: &Peer, query: &AdhocQuery, answer: &mut QueryResponse) {
-    let Some(asked) = patients_asked_for(query) else { return };
+/// the way may have replaced it; the identifier does. Of what stays it is remembered which bytes its
+/// documents have.
+fn examine(
+    context: &RequestContext,
+    federation: &Federation,
+    peer: &Peer,
+    query: &AdhocQuery,
+    answer: &mut QueryResponse,
+) {
+    let asked = patients_asked_for(query);
     let before = answer.objects.len();
     answer.objects.retain(|packed| {
-        let Ok(object) = packed.unpack() else { return false };
-        match object.patient_id().map(identifier) {
-            Some(patient) => asked.iter().any(|asked| asked == patient),
+        // What cannot be read is for the writer of the answer to tell, unless it might be another's.
+        let Ok(object) = packed.unpack() else { return asked.is_none() };
+        let stays = match (&asked, object.patient_id().map(identifier)) {
+            (None, _) => true,
+            (Some(asked), Some(patient)) => asked.iter().any(|asked| asked == patient),
             // An association or a reference is nobody's; of anything else it must be said whose it is.
-            None => matches!(object.noun(), Noun::Association | Noun::Other),
+            (Some(_), None) => matches!(object.noun(), Noun::Association | Noun::Other),
+        };
+        if stays && federation.may_tell_of(peer, &object) {
+            federation.learned.fingerprints.learn(&object);
         }
+        stays
     });
     let others = before - answer.objects.len();
     if others > 0 {
@@ -267,216 +302,6 @@ fn translate(query: &mut AdhocQuery, translation: &PatientTranslation) {
         let Some(translated) = translated.filter(|translated| !translated.is_empty()) else { continue };
         let list = translated.join(",");
         *value = if value.trim().starts_with('(') { format!("({list})") } else { list }.into();
-    }
-}
-
-/// A part of a retrieve: what one community is asked for.
-pub struct RetrieveShare<'a> {
-    /// Whom to ask.
-    pub target: RetrieveTarget<'a>,
-    /// For what, with the home its consumer wrote or left out.
-    pub requests: Vec<DocumentRequest>,
-}
-
-/// Whom to ask for documents.
-pub enum RetrieveTarget<'a> {
-    /// Our own repository.
-    Local(&'a super::document_repository::DocumentRepository),
-    /// Another community.
-    Peer(&'a Peer),
-}
-
-/// Asks all shares at once and merges their root parts (ITI TF-2 §3.39.4.1.3). Bodies follow one
-/// source after another. Those of one community alone pass through as they come; where several
-/// are asked, those of others are kept in `spool` first, so that one that breaks off is an error
-/// beside the others' documents.
-pub async fn retrieve(
-    context: &RequestContext,
-    own: &HomeCommunityId,
-    spool: &Spool,
-    shares: Vec<RetrieveShare<'_>>,
-) -> RetrieveResponse {
-    let several = shares.len() > 1;
-    let answers = join_all(shares.into_iter().map(|share| async move {
-        let requests = share.requests;
-        match share.target {
-            RetrieveTarget::Local(repository) => {
-                let mut response = repository.retrieve(requests).await;
-                response.errors = response.errors.into_iter().map(|error| locate(error, own)).collect();
-                response
-            }
-            RetrieveTarget::Peer(peer) => {
-                let response = retrieve_from(context, peer, &requests).await;
-                if several { keep(context, peer, spool, response).await } else { response }
-            }
-        }
-    }))
-    .await;
-    let mut merged = RetrieveResponse::failure(Vec::new());
-    for answer in answers {
-        let offset = merged.documents.len();
-        merged.documents.extend(answer.documents);
-        merged.errors.extend(answer.errors);
-        merged.sources.extend(
-            answer
-                .sources
-                .into_iter()
-                .map(|source| -> Box<dyn BodySource> { Box::new(Renumbered { source, offset, map: None }) }),
-        );
-    }
-    merged
-}
-
-/// Keeps a peer's documents until all are there or the time is up; an error names those that are not.
-async fn keep(
-    context: &RequestContext,
-    peer: &Peer,
-    spool: &Spool,
-    mut response: RetrieveResponse,
-) -> RetrieveResponse {
-    if response.documents.is_empty() {
-        return response;
-    }
-    let (mut kept, began) = (spool.empty(), Instant::now());
-    let sources = std::mem::take(&mut response.sources);
-    let failure = tokio::select! {
-        drawn = timeout_at(context.deadline, kept.draw(sources)) => match drawn {
-            Ok(drawn) => drawn.err(),
-            Err(_) => Some(PeerFailure::Timeout(began.elapsed().as_millis() as u64)),
-        },
-        () = context.cut.cancelled() => Some(PeerFailure::NotAsked("this broker stops".into())),
-    };
-    let (mut map, mut whole, mut missing) = (Vec::new(), Vec::new(), Vec::new());
-    for (number, mut document) in std::mem::take(&mut response.documents).into_iter().enumerate() {
-        document.size = kept.size(number);
-        if document.size.is_some() {
-            map.push(Some(whole.len()));
-            whole.push(document);
-        } else {
-            map.push(None);
-            missing.push(document.request.unique_id.to_string());
-        }
-    }
-    response.documents = whole;
-    if !missing.is_empty() {
-        let failure =
-            failure.unwrap_or_else(|| PeerFailure::Garbage("a document that was announced did not come".into()));
-        response.errors.push(undelivered(context, peer, &failure, &missing.join(", ")));
-    }
-    response.sources = vec![Box::new(Renumbered { source: Box::new(kept), offset: 0, map: Some(Arc::new(map)) })];
-    response
-}
-
-/// The error for documents that a peer did not deliver, once it is logged.
-fn undelivered(context: &RequestContext, peer: &Peer, failure: &PeerFailure, documents: &str) -> RegistryError {
-    tracing::warn!(
-        correlation_id = %context.correlation_id, transaction = "ITI-39", community = %peer.home,
-        failure = %failure.without_their_words(),
-        "a community did not deliver"
-    );
-    let mut error = unavailable(&peer.home, &peer.name, failure);
-    error.context = format!("{} ({documents})", error.context);
-    error
-}
-
-async fn retrieve_from(context: &RequestContext, peer: &Peer, requests: &[DocumentRequest]) -> RetrieveResponse {
-    let result = match peer.not_asked(context) {
-        Some(failure) => Err(failure),
-        // Each names its home: the peer's, or that of a community behind it.
-        None => peer.community.retrieve(context, requests.to_vec()).await,
-    };
-    let mut response = match result {
-        Ok(response) => response,
-        Err(failure) => {
-            let ids: Vec<&str> = requests.iter().map(|request| request.unique_id.as_str()).collect();
-            return RetrieveResponse::failure(vec![undelivered(context, peer, &failure, &ids.join(", "))]);
-        }
-    };
-    response.errors = response.errors.into_iter().map(|error| locate(error, &peer.home)).collect();
-    // Each document must answer a request; each request must be answered, or an error say why.
-    let key = |request: &DocumentRequest| (request.repository.clone(), request.unique_id.clone());
-    let mut open: HashMap<_, &DocumentRequest> = requests.iter().map(|request| (key(request), request)).collect();
-    let mut map = Vec::with_capacity(response.documents.len());
-    let mut kept = Vec::with_capacity(response.documents.len());
-    for mut document in std::mem::take(&mut response.documents) {
-        match open.remove(&key(&document.request)) {
-            Some(request) => {
-                map.push(Some(kept.len()));
-                // Echoed as the consumer wrote it, home or no home (§3.43.4.2.2).
-                document.request = request.clone();
-                kept.push(document);
-            }
-            None => {
-                tracing::warn!(correlation_id = %context.correlation_id, community = %peer.home, "a document that was not asked for is left out");
-                map.push(None);
-            }
-        }
-    }
-    // One error may stand for the whole of a request; one that names a document stands for that.
-    let named = |request: &DocumentRequest| {
-        let errors = response.errors.iter().filter(|error| error.severity == Severity::Error);
-        errors.into_iter().any(|error| names(&error.context, request.unique_id.as_str()))
-    };
-    let refused_as_a_whole = kept.is_empty() && has_error(&response.errors) && !requests.iter().any(&named);
-    if !refused_as_a_whole {
-        open.retain(|_, request| !named(request));
-        let mut missing: Vec<_> = open.into_values().collect();
-        missing.sort_by(|a, b| a.unique_id.cmp(&b.unique_id));
-        for request in missing {
-            response.errors.push(
-                RegistryError::new(
-                    ErrorCode::XDSDocumentUniqueIdError,
-                    format!("{}: {} neither returned it nor said why", request.unique_id, peer.name),
-                )
-                .at(peer.home.as_str()),
-            );
-        }
-    }
-    response.documents = kept;
-    let map = Arc::new(map);
-    response.sources = response
-        .sources
-        .into_iter()
-        .map(|source| -> Box<dyn BodySource> {
-            Box::new(Renumbered { source, offset: 0, map: Some(Arc::clone(&map)) })
-        })
-        .collect();
-    response
-}
-
-/// Whether a text has that id in it, and not as a part of a longer one.
-fn names(text: &str, id: &str) -> bool {
-    let in_an_id = |c: char| c.is_alphanumeric() || ".^_-:&".contains(c);
-    text.split(|c| !in_an_id(c)).any(|word| word == id || word.trim_matches(['.', ':', '-', '_']) == id)
-}
-
-/// A source whose numbers are shifted, and whose unwanted documents are skipped.
-struct Renumbered {
-    source: Box<dyn BodySource>,
-    offset: usize,
-    map: Option<Arc<Vec<Option<usize>>>>,
-}
-
-impl BodySource for Renumbered {
-    fn next_document(&mut self) -> BoxFuture<'_, Result<Option<usize>, BodyError>> {
-        Box::pin(async move {
-            loop {
-                let Some(number) = self.source.next_document().await? else { return Ok(None) };
-                match &self.map {
-                    None => return Ok(Some(number + self.offset)),
-                    Some(map) => {
-                        if let Some(number) = map.get(number).copied().flatten() {
-                            return Ok(Some(number + self.offset));
-                        }
-                        while self.source.next_chunk().await?.is_some() {}
-                    }
-                }
-            }
-        })
-    }
-
-    fn next_chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, BodyError>> {
-        self.source.next_chunk()
     }
 }
 
@@ -518,15 +343,5 @@ mod tests {
         let mut documents = query("'a'");
         documents.id = "urn:uuid:5c4f972b-d56b-40ac-a5fc-c8ca9b40b9d4".into();
         assert_eq!(patients_asked_for(&documents), None);
-    }
-
-    #[test]
-    fn an_id_is_not_named_by_a_longer_one() {
-        assert!(names("2.999.1: no such document (at urn:oid:2.999.7)", "2.999.1"));
-        assert!(names("there is no 2.999.1.", "2.999.1"));
-        assert!(names("2.999.1^5, gone", "2.999.1^5"));
-        for other in ["2.999.10: gone", "1.2.999.1: gone", "2.999.1.4 is gone", "2.999.1^5: gone", ""] {
-            assert!(!names(other, "2.999.1"), "{other}");
-        }
     }
 }

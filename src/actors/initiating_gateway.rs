@@ -9,8 +9,9 @@ use futures_util::future::join;
 use super::context::RequestContext;
 use super::document_registry::DocumentRegistry;
 use super::document_repository::DocumentRepository;
-use super::federation::{Federation, RetrieveShare, RetrieveTarget, query_peer, query_peers, retrieve, targets};
+use super::federation::{Federation, query_peer, query_peers, targets};
 use super::merge::{self, Outcome};
+use super::relay::{RetrieveShare, RetrieveTarget, retrieve};
 use super::spool::Spool;
 use crate::model::document::{DocumentRequest, RetrieveResponse};
 use crate::model::ids::HomeCommunityId;
@@ -187,7 +188,7 @@ impl InitiatingGateway {
                 },
             }
         }
-        let mut response = retrieve(context, &self.own.home, &self.own.spool, shares).await;
+        let mut response = retrieve(context, &self.own.home, &federation, &self.own.spool, shares).await;
         response.errors.extend(errors);
         response
     }

@@ -19,11 +19,8 @@ pub struct Outcome<T> {
 
 /// The error that names a community that did not deliver.
 pub fn unavailable(home: &HomeCommunityId, name: &str, failure: &PeerFailure) -> RegistryError {
-    RegistryError::new(
-        ErrorCode::XDSUnavailableCommunity,
-        format!("{name} {failure}; its documents are missing from this answer"),
-    )
-    .at(home.as_str())
+    RegistryError::new(failure.code(), format!("{name} {failure}; its documents are missing from this answer"))
+        .at(home.as_str())
 }
 
 /// An error of a community, located: its own location stays when it begins with a home. A

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::context::RequestContext;
 use crate::model::document::{BoxFuture, DocumentRequest, RetrieveResponse};
 use crate::model::metadata::Noun;
-use crate::model::response::{QueryResponse, RegistryResponse};
+use crate::model::response::{ErrorCode, QueryResponse, RegistryResponse};
 use crate::model::rim::RegistryObject;
 use crate::model::stored_query::AdhocQuery;
 use crate::store::DocumentLocator;
@@ -57,21 +57,41 @@ pub enum PeerFailure {
     /// Its answer holds more objects than one answer may (`limits.results`).
     #[error("answered with more than {0} objects, the bound of one answer; narrow the query")]
     TooMany(usize),
+    /// A document has other bytes than its entry stated.
+    #[error("delivered other bytes than its entry states (hash or size)")]
+    OtherBytes,
     /// We did not ask: too many requests under way to it, or it is not to be asked.
     #[error("was not asked: {0}")]
     NotAsked(String),
 }
 
 impl PeerFailure {
+    /// The error that tells a consumer of it (ITI TF-3 Table 4.2.4.1-2).
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::TooMany(_) => ErrorCode::XDSTooManyResults,
+            Self::OtherBytes => ErrorCode::XDSRepositoryError,
+            Self::Unreachable(_)
+            | Self::Timeout(_)
+            | Self::Garbage(_)
+            | Self::Fault(_)
+            | Self::NoRoom
+            | Self::NotAsked(_) => ErrorCode::XDSUnavailableCommunity,
+        }
+    }
+
     /// What a log or the audit trail may say: nothing of the peer's own words, which may hold
     /// patients' data.
     pub fn without_their_words(&self) -> Cow<'static, str> {
         match self {
             Self::Fault(_) => "answered with a fault".into(),
             Self::Garbage(_) => "answered with something that is not acceptable".into(),
-            Self::Unreachable(_) | Self::Timeout(_) | Self::NoRoom | Self::TooMany(_) | Self::NotAsked(_) => {
-                self.to_string().into()
-            }
+            Self::Unreachable(_)
+            | Self::Timeout(_)
+            | Self::NoRoom
+            | Self::TooMany(_)
+            | Self::OtherBytes
+            | Self::NotAsked(_) => self.to_string().into(),
         }
     }
 }

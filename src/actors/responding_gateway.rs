@@ -11,11 +11,10 @@ use arc_swap::ArcSwap;
 use futures_util::future::join;
 
 use super::context::RequestContext;
-use super::federation::{
-    Federation, Peer, RetrieveShare, RetrieveTarget, Scope, query_peer, query_peers, retrieve, targets,
-};
+use super::federation::{Federation, Peer, Scope, query_peer, query_peers, targets};
 use super::initiating_gateway::{OwnCommunity, add, unknown_community};
 use super::merge::{self, Outcome};
+use super::relay::{RetrieveShare, RetrieveTarget, retrieve};
 use crate::model::document::{DocumentRequest, RetrieveResponse};
 use crate::model::ids::HomeCommunityId;
 use crate::model::response::{ErrorCode, QueryResponse};
@@ -134,7 +133,7 @@ impl RespondingGateway {
                 },
             }
         }
-        let mut response = retrieve(context, &self.own.home, &self.own.spool, shares).await;
+        let mut response = retrieve(context, &self.own.home, &federation, &self.own.spool, shares).await;
         response.errors.extend(errors);
         response
     }

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::ports::PeerFailure;
 use crate::model::document::{BodyError, BodySource, BoxFuture};
-use crate::store::{DocumentReader, DocumentStore, StagedDocument, StoreError};
+use crate::store::{Content, DocumentReader, DocumentStore, StagedDocument, StoreError};
 
 /// Bytes that are counted as one.
 const PLACE: u64 = 64 * 1024;
@@ -94,9 +94,9 @@ impl Kept {
         Ok(())
     }
 
-    /// The size of a document that came whole.
-    pub fn size(&self, number: usize) -> Option<u64> {
-        self.documents.iter().find(|(kept, _)| *kept == number).map(|(_, staged)| staged.content.size)
+    /// What a document is that came whole.
+    pub fn content(&self, number: usize) -> Option<Content> {
+        self.documents.iter().find(|(kept, _)| *kept == number).map(|(_, staged)| staged.content)
     }
 }
 
@@ -215,7 +215,8 @@ mod tests {
         let mut kept = spool(1 << 20).empty();
         let failure = kept.draw(Scripted::boxed(&documents, End::Broken)).await.unwrap_err();
         assert!(matches!(failure, PeerFailure::Garbage(_)));
-        assert_eq!((kept.size(0), kept.size(1), kept.size(2)), (Some(3), Some(3), None));
+        let size = |number| kept.content(number).map(|content| content.size);
+        assert_eq!((size(0), size(1), size(2)), (Some(3), Some(3), None));
         assert_eq!(read(kept).await, [(0, b"one".to_vec()), (1, b"two".to_vec())]);
         // The same when it never ends and the time is up.
         let mut kept = spool(1 << 20).empty();

@@ -234,6 +234,7 @@ fn context(transaction: TransactionId) -> RequestContext {
         security: None,
         via: Arc::new([]),
         cut: tokio_util::sync::CancellationToken::new(),
+        gone: tokio_util::sync::CancellationToken::new(),
         deadline: Instant::now() + Duration::from_secs(3600),
     }
 }

@@ -396,6 +396,7 @@ impl Call<'_> {
             PeerFailure::Garbage(_) => "--show-wire shows the messages; check that --to is the right service",
             PeerFailure::Fault(_) => "--show-wire shows the request that it is about",
             PeerFailure::TooMany(_) => "narrow the query, or raise limits.results",
+            PeerFailure::OtherBytes => "the document is not the one that was registered: tell the server's operator",
             PeerFailure::NoRoom | PeerFailure::NotAsked(_) => "try again later",
         };
         CommandError::failed(format!(

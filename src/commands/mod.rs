@@ -14,6 +14,7 @@ pub mod get;
 pub mod init;
 pub mod retrieve;
 pub mod serve;
+pub mod simulate;
 pub mod store;
 pub mod submit;
 pub mod validate;

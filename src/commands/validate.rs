@@ -419,6 +419,7 @@ impl Rules {
             security: None,
             via: Arc::new([]),
             cut: CancellationToken::new(),
+            gone: CancellationToken::new(),
             deadline: tokio::time::Instant::now() + Duration::from_secs(3600),
         };
         let scope = endpoint::Scope {

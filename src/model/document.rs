@@ -43,6 +43,9 @@ pub enum BodyError {
     /// The bytes read are not the bytes stored.
     #[error("the stored document is damaged: {0}")]
     Damaged(String),
+    /// The bytes are not those that the document's entry stated.
+    #[error("the document has other bytes than its entry states")]
+    OtherBytes,
     /// The peer broke off or broke the rules.
     #[error("the community's answer broke off: {0}")]
     Peer(String),
@@ -53,7 +56,7 @@ impl BodyError {
     pub fn without_their_words(&self) -> String {
         match self {
             Self::Peer(_) => "the community's answer broke off".to_owned(),
-            Self::Store(_) | Self::Damaged(_) => self.to_string(),
+            Self::Store(_) | Self::Damaged(_) | Self::OtherBytes => self.to_string(),
         }
     }
 }

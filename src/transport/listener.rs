@@ -174,10 +174,22 @@ impl Connection {
             // A task of its own: a client that goes away must not end a request between its
             // commit and its audit record.
             let (pipeline, info, permit) = (Arc::clone(&pipeline), Arc::clone(&info), Arc::clone(&permit));
-            requests.spawn(async move {
-                let _permit = permit;
-                pipeline.handle(request, info).await
-            })
+            let gone = CancellationToken::new();
+            let task = requests.spawn({
+                let gone = gone.clone();
+                async move {
+                    let _permit = permit;
+                    pipeline.handle(request, info, gone).await
+                }
+            });
+            // Dropped with its connection: then nobody waits for an answer, and no community is to be
+            // waited for either.
+            let guard = gone.drop_guard();
+            async move {
+                let answer = task.await;
+                drop(guard);
+                answer
+            }
         });
         let mut builder = http1::Builder::new();
         builder

@@ -401,7 +401,7 @@ impl RemoteCommunity {
             result = timeout_at(until, call) => {
                 result.unwrap_or_else(|_| Err(PeerFailure::Timeout(began.elapsed().as_millis() as u64)))
             }
-            () = context.cut.cancelled() => return Err(PeerFailure::NotAsked("this broker stops".into())),
+            failure = context.given_up() => return Err(failure),
         };
         match &result {
             // One that had hardly any time, or had spent most of it in the queue, says nothing of the community.

@@ -130,7 +130,7 @@ pub struct Inbound {
 }
 
 /// A fault with what is needed to send it.
-struct Refused {
+pub struct Refused {
     version: Version,
     relates_to: Option<String>,
     /// What the message wanted, as far as it could be made out.
@@ -145,7 +145,11 @@ impl Refused {
     }
 }
 
-fn read_envelope(root: &[u8], service: Service, limits: xml::Limits) -> Result<Inbound, Box<Refused>> {
+/// Reads an envelope that came to a service.
+///
+/// # Errors
+/// The fault for one that is no request of the service.
+pub fn read_envelope(root: &[u8], service: Service, limits: xml::Limits) -> Result<Inbound, Box<Refused>> {
     let text = xml::decode(root).map_err(|e| Refused::unread(e.into()))?;
     let document = Document::parse(&text, limits).map_err(|e| Refused::unread(e.into()))?;
     let version = soap::version(&document);
@@ -209,7 +213,8 @@ fn response(status: u16, content_type: &str, body: OutBody) -> Response<OutBody>
     response
 }
 
-fn fault_response(refused: &Refused) -> Response<OutBody> {
+/// The HTTP answer of a message that was refused.
+pub fn fault_response(refused: &Refused) -> Response<OutBody> {
     let body = soap::write_fault(refused.version, &refused.fault, refused.relates_to.as_deref());
     let content_type = format!("{}; charset=UTF-8", refused.version.media_type());
     response(refused.fault.http_status(refused.version), &content_type, answer::full(body))
@@ -260,8 +265,13 @@ impl Pipeline {
         self.clock.now()
     }
 
-    /// Answers one HTTP request.
-    pub async fn handle(&self, request: Request<Incoming>, connection: Arc<ConnectionInfo>) -> Response<OutBody> {
+    /// Answers one HTTP request; `gone` tells that its client has gone away.
+    pub async fn handle(
+        &self,
+        request: Request<Incoming>,
+        connection: Arc<ConnectionInfo>,
+        gone: CancellationToken,
+    ) -> Response<OutBody> {
         let Some(service) = Service::from_path(request.uri().path()) else {
             return response(
                 404,
@@ -272,7 +282,7 @@ impl Pipeline {
             );
         };
         match *request.method() {
-            Method::POST => self.post(service, request, &connection).await,
+            Method::POST => self.post(service, request, &connection, gone).await,
             Method::GET => describe(service, &request, &connection),
             _ => {
                 let mut answer =
@@ -288,11 +298,12 @@ impl Pipeline {
         service: Service,
         request: Request<Incoming>,
         connection: &Arc<ConnectionInfo>,
+        gone: CancellationToken,
     ) -> Response<OutBody> {
         let correlation_id: Arc<str> = answer::message_token().into();
         let span = tracing::info_span!("request", id = %correlation_id);
         let mut response =
-            self.converse(service, request, connection, Arc::clone(&correlation_id)).instrument(span).await;
+            self.converse(service, request, connection, Arc::clone(&correlation_id), gone).instrument(span).await;
         if let Ok(value) = HeaderValue::from_str(&correlation_id) {
             response.headers_mut().insert(CORRELATION_ID, value);
         }
@@ -305,6 +316,7 @@ impl Pipeline {
         request: Request<Incoming>,
         connection: &Arc<ConnectionInfo>,
         correlation_id: Arc<str>,
+        gone: CancellationToken,
     ) -> Response<OutBody> {
         let began = Instant::now();
         let (parts, body) = request.into_parts();
@@ -350,6 +362,7 @@ impl Pipeline {
                 Service::RespondingGateway => gateways_passed(&parts.headers),
                 _ => Arc::new([]),
             },
+            gone,
             ..self.context(transaction, &correlation_id, connection, message_id, began)
         };
         let Inbound { version, addressing, payload, facts, .. } = inbound;
@@ -431,6 +444,7 @@ impl Pipeline {
             security: None,
             via: Arc::new([]),
             cut: self.cut.clone(),
+            gone: CancellationToken::new(),
             deadline: began + deadline,
         }
     }
@@ -676,7 +690,8 @@ fn internal(version: Version, relates_to: Option<String>, cause: &str) -> Respon
     fault_response(&Refused { version, relates_to, attempted: None, fault })
 }
 
-fn encode_retrieve(
+/// The HTTP answer of a retrieve: its root part, and the documents behind it or in it.
+pub fn encode_retrieve(
     transaction: &'static Transaction,
     version: Version,
     packaged: bool,

@@ -15,7 +15,7 @@ const QUERY: &str = "urn:ihe:iti:2007:RegistryStoredQuery";
 const RETRIEVE: &str = "urn:ihe:iti:2007:RetrieveDocumentSet";
 const CROSS_RETRIEVE: &str = "urn:ihe:iti:2007:CrossGatewayRetrieve";
 
-fn peer(name: &str, home: &str, url: &str, scope: &str, more: &str) -> String {
+pub fn peer(name: &str, home: &str, url: &str, scope: &str, more: &str) -> String {
     format!(
         "[[peer]]\nname = \"{name}\"\nhome_community_id = \"{home}\"\nscope = \"{scope}\"\nkind = \"full\"\nstate = \"live\"\n\
          responding_gateway = \"{url}\"\npatient_id = \"same-domain\"\n{more}\n"

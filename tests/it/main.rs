@@ -3,6 +3,7 @@
 mod assertions;
 mod conformance;
 mod demo;
+mod faults;
 mod gateways;
 mod hostile;
 mod lifecycle;

@@ -68,6 +68,7 @@ fn context(transaction: TransactionId, message_id: Option<&str>) -> RequestConte
         security: None,
         via: Arc::new([]),
         cut: CancellationToken::new(),
+        gone: CancellationToken::new(),
         deadline: tokio::time::Instant::now() + Duration::from_secs(60),
     }
 }

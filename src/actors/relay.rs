@@ -1,0 +1,279 @@
+//! Documents of other communities on their way through a gateway (ITI TF-2 §3.39.4.1.3).
+//!
+//! Each community is asked for its share, all at once; their root parts become one, and the bodies
+//! follow one source after another. What is not what was asked for, or has other bytes than its
+//! entry said, does not pass.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::time::{Instant, timeout_at};
+
+use super::context::RequestContext;
+use super::federation::{Federation, Peer};
+use super::fingerprints::{Checked, Fingerprint};
+use super::merge::{locate, unavailable};
+use super::ports::PeerFailure;
+use super::spool::Spool;
+use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse};
+use crate::model::ids::HomeCommunityId;
+use crate::model::response::{ErrorCode, RegistryError, Severity, has_error};
+
+/// A part of a retrieve: what one community is asked for.
+pub struct RetrieveShare<'a> {
+    /// Whom to ask.
+    pub target: RetrieveTarget<'a>,
+    /// For what, with the home its consumer wrote or left out.
+    pub requests: Vec<DocumentRequest>,
+}
+
+/// Whom to ask for documents.
+pub enum RetrieveTarget<'a> {
+    /// Our own repository.
+    Local(&'a super::document_repository::DocumentRepository),
+    /// Another community.
+    Peer(&'a Peer),
+}
+
+/// Asks all shares at once and merges their root parts (ITI TF-2 §3.39.4.1.3). Bodies follow one
+/// source after another. Those of one community alone pass through as they come; where several
+/// are asked, those of others are kept in `spool` first, so that one that breaks off is an error
+/// beside the others' documents.
+pub async fn retrieve(
+    context: &RequestContext,
+    own: &HomeCommunityId,
+    federation: &Federation,
+    spool: &Spool,
+    shares: Vec<RetrieveShare<'_>>,
+) -> RetrieveResponse {
+    let several = shares.len() > 1;
+    let answers = join_all(shares.into_iter().map(|share| async move {
+        let requests = share.requests;
+        match share.target {
+            RetrieveTarget::Local(repository) => {
+                let mut response = repository.retrieve(requests).await;
+                response.errors = response.errors.into_iter().map(|error| locate(error, own)).collect();
+                response
+            }
+            RetrieveTarget::Peer(peer) => {
+                let response = retrieve_from(context, peer, &requests).await;
+                let fingerprints = &federation.learned.fingerprints;
+                let expected: Vec<_> =
+                    response.documents.iter().map(|document| fingerprints.of(&document.request)).collect();
+                if several {
+                    keep(context, peer, spool, response, &expected).await
+                } else {
+                    checked(response, expected)
+                }
+            }
+        }
+    }))
+    .await;
+    let mut merged = RetrieveResponse::failure(Vec::new());
+    for answer in answers {
+        let offset = merged.documents.len();
+        merged.documents.extend(answer.documents);
+        merged.errors.extend(answer.errors);
+        merged.sources.extend(
+            answer
+                .sources
+                .into_iter()
+                .map(|source| -> Box<dyn BodySource> { Box::new(Renumbered { source, offset, map: None }) }),
+        );
+    }
+    merged
+}
+
+/// Documents that pass through as they come: one with other bytes than its entry said breaks off.
+fn checked(mut response: RetrieveResponse, expected: Vec<Option<Fingerprint>>) -> RetrieveResponse {
+    if expected.iter().any(Option::is_some) {
+        let expected = Arc::new(expected);
+        response.sources = response
+            .sources
+            .into_iter()
+            .map(|source| -> Box<dyn BodySource> { Box::new(Checked::new(source, Arc::clone(&expected))) })
+            .collect();
+    }
+    response
+}
+
+/// Keeps a peer's documents until all are there or the time is up; an error names those that are not,
+/// and those with other bytes than their entries said.
+async fn keep(
+    context: &RequestContext,
+    peer: &Peer,
+    spool: &Spool,
+    mut response: RetrieveResponse,
+    expected: &[Option<Fingerprint>],
+) -> RetrieveResponse {
+    if response.documents.is_empty() {
+        return response;
+    }
+    let (mut kept, began) = (spool.empty(), Instant::now());
+    let sources = std::mem::take(&mut response.sources);
+    let failure = tokio::select! {
+        drawn = timeout_at(context.deadline, kept.draw(sources)) => match drawn {
+            Ok(drawn) => drawn.err(),
+            Err(_) => Some(PeerFailure::Timeout(began.elapsed().as_millis() as u64)),
+        },
+        failure = context.given_up() => Some(failure),
+    };
+    let (mut map, mut whole, mut missing, mut wrong) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (number, mut document) in std::mem::take(&mut response.documents).into_iter().enumerate() {
+        let content = kept.content(number);
+        let expected = expected.get(number).copied().flatten();
+        match content {
+            Some(content) if expected.is_none_or(|expected| expected.fits(content.size, &content.sha1)) => {
+                document.size = Some(content.size);
+                map.push(Some(whole.len()));
+                whole.push(document);
+            }
+            other => {
+                map.push(None);
+                let named = if other.is_some() { &mut wrong } else { &mut missing };
+                named.push(document.request.unique_id.to_string());
+            }
+        }
+    }
+    response.documents = whole;
+    if !wrong.is_empty() {
+        response.errors.push(undelivered(context, peer, &PeerFailure::OtherBytes, &wrong.join(", ")));
+    }
+    if !missing.is_empty() {
+        let failure =
+            failure.unwrap_or_else(|| PeerFailure::Garbage("a document that was announced did not come".into()));
+        response.errors.push(undelivered(context, peer, &failure, &missing.join(", ")));
+    }
+    response.sources = vec![Box::new(Renumbered { source: Box::new(kept), offset: 0, map: Some(Arc::new(map)) })];
+    response
+}
+
+/// The error for documents that a peer did not deliver, once it is logged.
+fn undelivered(context: &RequestContext, peer: &Peer, failure: &PeerFailure, documents: &str) -> RegistryError {
+    tracing::warn!(
+        correlation_id = %context.correlation_id, transaction = "ITI-39", community = %peer.home,
+        failure = %failure.without_their_words(),
+        "a community did not deliver"
+    );
+    let mut error = unavailable(&peer.home, &peer.name, failure);
+    error.context = format!("{} ({documents})", error.context);
+    error
+}
+
+async fn retrieve_from(context: &RequestContext, peer: &Peer, requests: &[DocumentRequest]) -> RetrieveResponse {
+    let result = match peer.not_asked(context) {
+        Some(failure) => Err(failure),
+        // Each names its home: the peer's, or that of a community behind it.
+        None => peer.community.retrieve(context, requests.to_vec()).await,
+    };
+    let mut response = match result {
+        Ok(response) => response,
+        Err(failure) => {
+            let ids: Vec<&str> = requests.iter().map(|request| request.unique_id.as_str()).collect();
+            return RetrieveResponse::failure(vec![undelivered(context, peer, &failure, &ids.join(", "))]);
+        }
+    };
+    response.errors = response.errors.into_iter().map(|error| locate(error, &peer.home)).collect();
+    // Each document must answer a request; each request must be answered, or an error say why.
+    let key = |request: &DocumentRequest| (request.repository.clone(), request.unique_id.clone());
+    let mut open: HashMap<_, &DocumentRequest> = requests.iter().map(|request| (key(request), request)).collect();
+    let mut map = Vec::with_capacity(response.documents.len());
+    let mut kept = Vec::with_capacity(response.documents.len());
+    for mut document in std::mem::take(&mut response.documents) {
+        match open.remove(&key(&document.request)) {
+            Some(request) => {
+                map.push(Some(kept.len()));
+                // Echoed as the consumer wrote it, home or no home (§3.43.4.2.2).
+                document.request = request.clone();
+                kept.push(document);
+            }
+            None => {
+                tracing::warn!(correlation_id = %context.correlation_id, community = %peer.home, "a document that was not asked for is left out");
+                map.push(None);
+            }
+        }
+    }
+    // One error may stand for the whole of a request; one that names a document stands for that.
+    let named = |request: &DocumentRequest| {
+        let errors = response.errors.iter().filter(|error| error.severity == Severity::Error);
+        errors.into_iter().any(|error| names(&error.context, request.unique_id.as_str()))
+    };
+    let refused_as_a_whole = kept.is_empty() && has_error(&response.errors) && !requests.iter().any(&named);
+    if !refused_as_a_whole {
+        open.retain(|_, request| !named(request));
+        let mut missing: Vec<_> = open.into_values().collect();
+        missing.sort_by(|a, b| a.unique_id.cmp(&b.unique_id));
+        for request in missing {
+            response.errors.push(
+                RegistryError::new(
+                    ErrorCode::XDSDocumentUniqueIdError,
+                    format!("{}: {} neither returned it nor said why", request.unique_id, peer.name),
+                )
+                .at(peer.home.as_str()),
+            );
+        }
+    }
+    response.documents = kept;
+    let map = Arc::new(map);
+    response.sources = response
+        .sources
+        .into_iter()
+        .map(|source| -> Box<dyn BodySource> {
+            Box::new(Renumbered { source, offset: 0, map: Some(Arc::clone(&map)) })
+        })
+        .collect();
+    response
+}
+
+/// Whether a text has that id in it, and not as a part of a longer one.
+fn names(text: &str, id: &str) -> bool {
+    let in_an_id = |c: char| c.is_alphanumeric() || ".^_-:&".contains(c);
+    text.split(|c| !in_an_id(c)).any(|word| word == id || word.trim_matches(['.', ':', '-', '_']) == id)
+}
+
+/// A source whose numbers are shifted, and whose unwanted documents are skipped.
+struct Renumbered {
+    source: Box<dyn BodySource>,
+    offset: usize,
+    map: Option<Arc<Vec<Option<usize>>>>,
+}
+
+impl BodySource for Renumbered {
+    fn next_document(&mut self) -> BoxFuture<'_, Result<Option<usize>, BodyError>> {
+        Box::pin(async move {
+            loop {
+                let Some(number) = self.source.next_document().await? else { return Ok(None) };
+                match &self.map {
+                    None => return Ok(Some(number + self.offset)),
+                    Some(map) => {
+                        if let Some(number) = map.get(number).copied().flatten() {
+                            return Ok(Some(number + self.offset));
+                        }
+                        while self.source.next_chunk().await?.is_some() {}
+                    }
+                }
+            }
+        })
+    }
+
+    fn next_chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, BodyError>> {
+        self.source.next_chunk()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_not_named_by_a_longer_one() {
+        assert!(names("2.999.1: no such document (at urn:oid:2.999.7)", "2.999.1"));
+        assert!(names("there is no 2.999.1.", "2.999.1"));
+        assert!(names("2.999.1^5, gone", "2.999.1^5"));
+        for other in ["2.999.10: gone", "1.2.999.1: gone", "2.999.1.4 is gone", "2.999.1^5: gone", ""] {
+            assert!(!names(other, "2.999.1"), "{other}");
+        }
+    }
+}
