@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::actors::access::ListenerPolicy;
 use crate::actors::document_registry::{DocumentRegistry, PatientPolicy, QueryLimits};
 use crate::actors::document_repository::DocumentRepository;
+use crate::actors::explain::Explanations;
 use crate::actors::federation::{Federation, Learned, PatientTranslation, Peer};
 use crate::actors::initiating_gateway::{InitiatingGateway, OwnCommunity};
 use crate::actors::ports::{Clock, RegistryPort, SystemClock, Tally};
@@ -21,6 +22,7 @@ use crate::actors::responding_gateway::RespondingGateway;
 use crate::actors::spool::Spool;
 use crate::config::{self, Config, DocumentStorage, MetadataStorage, PeerPatientId, UnknownPatients};
 use crate::model::audit_event::{AuditEvent, AuditOutcome, AuditSource};
+use crate::model::ids::HomeCommunityId;
 use crate::store::audit_trail::{AuditError, AuditTrail, AuditTrailOptions};
 use crate::store::files::{FileDocuments, FileOptions};
 use crate::store::fjall::FjallStore;
@@ -251,6 +253,7 @@ impl Broker {
             request_deadline: config.limits.request_deadline,
             retrieve_deadline: config.limits.retrieve_deadline,
             documents_per_retrieve: config.limits.documents_per_retrieve,
+            explained: config.limits.explained_requests,
         };
         let pipeline = Arc::new(Pipeline::new(actors, audit, metrics, clock, limits));
         let shared = Arc::new(Shared {
@@ -482,7 +485,7 @@ fn federation(
         let answers = peer.responding_gateway.is_some() && peer.kind.serves();
         let soap = SoapClient::new(tls, uri, answer_bounds.clone());
         let community = RemoteCommunity::new(
-            peer.home_community_id.to_string(),
+            peer.home_community_id.clone(),
             soap,
             PeerLimits {
                 budget: peer.timeout,
@@ -555,6 +558,15 @@ impl AdminView for Shared {
 
     fn metrics(&self) -> &Metrics {
         self.pipeline.metrics()
+    }
+
+    fn explanations(&self) -> &Explanations {
+        self.pipeline.explanations()
+    }
+
+    fn community(&self, home: &HomeCommunityId) -> Option<String> {
+        let federation = self.federation.load();
+        federation.peers.iter().find(|peer| peer.home == *home).map(|peer| peer.name.clone())
     }
 }
 

@@ -40,7 +40,7 @@ use read::{Reader, read_bounded};
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// Where health, numbers and the console are unless told: for this machine only.
-const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9180);
+pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9180);
 
 /// The identifier domain of NHS numbers.
 const NHS_NUMBER_DOMAIN: &str = "2.16.840.1.113883.2.1.4.1";

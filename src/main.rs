@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use causeway::commands::{
-    ServeArgs, bench, certs, check, demo, find, get, init, retrieve, serve, simulate, store, submit, validate,
+    ServeArgs, bench, certs, check, demo, explain, find, get, init, retrieve, serve, simulate, store, submit, validate,
 };
 use causeway::config::{Config, Log, LogFormat};
 use clap::{Parser, Subcommand};
@@ -74,6 +74,15 @@ Examples:
   causeway simulate --certs my-broker/certs --peers peers.toml
   causeway simulate --communities 3 --trouble 2=hang --trouble '3=cut-body@25%' --latency p50=50ms,p99=2s")]
     Simulate(Box<simulate::Args>),
+    /// Show what a broker did for a request: who was asked, how long it took, who is missing and why
+    #[command(after_help = "\
+Every answer names its request in the HTTP header x-correlation-id.
+
+Examples:
+  causeway explain                                         the last requests of a broker on this machine
+  causeway explain 0af7651916cd43dd8448eb211c80319c
+  causeway explain 0af7651916cd43dd8448eb211c80319c --config my-broker/causeway.toml --json")]
+    Explain(explain::Args),
     /// Generate load and measure: any endpoint, or the broker against a bare server
     Bench(bench::Args),
     /// Register documents with a repository (ITI-41), or metadata with a registry (ITI-42)
@@ -126,6 +135,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Certs(args) => certs::run(&args),
         Command::Simulate(args) => simulate::run(*args).await,
+        Command::Explain(args) => explain::run(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Submit(args) => submit::run(*args).await,
         Command::Find(args) => find::run(*args).await,

@@ -20,6 +20,11 @@ impl Service {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Registry, Self::Repository, Self::InitiatingGateway, Self::RespondingGateway];
 
+    /// Whether it stands between communities.
+    pub fn is_gateway(self) -> bool {
+        matches!(self, Self::InitiatingGateway | Self::RespondingGateway)
+    }
+
     /// Its name in paths, WSDL files and the configuration.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,10 +1,12 @@
 //! What an actor knows about a request besides its content.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::explain::Steps;
 use super::ports::PeerFailure;
 use crate::model::ids::HomeCommunityId;
 use crate::transaction::Transaction;
@@ -30,9 +32,52 @@ pub struct RequestContext {
     pub gone: CancellationToken,
     /// When the answer must be on its way.
     pub deadline: Instant,
+    /// The trace it belongs to.
+    pub trace: Trace,
+    /// Where it is noted what was done for it.
+    pub steps: Steps,
+}
+
+/// A trace (W3C Trace Context), and our part in it.
+#[derive(Debug, Clone, Default)]
+pub struct Trace {
+    /// trace-id
+    pub id: [u8; 16],
+    /// The span of whoever asked, if they named one.
+    pub parent: Option<[u8; 8]>,
+    /// Our span.
+    pub span: [u8; 8],
+    /// Whether whoever asked records it.
+    pub sampled: bool,
+    /// `tracestate`, which is others' and goes on as it came.
+    pub state: Option<Arc<str>>,
+}
+
+impl Trace {
+    /// trace-id as 32 lower-case hexadecimal digits.
+    pub fn id_hex(&self) -> String {
+        crate::store::hex(&self.id)
+    }
 }
 
 impl RequestContext {
+    /// The context of a request that nobody sent: of a command, or of a test.
+    pub fn of_our_own(transaction: &'static Transaction, caller: &str, time: Duration) -> Self {
+        Self {
+            transaction,
+            correlation_id: caller.into(),
+            message_id: None,
+            caller: caller.into(),
+            security: None,
+            via: Arc::new([]),
+            cut: CancellationToken::new(),
+            gone: CancellationToken::new(),
+            deadline: Instant::now() + time,
+            trace: Trace::default(),
+            steps: Steps::default(),
+        }
+    }
+
     /// Waits until there is no use in waiting for a community any longer, and tells why.
     pub async fn given_up(&self) -> PeerFailure {
         let why = tokio::select! {

@@ -7,8 +7,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use super::context::RequestContext;
+use super::explain::{Doing, counted};
 use super::fingerprints::Fingerprints;
 use super::merge::Outcome;
 use super::ports::{Community, PeerFailure};
@@ -54,17 +56,24 @@ impl Peer {
         self.answers && self.state == PeerState::Live
     }
 
-    /// Why it is not asked, not even by who names it.
-    pub(super) fn not_asked(&self, context: &RequestContext) -> Option<PeerFailure> {
-        let why = match self.state {
+    /// Why it is never asked, in words; empty if it is.
+    fn why_not(&self) -> &'static str {
+        match self.state {
             _ if !self.answers => "it has no Responding Gateway",
-            PeerState::Live if context.via.len() >= MOST_GATEWAYS => "the request has passed too many gateways",
-            PeerState::Live => return None,
+            PeerState::Live => "",
             PeerState::Suspended => "it is suspended",
             PeerState::Closed => "it is closed",
             PeerState::Planned | PeerState::Connecting => "it is not live yet",
+        }
+    }
+
+    /// Why it is not asked, not even by who names it.
+    pub(super) fn not_asked(&self, context: &RequestContext) -> Option<PeerFailure> {
+        let why = match self.why_not() {
+            "" if context.via.len() >= MOST_GATEWAYS => "the request has passed too many gateways",
+            why => why,
         };
-        Some(PeerFailure::NotAsked(why.into()))
+        (!why.is_empty()).then(|| PeerFailure::NotAsked(why.into()))
     }
 }
 
@@ -137,12 +146,19 @@ impl Federation {
     }
 
     /// The peers to ask about a patient, and a warning for each that is suspended.
-    pub fn candidates<'f>(&'f self, wanted: impl Fn(&Peer) -> bool + 'f) -> (Vec<&'f Peer>, Vec<RegistryError>) {
+    pub fn candidates<'f>(
+        &'f self,
+        context: &RequestContext,
+        wanted: impl Fn(&Peer) -> bool + 'f,
+    ) -> (Vec<&'f Peer>, Vec<RegistryError>) {
         let (mut asked, mut warnings) = (Vec::new(), Vec::new());
         for peer in self.peers.iter().filter(|peer| wanted(peer)) {
             if peer.is_asked() {
                 asked.push(peer);
-            } else if peer.answers && peer.state == PeerState::Suspended {
+                continue;
+            }
+            context.steps.came_of(Some(&peer.home), Doing::NotAsked, Instant::now(), || peer.why_not().into());
+            if peer.answers && peer.state == PeerState::Suspended {
                 warnings.push(
                     RegistryError::new(
                         ErrorCode::XDSUnavailableCommunity,
@@ -167,6 +183,7 @@ pub async fn query_peer(
     peer: &Peer,
     query: &AdhocQuery,
 ) -> Outcome<QueryResponse> {
+    let began = Instant::now();
     let mut query = query.clone();
     translate(&mut query, &peer.translation);
     let mut result = match peer.not_asked(context) {
@@ -177,6 +194,10 @@ pub async fn query_peer(
         examine(context, federation, peer, &query, answer);
         federation.learn(peer, answer);
     }
+    context.steps.came_of(Some(&peer.home), Doing::Asked, began, || match &result {
+        Ok(answer) => counted(answer),
+        Err(failure) => failure.without_their_words(),
+    });
     if let Err(failure) = &result {
         tracing::warn!(
             correlation_id = %context.correlation_id, transaction = "ITI-38", community = %peer.home,
@@ -268,6 +289,9 @@ fn examine(
     });
     let others = before - answer.objects.len();
     if others > 0 {
+        context.steps.came_of(Some(&peer.home), Doing::LeftOut, Instant::now(), || {
+            format!("{others} objects of another patient, or of none").into()
+        });
         tracing::error!(
             correlation_id = %context.correlation_id, transaction = "ITI-38", community = %peer.home, others,
             "a community answered with objects that are not the patient's whom it was asked for: they are left out"

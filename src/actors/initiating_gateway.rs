@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures_util::future::join;
+use tokio::time::Instant;
 
 use super::context::RequestContext;
 use super::document_registry::DocumentRegistry;
 use super::document_repository::DocumentRepository;
+use super::explain::{Doing, counted};
 use super::federation::{Federation, query_peer, query_peers, targets};
 use super::merge::{self, Outcome};
 use super::relay::{RetrieveShare, RetrieveTarget, retrieve};
@@ -36,8 +38,10 @@ pub struct OwnCommunity {
 
 impl OwnCommunity {
     /// Answers from our own registry, each object and error to be stamped with our home.
-    pub async fn query(&self, query: &AdhocQuery) -> QueryResponse {
+    pub async fn query(&self, context: &RequestContext, query: &AdhocQuery) -> QueryResponse {
+        let began = Instant::now();
         let (mut response, _) = self.registry.stored_query(query).await;
+        context.steps.came_of(None, Doing::Local, began, || counted(&response));
         response.home = Some(self.home.clone());
         response.errors = response.errors.into_iter().map(|error| merge::locate(error, &self.home)).collect();
         response
@@ -104,17 +108,19 @@ impl InitiatingGateway {
             Some(targets) => {
                 (federation.peers.iter().filter(|peer| targets.contains(&peer.home)).collect(), Vec::new())
             }
-            None => federation.candidates(|_| true),
+            None => federation.candidates(context, |_| true),
         };
         errors.extend(suspended);
-        let local = async { if is_target(&self.own.home) { Some(self.own.query(query).await) } else { None } };
+        let local = async { if is_target(&self.own.home) { Some(self.own.query(context, query).await) } else { None } };
         let (local, others) = join(local, query_peers(context, &federation, &peers, query)).await;
         let local = local.map(|response| Outcome {
             home: self.own.home.clone(),
             name: self.own.name.clone(),
             result: Ok(response),
         });
+        let began = Instant::now();
         let mut merged = merge::queries(&self.own.home, local.into_iter().chain(others).collect());
+        context.steps.came_of(None, Doing::Merge, began, || counted(&merged));
         if crate::model::response::has_error(&errors)
             && merged.status == crate::model::response::ResponseStatus::Success
         {
@@ -133,7 +139,7 @@ impl InitiatingGateway {
     ) -> QueryResponse {
         let parsed = HomeCommunityId::parse(home).ok();
         if parsed.as_ref() == Some(&self.own.home) {
-            return self.own.query(query).await;
+            return self.own.query(context, query).await;
         }
         let peer = parsed.as_ref().and_then(|home| federation.peer(home));
         let Some(peer) = peer else {

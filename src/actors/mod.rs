@@ -7,6 +7,7 @@ pub mod context;
 pub mod document_registry;
 pub mod document_repository;
 mod draft;
+pub mod explain;
 pub mod federation;
 pub mod fingerprints;
 pub mod initiating_gateway;

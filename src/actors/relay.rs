@@ -4,6 +4,7 @@
 //! follow one source after another. What is not what was asked for, or has other bytes than its
 //! entry said, does not pass.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::context::RequestContext;
+use super::explain::Doing;
 use super::federation::{Federation, Peer};
 use super::fingerprints::{Checked, Fingerprint};
 use super::merge::{locate, unavailable};
@@ -53,7 +55,9 @@ pub async fn retrieve(
         let requests = share.requests;
         match share.target {
             RetrieveTarget::Local(repository) => {
+                let began = Instant::now();
                 let mut response = repository.retrieve(requests).await;
+                context.steps.came_of(None, Doing::Local, began, || delivered(&response));
                 response.errors = response.errors.into_iter().map(|error| locate(error, own)).collect();
                 response
             }
@@ -120,6 +124,10 @@ async fn keep(
         },
         failure = context.given_up() => Some(failure),
     };
+    context.steps.came_of(Some(&peer.home), Doing::Keep, began, || match &failure {
+        None => "all of them".into(),
+        Some(failure) => failure.without_their_words(),
+    });
     let (mut map, mut whole, mut missing, mut wrong) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (number, mut document) in std::mem::take(&mut response.documents).into_iter().enumerate() {
         let content = kept.content(number);
@@ -150,6 +158,14 @@ async fn keep(
     response
 }
 
+/// What came of a retrieve, in numbers.
+fn delivered(response: &RetrieveResponse) -> Cow<'static, str> {
+    match (response.documents.len(), response.errors.len()) {
+        (documents, 0) => format!("{documents} documents").into(),
+        (documents, errors) => format!("{documents} documents, {errors} errors or warnings").into(),
+    }
+}
+
 /// The error for documents that a peer did not deliver, once it is logged.
 fn undelivered(context: &RequestContext, peer: &Peer, failure: &PeerFailure, documents: &str) -> RegistryError {
     tracing::warn!(
@@ -163,11 +179,16 @@ fn undelivered(context: &RequestContext, peer: &Peer, failure: &PeerFailure, doc
 }
 
 async fn retrieve_from(context: &RequestContext, peer: &Peer, requests: &[DocumentRequest]) -> RetrieveResponse {
+    let began = Instant::now();
     let result = match peer.not_asked(context) {
         Some(failure) => Err(failure),
         // Each names its home: the peer's, or that of a community behind it.
         None => peer.community.retrieve(context, requests.to_vec()).await,
     };
+    context.steps.came_of(Some(&peer.home), Doing::Asked, began, || match &result {
+        Ok(response) => delivered(response),
+        Err(failure) => failure.without_their_words(),
+    });
     let mut response = match result {
         Ok(response) => response,
         Err(failure) => {
@@ -191,6 +212,9 @@ async fn retrieve_from(context: &RequestContext, peer: &Peer, requests: &[Docume
             }
             None => {
                 tracing::warn!(correlation_id = %context.correlation_id, community = %peer.home, "a document that was not asked for is left out");
+                context.steps.came_of(Some(&peer.home), Doing::LeftOut, Instant::now(), || {
+                    "a document that was not asked for".into()
+                });
                 map.push(None);
             }
         }

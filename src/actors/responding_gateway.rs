@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures_util::future::join;
+use tokio::time::Instant;
 
 use super::context::RequestContext;
+use super::explain::{Doing, counted};
 use super::federation::{Federation, Peer, Scope, query_peer, query_peers, targets};
 use super::initiating_gateway::{OwnCommunity, add, unknown_community};
 use super::merge::{self, Outcome};
@@ -93,18 +95,20 @@ impl RespondingGateway {
         let is_target =
             |home: &HomeCommunityId| targets.as_ref().is_none_or(|targets| targets.contains(&home.as_str()));
         let wanted = |peer: &Peer| by_patient && is_target(&peer.home) && self.goes_on_to(context, peer);
-        let (members, suspended) = federation.candidates(wanted);
+        let (members, suspended) = federation.candidates(context, wanted);
         if members.is_empty() {
             // Also where no target is ours: whoever asked us meant us.
-            let mut response = self.own.query(query).await;
+            let mut response = self.own.query(context, query).await;
             response.errors.extend(suspended);
             return response;
         }
-        let local = async { if is_target(&self.own.home) { Some(self.own.query(query).await) } else { None } };
+        let local = async { if is_target(&self.own.home) { Some(self.own.query(context, query).await) } else { None } };
         let (local, others) = join(local, query_peers(context, federation, &members, query)).await;
         let local =
             local.map(|local| Outcome { home: self.own.home.clone(), name: self.own.name.clone(), result: Ok(local) });
+        let began = Instant::now();
         let mut merged = merge::queries(&self.own.home, local.into_iter().chain(others).collect());
+        context.steps.came_of(None, Doing::Merge, began, || counted(&merged));
         merged.errors.extend(suspended);
         merged
     }

@@ -226,17 +226,7 @@ fn init(folder: &FilePath, address: SocketAddr) -> Result<Config, BenchError> {
 }
 
 fn context(transaction: TransactionId) -> RequestContext {
-    RequestContext {
-        transaction: Transaction::of(transaction),
-        correlation_id: "bench".into(),
-        message_id: None,
-        caller: "bench".into(),
-        security: None,
-        via: Arc::new([]),
-        cut: tokio_util::sync::CancellationToken::new(),
-        gone: tokio_util::sync::CancellationToken::new(),
-        deadline: Instant::now() + Duration::from_secs(3600),
-    }
+    RequestContext::of_our_own(Transaction::of(transaction), "bench", Duration::from_secs(3600))
 }
 
 /// A registry over a store that takes any code and any patient.

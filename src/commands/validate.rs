@@ -14,7 +14,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 
 use super::client::{json, read_whole};
 use super::{CommandError, Outcome, print};
@@ -411,17 +410,7 @@ impl Rules {
             return Vec::new();
         };
         let actors = self.actors(home, repository);
-        let context = RequestContext {
-            transaction,
-            correlation_id: "validate".into(),
-            message_id: None,
-            caller: "validate".into(),
-            security: None,
-            via: Arc::new([]),
-            cut: CancellationToken::new(),
-            gone: CancellationToken::new(),
-            deadline: tokio::time::Instant::now() + Duration::from_secs(3600),
-        };
+        let context = RequestContext::of_our_own(transaction, "validate", Duration::from_secs(3600));
         let scope = endpoint::Scope {
             actors: &actors,
             context: &context,

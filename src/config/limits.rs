@@ -182,6 +182,8 @@ limits! {
     breaker_pause: Duration = seconds(10), seconds(1) => seconds(3600);
     /// Documents of other communities whose hash and size are remembered from answers, to be held against what is retrieved.
     fingerprints: usize = 100_000, 0 => 100_000_000;
+    /// Requests to the gateways that are remembered with what was done for each community (`causeway explain`).
+    explained_requests: usize = 1_000, 0 => 1_000_000;
     /// Audit messages waiting to be written; who finds the queue full waits.
     audit_queue_bytes: usize = 32 * MIB, 8 * MIB => 1024 * MIB;
 }

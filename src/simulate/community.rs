@@ -361,17 +361,7 @@ fn bounds() -> Bounds {
 }
 
 fn context(transaction: &'static Transaction) -> RequestContext {
-    RequestContext {
-        transaction,
-        correlation_id: "simulated".into(),
-        message_id: None,
-        caller: "simulated".into(),
-        security: None,
-        via: Arc::new([]),
-        cut: CancellationToken::new(),
-        gone: CancellationToken::new(),
-        deadline: Instant::now() + Duration::from_secs(60),
-    }
+    RequestContext::of_our_own(transaction, "simulated", Duration::from_secs(60))
 }
 
 /// What one community holds.

@@ -1,4 +1,4 @@
-//! The admin listener, on loopback by default: `/healthz`, `/readyz`, `/metrics`, and a page that
+//! The admin listener, on loopback by default: `/healthz`, `/readyz`, `/metrics`, `/explain`, and a page that
 //! shows the broker and its communities. Plain HTTP: it is for the operator's own machine.
 
 use std::io;
@@ -17,7 +17,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::answer::{OutBody, full};
+use super::explained;
 use super::metrics::Metrics;
+use crate::actors::explain::Explanations;
+use crate::model::ids::HomeCommunityId;
 
 /// What the admin listener shows.
 pub trait AdminView: Send + Sync + 'static {
@@ -27,6 +30,10 @@ pub trait AdminView: Send + Sync + 'static {
     fn page(&self) -> String;
     /// Its numbers.
     fn metrics(&self) -> &Metrics;
+    /// What was done for the last requests of its gateways.
+    fn explanations(&self) -> &Explanations;
+    /// The name of a community.
+    fn community(&self, home: &HomeCommunityId) -> Option<String>;
 }
 
 /// Connections at once: it serves probes and one operator.
@@ -44,6 +51,7 @@ fn text(status: StatusCode, content_type: &'static str, body: String) -> Respons
 
 fn answer(request: &Request<Incoming>, view: &dyn AdminView) -> Response<OutBody> {
     const PLAIN: &str = "text/plain; charset=utf-8";
+    const JSON: &str = "application/json";
     match request.uri().path() {
         "/healthz" => text(StatusCode::OK, PLAIN, "alive\n".to_owned()),
         "/readyz" => match view.not_ready() {
@@ -53,8 +61,17 @@ fn answer(request: &Request<Incoming>, view: &dyn AdminView) -> Response<OutBody
         "/metrics" => {
             text(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", view.metrics().text())
         }
+        "/explain" => text(StatusCode::OK, JSON, explained::list(view)),
+        path if path.starts_with("/explain/") => match view.explanations().find(path.trim_start_matches("/explain/")) {
+            Some(one) => text(StatusCode::OK, JSON, explained::one(view, &one)),
+            None => text(
+                StatusCode::NOT_FOUND,
+                PLAIN,
+                "No request of that id is remembered; /explain lists those that are.\n".to_owned(),
+            ),
+        },
         "/" => text(StatusCode::OK, "text/html; charset=utf-8", view.page()),
-        _ => text(StatusCode::NOT_FOUND, PLAIN, "Here are /healthz, /readyz, /metrics and /.\n".to_owned()),
+        _ => text(StatusCode::NOT_FOUND, PLAIN, "Here are /healthz, /readyz, /metrics, /explain and /.\n".to_owned()),
     }
 }
 

@@ -19,12 +19,15 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::{self, OutBody, Package};
 use super::audit_sink::AuditSink;
 use super::breaker::{Breaker, BreakerLimits, Refused};
+use super::connect::{Part, Timed, Times};
 use super::endpoint::{AuditFacts, query_facts};
 use super::message::{Attachments, BodyStream, Bounds, Message, MessageError, receive};
 use super::metrics::Metrics;
 use super::pipeline::{CORRELATION_ID, VIA, outcome_name};
 use super::tls::ReloadableClient;
-use crate::actors::context::RequestContext;
+use super::trace_context;
+use crate::actors::context::{RequestContext, Trace};
+use crate::actors::explain::{Doing, Steps};
 use crate::actors::ports::{Clock, Community, PeerFailure};
 use crate::model::audit_event::{AuditNode, AuditOutcome, AuditSide, AuditedDocument, Exchange, NetworkAccessPoint};
 use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse, RetrievedDocument};
@@ -38,7 +41,7 @@ use crate::wire::soap::{self, Addressing, Version};
 use crate::wire::xdsb::{self, Binary};
 use crate::wire::xml::{self, Document, Node};
 
-type Pool = Client<HttpsConnector<HttpConnector>, OutBody>;
+type Pool = Client<Timed<HttpsConnector<Timed<HttpConnector>>>, OutBody>;
 
 /// Connections under certificates that were current at some time.
 struct Pools {
@@ -101,13 +104,18 @@ pub struct Outbound {
     pub correlation_id: Option<Arc<str>>,
     /// The gateways that the request has passed, ours among them.
     pub via: Option<HeaderValue>,
+    /// The trace that it belongs to.
+    pub trace: Option<Trace>,
+    /// Where it is noted how long it took, and of whom.
+    pub noted: Option<(Steps, HomeCommunityId)>,
 }
 
 impl Outbound {
     /// A request without documents.
     pub fn simple(root: Vec<u8>, correlation_id: Option<Arc<str>>) -> Self {
         let token = answer::message_token();
-        Self { root, parts: Vec::new(), sources: Vec::new(), token, correlation_id, via: None }
+        let (parts, sources) = (Vec::new(), Vec::new());
+        Self { root, parts, sources, token, correlation_id, via: None, trace: None, noted: None }
     }
 }
 
@@ -136,7 +144,8 @@ impl SoapClient {
             .with_tls_config((*self.tls.config()).clone())
             .https_or_http()
             .enable_http1()
-            .wrap_connector(http);
+            .wrap_connector(Timed::new(http, Part::Tcp));
+        let connector = Timed::new(connector, Part::Whole);
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(POOL_IDLE);
         let kept = builder.build(connector.clone());
@@ -166,6 +175,9 @@ impl SoapClient {
     ) -> Result<Message, PeerFailure> {
         match self.send(transaction, outbound(), Connection::Kept).await {
             Err(Unanswered { broke_off: true, .. }) => {
+                if let Some((steps, home)) = outbound().noted {
+                    steps.came_of(Some(&home), Doing::Retry, Instant::now(), || "the connection broke off".into());
+                }
                 self.send(transaction, outbound(), Connection::Fresh).await.map_err(|unanswered| unanswered.failure)
             }
             other => other.map_err(|unanswered| unanswered.failure),
@@ -179,6 +191,7 @@ impl SoapClient {
         connection: Connection,
     ) -> Result<Message, Unanswered> {
         let (correlation_id, via) = (outbound.correlation_id.clone(), outbound.via.clone());
+        let (trace, noted) = (outbound.trace.clone(), outbound.noted.clone());
         let broken =
             |error: &dyn std::fmt::Display| PeerFailure::Garbage(format!("the request could not be written: {error}"));
         let (content_type, length, body) = match transaction.packaging {
@@ -213,17 +226,36 @@ impl SoapClient {
         if let Some(value) = via {
             request.headers_mut().insert(VIA, value);
         }
+        if let Some(trace) = trace {
+            trace_context::carry(&trace, trace_context::new_span(), request.headers_mut());
+        }
         let pools = self.pools();
         let pool = if connection == Connection::Kept { &pools.kept } else { &pools.fresh };
-        let response = pool.request(request).await.map_err(|error| Unanswered {
+        let (began, times) = (Instant::now(), Arc::new(Times::default()));
+        let answered = Arc::clone(&times).watch(pool.request(request)).await;
+        if let Some((steps, home)) = &noted {
+            let (tcp, tls) = times.taken();
+            for (doing, from, took) in [(Doing::Connect, began, tcp), (Doing::Tls, began + tcp, tls)] {
+                if !took.is_zero() {
+                    steps.note(Some(home), doing, from, took, None);
+                }
+            }
+            steps.took(Some(home), Doing::Wait, began + tcp + tls);
+        }
+        let response = answered.map_err(|error| Unanswered {
             failure: PeerFailure::Unreachable(causes(&error)),
             broke_off: !error.is_connect(),
         })?;
+        let began = Instant::now();
         let (head, body) = response.into_parts();
         let content_type =
             head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         let body = BodyStream::new(body, &self.bounds);
-        receive(&content_type, body, &self.bounds, None).await.map_err(|error| match error {
+        let received = receive(&content_type, body, &self.bounds, None).await;
+        if let Some((steps, home)) = &noted {
+            steps.took(Some(home), Doing::Receive, began);
+        }
+        received.map_err(|error| match error {
             MessageError::NoRoom => PeerFailure::NoRoom.into(),
             error => Unanswered {
                 broke_off: matches!(error, MessageError::Broken(_)),
@@ -348,7 +380,7 @@ pub struct PeerLimits {
 
 /// A community behind its Responding Gateway.
 pub struct RemoteCommunity {
-    home: String,
+    home: HomeCommunityId,
     client: SoapClient,
     limits: PeerLimits,
     in_flight: Semaphore,
@@ -360,7 +392,7 @@ pub struct RemoteCommunity {
 
 impl RemoteCommunity {
     /// The community `home` at the client's address.
-    pub fn new(home: String, client: SoapClient, limits: PeerLimits, services: PeerServices) -> Self {
+    pub fn new(home: HomeCommunityId, client: SoapClient, limits: PeerLimits, services: PeerServices) -> Self {
         Self {
             home,
             client,
@@ -391,7 +423,9 @@ impl RemoteCommunity {
         let Ok(_admitted) = self.admitted.try_acquire() else {
             return Err(PeerFailure::NotAsked("too many requests wait for it".into()));
         };
-        let Ok(Ok(_permit)) = timeout_at(until, self.in_flight.acquire()).await else {
+        let permit = timeout_at(until, self.in_flight.acquire()).await;
+        context.steps.took(Some(&self.home), Doing::Queue, asked);
+        let Ok(Ok(_permit)) = permit else {
             return Err(PeerFailure::NotAsked("too many requests to it are under way".into()));
         };
         // Behind the queue: what waited in it while the others failed is not to try in vain as well.
@@ -453,7 +487,7 @@ impl RemoteCommunity {
                 (vec![facts.event(failed)], "unavailable")
             }
         };
-        self.services.metrics.count(transaction.number, &self.home, outcome, began.elapsed());
+        self.services.metrics.count(transaction.number, self.home.as_str(), outcome, began.elapsed());
         tracing::debug!(
             correlation_id = %context.correlation_id, transaction = transaction.number, community = %self.home,
             outcome, ms = began.elapsed().as_millis() as u64, "asked"
@@ -471,7 +505,9 @@ impl RemoteCommunity {
         let own = [&*self.services.own_home];
         let passed: Vec<&str> = context.via.iter().map(HomeCommunityId::as_str).chain(own).collect();
         let via = HeaderValue::from_str(&passed.join(", ")).ok();
-        Outbound { via, ..Outbound::simple(root, Some(Arc::clone(&context.correlation_id))) }
+        let noted = Some((context.steps.clone(), self.home.clone()));
+        let trace = Some(context.trace.clone());
+        Outbound { via, noted, trace, ..Outbound::simple(root, Some(Arc::clone(&context.correlation_id))) }
     }
 
     async fn call_query(&self, context: &RequestContext, query: &AdhocQuery) -> Result<QueryResponse, PeerFailure> {
@@ -480,7 +516,9 @@ impl RemoteCommunity {
             ebrs::write_query(out, query)
         });
         let message = self.client.ask(transaction, || self.outbound(context, root.clone())).await?;
+        let began = Instant::now();
         let answer = read_answer(&message.root, self.client.bounds.xml, ebrs::read_query_response)?;
+        context.steps.took(Some(&self.home), Doing::Read, began);
         if answer.objects.len() > self.limits.results {
             return Err(PeerFailure::TooMany(self.limits.results));
         }

@@ -20,11 +20,13 @@ use super::endpoint::{self, Answer, AuditFacts, Payload};
 use super::message::{Attachments, BodyStream, Bounds, receive};
 use super::metrics::Metrics;
 use super::tls::PeerIdentity;
+use super::trace_context;
 use super::wsdl;
 use crate::actors::access::{AccessPolicy, Decision};
-use crate::actors::context::RequestContext;
+use crate::actors::context::{RequestContext, Trace};
 use crate::actors::document_registry::DocumentRegistry;
 use crate::actors::document_repository::DocumentRepository;
+use crate::actors::explain::{Explained, Explanations, Steps};
 use crate::actors::initiating_gateway::InitiatingGateway;
 use crate::actors::ports::Clock;
 use crate::actors::responding_gateway::{MOST_GATEWAYS, RespondingGateway};
@@ -78,6 +80,8 @@ pub struct PipelineLimits {
     pub retrieve_deadline: Duration,
     /// Documents of one retrieve.
     pub documents_per_retrieve: usize,
+    /// Requests that are remembered with what was done for them.
+    pub explained: usize,
 }
 
 /// Everything a message meets on its way.
@@ -90,6 +94,7 @@ pub struct Pipeline {
     in_flight: Arc<Semaphore>,
     submissions: Arc<Semaphore>,
     cut: CancellationToken,
+    explanations: Explanations,
 }
 
 /// What is known of a connection.
@@ -232,7 +237,8 @@ impl Pipeline {
         let in_flight = Arc::new(Semaphore::new(limits.in_flight));
         let submissions = Arc::new(Semaphore::new(limits.in_flight_submissions));
         let cut = CancellationToken::new();
-        Self { actors, audit, metrics, clock, limits, in_flight, submissions, cut }
+        let explanations = Explanations::new(limits.explained);
+        Self { actors, audit, metrics, clock, limits, in_flight, submissions, cut, explanations }
     }
 
     /// Ends every wait for a peer: requests go on at once to their audit record.
@@ -363,6 +369,8 @@ impl Pipeline {
                 _ => Arc::new([]),
             },
             gone,
+            trace: trace_context::of(&parts.headers, &correlation_id),
+            steps: if service.is_gateway() { Steps::noted(began) } else { Steps::default() },
             ..self.context(transaction, &correlation_id, connection, message_id, began)
         };
         let Inbound { version, addressing, payload, facts, .. } = inbound;
@@ -395,8 +403,37 @@ impl Pipeline {
             correlation_id = %context.correlation_id, transaction = transaction.number, caller = %context.caller,
             outcome, errors = %answer.error_codes(), ms = began.elapsed().as_millis() as u64, "answered"
         );
+        if service.is_gateway() {
+            self.explain(&context, outcome, answer.errors(), began);
+        }
         let on_failure = self.on_stream_failure(&context, &endpoint, connection, &addressing, &facts);
         self.encode(transaction, version, multipart, addressing.message_id, answer, on_failure)
+    }
+
+    /// Keeps what was done for a request, for who asks about it later.
+    fn explain(&self, context: &RequestContext, outcome: &'static str, errors: &[RegistryError], began: Instant) {
+        let took = began.elapsed();
+        self.explanations.keep(Explained {
+            id: Arc::clone(&context.correlation_id),
+            trace: context.trace.id_hex(),
+            transaction: context.transaction.number,
+            caller: Arc::clone(&context.caller),
+            at: self.clock.now() - jiff::SignedDuration::try_from(took).unwrap_or_default(),
+            took,
+            outcome,
+            errors: errors
+                .iter()
+                .map(|error| {
+                    (error.code.without_their_words().to_owned(), error.location.clone().filter(|at| is_home(at)))
+                })
+                .collect(),
+            steps: context.steps.all(),
+        });
+    }
+
+    /// The requests that gateways answered last.
+    pub fn explanations(&self) -> &Explanations {
+        &self.explanations
     }
 
     /// Refuses a message before it was dispatched; what it wanted is audited where that is known.
@@ -446,6 +483,8 @@ impl Pipeline {
             cut: self.cut.clone(),
             gone: CancellationToken::new(),
             deadline: began + deadline,
+            trace: Trace::default(),
+            steps: Steps::default(),
         }
     }
 
@@ -677,6 +716,11 @@ fn hinted(service: Service, parts: &http::request::Parts) -> Option<&'static Tra
     let content_type = parts.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let packaging = crate::wire::mtom::Packaging::parse(content_type).ok()?;
     Transaction::find(service, packaging.action()?)
+}
+
+/// Whether a location names a community: what else may stand there is a peer's word.
+fn is_home(location: &str) -> bool {
+    HomeCommunityId::parse(location).is_ok()
 }
 
 fn unaudited(correlation_id: &str, error: &AuditError) -> Fault {

@@ -327,3 +327,47 @@ async fn what_is_made_up_follows_from_the_seed() {
     let known = first.iter().filter(|documents| !documents.is_empty()).count();
     assert!((25..55).contains(&known), "half of eighty, about: {known}");
 }
+
+/// An operator sees afterwards what was done for a request, by the id in its answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_explained_by_the_id_of_its_answer() {
+    let federation = Federation::with(Fault::Hang).await;
+    let query = find(&federation.patient.to_cx());
+    let request = http::Request::post(federation.gateway.url("initiating-gateway"))
+        .header("content-type", "application/soap+xml; charset=UTF-8")
+        .header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+        .body(http_body_util::Full::new(envelope(QUERY, |out| causeway::wire::ebrs::write_query(out, &query)).into()))
+        .unwrap();
+    let response = federation.gateway.client.request(request).await.unwrap();
+    let id = response.headers()["x-correlation-id"].to_str().unwrap().to_owned();
+    let admin = federation.gateway.broker.admin_address().unwrap();
+    let explained: serde_json::Value =
+        serde_json::from_str(&admin_get(admin, &format!("/explain/{id}")).await).unwrap();
+    assert_eq!(explained["trace"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(explained["outcome"], "PartialSuccess");
+    assert_eq!(explained["errors"][0]["location"], federation.home(2));
+    let steps = explained["steps"].as_array().unwrap();
+    let of = |home: &str| -> Vec<&str> {
+        let of_it = steps.iter().filter(|step| step["home_community_id"] == home);
+        of_it.map(|step| step["doing"].as_str().unwrap()).collect()
+    };
+    let mut first = of(federation.home(1));
+    first.sort();
+    assert_eq!(first, ["asked", "connect", "queue", "read", "receive", "tls", "wait"]);
+    let asked = steps.iter().find(|step| step["home_community_id"] == federation.home(2) && step["doing"] == "asked");
+    assert_eq!(asked.unwrap()["said"].as_str().unwrap().split_once(" within").unwrap().0, "did not answer");
+    assert!(steps.iter().any(|step| step["doing"] == "merge"));
+    // Whom it is about is nowhere in it.
+    assert!(!explained.to_string().contains("999000"), "{explained}");
+    let list: serde_json::Value = serde_json::from_str(&admin_get(admin, "/explain").await).unwrap();
+    assert_eq!(list[0]["id"], id.as_str());
+    // The same for people.
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_causeway"));
+    command.args(["explain", &id, "--admin", &format!("http://{admin}")]);
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success() && text.contains("did not answer within") && text.contains("Simulated 3"),
+        "{text}"
+    );
+}

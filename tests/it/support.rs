@@ -405,3 +405,12 @@ pub fn unpacked(response: &QueryResponse) -> Vec<RegistryObject<'_>> {
 pub fn arc<T>(value: T) -> Arc<T> {
     Arc::new(value)
 }
+
+/// What the admin listener says at a path.
+pub async fn admin_get(admin: SocketAddr, path: &str) -> String {
+    let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+    let request =
+        http::Request::get(format!("http://{admin}{path}")).body(Full::<Bytes>::default()).expect("a request");
+    let response = client.request(request).await.expect("an answer");
+    String::from_utf8(response.into_body().collect().await.expect("a whole answer").to_bytes().into()).expect("text")
+}

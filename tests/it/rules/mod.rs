@@ -23,7 +23,6 @@ use causeway::model::vocabulary::{self as v, association, identifier, scheme, sl
 use causeway::store::RegistryStore;
 use causeway::store::memory::MemoryStore;
 use causeway::transaction::{Transaction, TransactionId};
-use tokio_util::sync::CancellationToken;
 
 use crate::support::{PATIENT, submission_of};
 
@@ -61,15 +60,8 @@ fn unique_id(label: &str) -> String {
 
 fn context(transaction: TransactionId, message_id: Option<&str>) -> RequestContext {
     RequestContext {
-        transaction: Transaction::of(transaction),
-        correlation_id: "test".into(),
         message_id: message_id.map(Into::into),
-        caller: "test".into(),
-        security: None,
-        via: Arc::new([]),
-        cut: CancellationToken::new(),
-        gone: CancellationToken::new(),
-        deadline: tokio::time::Instant::now() + Duration::from_secs(60),
+        ..RequestContext::of_our_own(Transaction::of(transaction), "test", Duration::from_secs(60))
     }
 }
 
