@@ -80,7 +80,7 @@ impl Traffic for Repeated {
 }
 
 /// A body of pieces whose length is known.
-struct Pieces {
+pub(super) struct Pieces {
     pieces: VecDeque<Bytes>,
     left: u64,
 }
@@ -155,7 +155,7 @@ impl Target {
         Ok(Self { uri, ..self.clone() })
     }
 
-    async fn connect(&self) -> Result<SendRequest<Pieces>, Trouble> {
+    pub(super) async fn connect(&self) -> Result<SendRequest<Pieces>, Trouble> {
         let stream =
             TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|e| Trouble::new("connect", e))?;
         stream.set_nodelay(true).map_err(|e| Trouble::new("connect", e))?;
@@ -169,7 +169,7 @@ impl Target {
         Ok(sender)
     }
 
-    fn request(&self, prepared: Prepared) -> Result<Request<Pieces>, Trouble> {
+    pub(super) fn request(&self, prepared: Prepared) -> Result<Request<Pieces>, Trouble> {
         Request::builder()
             .method(Method::POST)
             .uri(self.uri.path())
@@ -182,9 +182,9 @@ impl Target {
 
 /// What went wrong with a request: its kind, and what was said.
 #[derive(Debug)]
-struct Trouble {
+pub(super) struct Trouble {
     kind: String,
-    detail: String,
+    pub(super) detail: String,
 }
 
 impl Trouble {

@@ -10,8 +10,11 @@
 //! Nothing here is on the path of a message. Start reading at [`suite::run`].
 
 pub mod baseline;
+pub mod federation;
 pub mod histogram;
 pub mod load;
+pub mod paced;
+pub mod process;
 pub mod report;
 pub mod samples;
 pub mod suite;

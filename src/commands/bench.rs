@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use super::print;
 use super::{CommandError, Outcome};
 use crate::bench::baseline::Baseline;
+use crate::bench::federation;
 use crate::bench::load::{self, Plan, Prepared, Repeated, Target, Traffic};
 use crate::bench::report::{Footing, Measure, Report, milliseconds, outcome_json};
 use crate::bench::samples::{self, Submissions};
@@ -23,6 +24,7 @@ use crate::bench::suite::{self, Options};
 use crate::bench::{BenchError, load::Outcome as Load};
 use crate::model::document::DocumentRequest;
 use crate::model::ids::{HomeCommunityId, Oid, RepositoryUniqueId, UniqueId};
+use crate::simulate::latency::Latency;
 use crate::terminal::{Align, Cell, Colour, Table, Tone, counted, human_size, parse_duration, parse_size};
 use crate::transaction::{Service, TransactionId};
 use crate::transport::tls::{ReloadableClient, ReloadableServer, TlsFiles};
@@ -75,6 +77,14 @@ Example:
   causeway bench retrieve --to https://localhost:8443/services/repository --certs my-broker/certs \\
     --repository 2.999.826.3.1.1 --document 2.999.826.9.6.1")]
     Retrieve(RetrieveArgs),
+    /// Measure what the gateway adds to the communities it asks, and what those that hang do to everybody else
+    #[command(after_help = "\
+Starts a broker and simulated communities on this machine, all over mutual TLS.
+
+Examples:
+  causeway bench federation
+  causeway bench federation --communities 36 --latency p50=50ms,p99=200ms --rate 20 --json")]
+    Federation(FederationArgs),
     /// The bare server of the suite
     #[command(hide = true)]
     Baseline(BaselineArgs),
@@ -216,6 +226,32 @@ pub struct SuiteArgs {
     pub json: bool,
 }
 
+/// Arguments of `causeway bench federation`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct FederationArgs {
+    /// How many communities
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub communities: u16,
+    /// How soon each answers: 50ms, 20ms..200ms, or p50=50ms,p99=400ms
+    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = latency)]
+    pub latency: Latency,
+    /// Federated queries a second, and as many to the broker's own registry beside
+    #[arg(long, value_name = "N", default_value_t = 50.0)]
+    pub rate: f64,
+    /// How long each run is
+    #[arg(long, value_name = "S", default_value_t = 20.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// Communities that hang in the run with trouble
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub hanging: u16,
+    /// Documents of a patient at each community, at most
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub documents: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of the bare server.
 #[derive(Debug, Clone, clap::Args)]
 pub struct BaselineArgs {
@@ -232,6 +268,30 @@ pub struct BaselineArgs {
 
 fn time(text: &str) -> Result<Duration, &'static str> {
     parse_duration(text).ok_or("a time such as 500ms, 10s, 2m")
+}
+
+fn latency(text: &str) -> Result<Latency, &'static str> {
+    Latency::parse(text).ok_or("a time such as 50ms, a range such as 20ms..200ms, or p50=50ms,p99=400ms")
+}
+
+async fn federated(args: FederationArgs) -> Outcome {
+    let options = federation::Options {
+        communities: args.communities,
+        latency: args.latency,
+        rate: args.rate.clamp(0.1, 10_000.0),
+        time: Duration::from_secs_f64(args.seconds),
+        hanging: args.hanging.min(args.communities),
+        documents: args.documents,
+    };
+    let told = |what: &str| {
+        if std::io::stderr().is_terminal() {
+            eprintln!("{what}");
+        }
+    };
+    let report = federation::run(options, told).await?;
+    print(&if args.json { format!("{:#}\n", report.json()) } else { report.text(Colour::of_stdout()) })?;
+    let failed = report.rows.iter().any(|row| row.failed > 0);
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn size(text: &str) -> Result<u64, &'static str> {
@@ -255,6 +315,7 @@ pub async fn run(args: Args) -> Outcome {
         Mode::Query(args) => query(args).await,
         Mode::Submit(args) => submit(args).await,
         Mode::Retrieve(args) => retrieve(args).await,
+        Mode::Federation(args) => federated(args).await,
         Mode::Baseline(args) => baseline(args).await,
     }
 }

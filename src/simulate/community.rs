@@ -271,6 +271,9 @@ impl Community {
             _ => {}
         }
         if let Some(id) = id {
+            if let (Some(served), Ok(id)) = (&self.settings.served, id.to_str()) {
+                served.note(id, Instant::now());
+            }
             response.headers_mut().insert(CORRELATION_ID, id);
         }
         response

@@ -15,12 +15,14 @@ pub mod latency;
 pub mod records;
 pub mod stream;
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -89,6 +91,25 @@ pub struct Settings {
     pub dribble: Duration,
     /// How long one that hangs keeps its connection.
     pub patience: Duration,
+    /// Where it is told when answers were handed over, if anyone wants to know.
+    pub served: Option<Arc<Served>>,
+}
+
+/// When the communities handed over their answers: for each request of a gateway, by the correlation id
+/// that it gave them, the last one.
+#[derive(Debug, Default)]
+pub struct Served(Mutex<HashMap<Box<str>, Instant>>);
+
+impl Served {
+    fn note(&self, id: &str, at: Instant) {
+        let mut served = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        served.entry(id.into()).and_modify(|last| *last = at.max(*last)).or_insert(at);
+    }
+
+    /// When the last answer of that request was handed over; it is forgotten.
+    pub fn take(&self, id: &str) -> Option<Instant> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
+    }
 }
 
 impl Settings {
@@ -108,6 +129,7 @@ impl Settings {
             latency: Latency::Fixed(Duration::ZERO),
             dribble: Duration::from_secs(1),
             patience: Duration::from_secs(300),
+            served: None,
         }
     }
 

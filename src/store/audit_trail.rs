@@ -198,7 +198,8 @@ struct Shared {
 
 struct Job {
     record: Bytes,
-    done: oneshot::Sender<Result<Sequence, AuditError>>,
+    /// Who waits for it; none: it may wait for one that somebody waits for.
+    done: Option<oneshot::Sender<Result<Sequence, AuditError>>>,
     /// Room in the queue, given back when the record is durable or refused.
     room: OwnedSemaphorePermit,
 }
@@ -302,6 +303,32 @@ impl AuditTrail {
     /// # Errors
     /// See [`AuditError`]; on any of them the caller must not acknowledge what the record tells.
     pub async fn append(&self, record: Bytes) -> Result<Sequence, AuditError> {
+        let deadline = Instant::now() + self.options.max_wait;
+        let (done, outcome) = oneshot::channel();
+        self.put(record, Some(done), deadline).await?;
+        match tokio::time::timeout_at(deadline, outcome).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(self.gone()),
+            Err(_) => Err(AuditError::Unconfirmed),
+        }
+    }
+
+    /// Takes a record that is written with the next one that is appended, or in a moment. It is durable
+    /// when an [`Self::append`] that began later has succeeded: records are written in order, and after an
+    /// error none is. So what belongs to one answer shares the flush that the answer waits for.
+    ///
+    /// # Errors
+    /// As [`Self::append`], but for those of writing, which the later append has.
+    pub async fn entrust(&self, record: Bytes) -> Result<(), AuditError> {
+        self.put(record, None, Instant::now() + self.options.max_wait).await
+    }
+
+    async fn put(
+        &self,
+        record: Bytes,
+        done: Option<oneshot::Sender<Result<Sequence, AuditError>>>,
+        deadline: Instant,
+    ) -> Result<(), AuditError> {
         let most = self.options.max_record_bytes;
         if record.is_empty() || record.len() > most {
             return Err(AuditError::RecordSize { bytes: record.len(), most });
@@ -309,7 +336,6 @@ impl AuditTrail {
         if let Some(cause) = self.shared.poison.get() {
             return Err(cause.clone().poisoned());
         }
-        let deadline = Instant::now() + self.options.max_wait;
         // Checked at opening: the longest record fits in the capacity.
         let cost = u32::try_from(record.len() + QUEUE_COST_BYTES).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).acquire_many_owned(cost);
@@ -318,17 +344,11 @@ impl AuditTrail {
             Ok(Err(_)) => return Err(AuditError::Closed),
             Err(_) => return Err(AuditError::QueueFull),
         };
-        let (done, outcome) = oneshot::channel();
         let queue = self.queue().ok_or(AuditError::Closed)?;
         if queue.send(Job { record, done, room }).is_err() {
             return Err(self.gone());
         }
-        drop(queue);
-        match tokio::time::timeout_at(deadline, outcome).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(self.gone()),
-            Err(_) => Err(AuditError::Unconfirmed),
-        }
+        Ok(())
     }
 
     fn queue(&self) -> Option<mpsc::Sender<Job>> {
@@ -468,7 +488,10 @@ struct Segment {
     length: u64,
 }
 
-type Waiter = (oneshot::Sender<Result<Sequence, AuditError>>, OwnedSemaphorePermit);
+type Waiter = (Option<oneshot::Sender<Result<Sequence, AuditError>>>, OwnedSemaphorePermit);
+
+/// How long a record that nobody waits for may wait for one that somebody does.
+const LINGER: Duration = Duration::from_millis(20);
 
 /// The thread that writes.
 struct Writer {
@@ -486,9 +509,16 @@ impl Writer {
     fn run(mut self, jobs: &mpsc::Receiver<Job>) {
         let mut batch = VecDeque::new();
         while let Ok(job) = jobs.recv() {
-            batch.push_back(job);
-            // All that is there now; the room in the queue bounds it.
-            batch.extend(jobs.try_iter());
+            let until = std::time::Instant::now() + LINGER;
+            let mut next = Some(job);
+            while let Some(job) = next {
+                let mut awaited = job.done.is_some();
+                batch.push_back(job);
+                // All that is there now; the room in the queue bounds it.
+                batch.extend(jobs.try_iter().inspect(|job| awaited |= job.done.is_some()));
+                let patience = until.saturating_duration_since(std::time::Instant::now());
+                next = if awaited { None } else { jobs.recv_timeout(patience).ok() };
+            }
             while !batch.is_empty() {
                 let mut waiters = Vec::with_capacity(batch.len());
                 let first = self.next;
@@ -500,12 +530,14 @@ impl Writer {
                 for (sequence, (done, room)) in (first..).zip(waiters) {
                     // Room first: who is woken may append at once.
                     drop(room);
-                    let _ = done.send(result.clone().map(|()| Sequence(sequence)));
+                    if let Some(done) = done {
+                        let _ = done.send(result.clone().map(|()| Sequence(sequence)));
+                    }
                 }
                 if let Err(cause) = result {
                     batch.extend(jobs.try_iter());
-                    for job in batch.drain(..) {
-                        let _ = job.done.send(Err(cause.clone().poisoned()));
+                    for done in batch.drain(..).filter_map(|job| job.done) {
+                        let _ = done.send(Err(cause.clone().poisoned()));
                     }
                     return;
                 }
@@ -1286,6 +1318,31 @@ mod tests {
             }
             self.file.set_len(length)
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_entrusted_shares_the_flush_of_the_next_and_is_written_without_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::default();
+        let trail = AuditTrail::open_with(dir.path(), options(), disk.creator()).unwrap();
+        let before = trail.stats().syncs;
+        for number in 1..=3 {
+            trail.entrust(record(number)).await.unwrap();
+        }
+        assert_eq!(trail.append(record(4)).await.unwrap().get(), 4);
+        assert_eq!(trail.stats().syncs, before + 1);
+        assert_eq!(trail.read_all().unwrap().count(), 4, "durable with the one behind them");
+        trail.entrust(record(5)).await.unwrap();
+        let began = Instant::now();
+        while trail.read_all().unwrap().count() < 5 {
+            assert!(began.elapsed() < Duration::from_secs(10), "never written");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // One that cannot be written is told by the one behind it.
+        disk.set(|script| script.write_error = Some(io::ErrorKind::StorageFull));
+        trail.entrust(record(6)).await.unwrap();
+        assert!(trail.append(record(7)).await.is_err());
+        assert!(trail.entrust(record(8)).await.is_err());
     }
 
     #[tokio::test]

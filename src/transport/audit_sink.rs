@@ -41,6 +41,18 @@ impl AuditSink {
         appended.into_iter().try_for_each(|result| result.map(|_| ()))
     }
 
+    /// Takes events of an outbound call: they are durable when what is recorded later for the same request
+    /// is, so that its answer waits for one flush, not for one after the other.
+    ///
+    /// # Errors
+    /// When the trail takes no more: then what the call brought may not be told.
+    pub async fn entrust(&self, events: impl IntoIterator<Item = AuditEvent>) -> Result<(), AuditError> {
+        for event in events.into_iter().flat_map(AuditEvent::one_per_patient) {
+            self.trail.entrust(audit_message(event).to_xml().into()).await?;
+        }
+        Ok(())
+    }
+
     /// Writes events whose loss cannot be answered to anyone any more; failure is logged.
     pub async fn record_late(&self, events: impl IntoIterator<Item = AuditEvent>) {
         if let Err(error) = self.record(events).await {

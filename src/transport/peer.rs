@@ -492,7 +492,7 @@ impl RemoteCommunity {
             correlation_id = %context.correlation_id, transaction = transaction.number, community = %self.home,
             outcome, ms = began.elapsed().as_millis() as u64, "asked"
         );
-        match self.services.audit.record(events).await {
+        match self.services.audit.entrust(events).await {
             Ok(()) => result,
             Err(error) => {
                 tracing::error!(correlation_id = %context.correlation_id, %error, "an outbound call could not be audited");

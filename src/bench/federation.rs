@@ -1,0 +1,347 @@
+//! What a gateway adds to the communities that it asks, and what communities in trouble do to everybody
+//! else.
+//!
+//! A broker as a process of its own asks simulated communities (in this process) at a steady pace.
+//! Each community says when it handed over its answer, so what the gateway adds is known of each
+//! request: from the last of these moments until the consumer has the whole answer. Beside that, the
+//! broker's own registry is asked at the same pace: alone, with all communities well, with most of
+//! them hanging.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Uri;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::BenchError;
+use super::histogram::Histogram;
+use super::load::{Prepared, Repeated, Target, Traffic};
+use super::paced;
+use super::process::{Folder, Server, free_address, init};
+use super::report::milliseconds;
+use super::samples;
+use crate::simulate::fault::Fault;
+use crate::simulate::latency::Latency;
+use crate::simulate::{Served, Settings, Simulation};
+use crate::terminal::{Align, Cell, Colour, Table, Tone, human_duration, human_size};
+use crate::transaction::TransactionId;
+use crate::transport::tls::{ReloadableClient, TlsFiles};
+
+/// How long a broker may take to start.
+const READY: Duration = Duration::from_secs(30);
+
+/// Before a run: connections come up, code and caches get warm.
+const WARM_UP: Duration = Duration::from_secs(2);
+
+/// Until idle connections are closed, and the breakers have probed.
+const CALM: Duration = Duration::from_secs(25);
+
+/// Patients that are asked for.
+const PATIENTS: u32 = 50;
+
+/// What is measured.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Communities that are asked.
+    pub communities: u16,
+    /// How soon each answers.
+    pub latency: Latency,
+    /// Federated queries a second, and as many to the broker's own registry.
+    pub rate: f64,
+    /// How long each run is.
+    pub time: Duration,
+    /// Communities that hang in the last run.
+    pub hanging: u16,
+    /// Documents of a patient at each community, at most.
+    pub documents: u32,
+}
+
+/// Latencies of one run.
+#[derive(Clone)]
+pub struct Row {
+    /// What was the case.
+    pub name: &'static str,
+    /// What the gateway added, where communities were asked.
+    pub added: Histogram,
+    /// The whole, for whoever asked all communities.
+    pub federated: Histogram,
+    /// For whoever asked the broker's own registry.
+    pub local: Histogram,
+    /// Requests without an answer, or with another status than 200.
+    pub failed: usize,
+    /// Memory of the broker at the end of the run.
+    pub memory: Option<u64>,
+    /// Its open files and sockets.
+    pub descriptors: Option<usize>,
+}
+
+/// All runs.
+#[derive(Clone)]
+pub struct Report {
+    /// What was asked for.
+    pub options: Options,
+    /// The runs.
+    pub rows: Vec<Row>,
+}
+
+fn failed(error: &dyn std::fmt::Display) -> BenchError {
+    BenchError::failed(error.to_string())
+}
+
+struct Bench {
+    options: Options,
+    broker: Server,
+    simulation: Simulation,
+    served: Arc<Served>,
+    gateway: Target,
+    registry: Target,
+    federated: Arc<dyn Traffic>,
+    local: Arc<dyn Traffic>,
+}
+
+impl Bench {
+    async fn start(options: Options, folder: &Path) -> Result<Self, BenchError> {
+        let own = folder.join("broker");
+        let address = free_address()?;
+        init(&own, address)?;
+        let file = |name: &str, ending: &str| own.join("certs").join(format!("{name}.{ending}"));
+        let files = |name: &str| TlsFiles {
+            certificate: file(name, "pem"),
+            key: file(name, "key"),
+            client_ca: file("ca", "pem"),
+            crl: None,
+        };
+        let served = Arc::new(Served::default());
+        let settings = Settings {
+            communities: options.communities,
+            patients: PATIENTS,
+            known: 1.0,
+            documents: options.documents,
+            document_size: 1_000,
+            latency: options.latency,
+            served: Some(Arc::clone(&served)),
+            ..Settings::new(files("server"))
+        };
+        let patients = (0..PATIENTS).map(|number| settings.patient(number).map(|patient| patient.to_cx()));
+        let patients = patients.collect::<Result<Vec<_>, _>>().map_err(|error| failed(&error))?;
+        let simulation = Simulation::start(settings).await.map_err(|error| failed(&error))?;
+        let configuration = own.join("causeway.toml");
+        let mut text = std::fs::read_to_string(&configuration).map_err(BenchError::io("cannot read causeway.toml"))?;
+        for community in simulation.communities() {
+            let _ = write!(
+                text,
+                "\n[[peer]]\nname = \"{}\"\nhome_community_id = \"{}\"\nscope = \"neighbour\"\nresponding_gateway = \"{}\"\n",
+                community.name,
+                community.home,
+                community.url()
+            );
+        }
+        std::fs::write(&configuration, text).map_err(BenchError::io("cannot write causeway.toml"))?;
+        let broker = Server::start(&["serve", "--config", &configuration.display().to_string()], folder, "broker")?;
+        let tls = Arc::new(ReloadableClient::new(files("client")).map_err(|error| failed(&error))?);
+        let target = |service: &str| {
+            let uri: Uri = format!("https://{address}/services/{service}").parse().map_err(|_| failed(&"no URL"))?;
+            Target::new(&uri, Arc::clone(&tls))
+        };
+        let (gateway, registry) = (target("initiating-gateway")?, target("registry")?);
+        let traffic = |to: &Target| -> Result<Arc<dyn Traffic>, BenchError> {
+            let to = to.uri().to_string();
+            let query = |patient: &String| {
+                samples::query_request(
+                    TransactionId::RegistryStoredQuery,
+                    &to,
+                    &samples::find_documents(patient, "LeafClass", None),
+                )
+            };
+            Ok(Arc::new(Repeated::new(patients.iter().map(query).collect::<Vec<Prepared>>())?))
+        };
+        let (federated, local) = (traffic(&gateway)?, traffic(&registry)?);
+        let mut bench = Self { options, broker, simulation, served, gateway, registry, federated, local };
+        bench.ready().await?;
+        Ok(bench)
+    }
+
+    async fn ready(&mut self) -> Result<(), BenchError> {
+        let until = Instant::now() + READY;
+        loop {
+            let run = paced::run(&self.registry, &self.local, 1_000.0, Duration::from_millis(1)).await;
+            if run.failed == 0 {
+                return Ok(());
+            }
+            if let Some(end) = self.broker.ended() {
+                return Err(BenchError::failed(format!("the broker ended: {end}")));
+            }
+            if Instant::now() > until {
+                return Err(BenchError::failed(run.first_failure.unwrap_or_default()));
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// One run: with communities, or the registry alone.
+    async fn measure(&self, name: &'static str, communities: bool) -> Row {
+        let mut row = Row {
+            name,
+            added: Histogram::default(),
+            federated: Histogram::default(),
+            local: Histogram::default(),
+            failed: 0,
+            memory: None,
+            descriptors: None,
+        };
+        for time in [WARM_UP, self.options.time] {
+            let federated = async {
+                match communities {
+                    true => paced::run(&self.gateway, &self.federated, self.options.rate, time).await,
+                    false => paced::Run::default(),
+                }
+            };
+            let local = paced::run(&self.registry, &self.local, self.options.rate, time);
+            let (federated, local) = tokio::join!(federated, local);
+            row.failed = federated.failed + local.failed;
+            (row.added, row.federated, row.local) = Default::default();
+            for answered in &local.answered {
+                row.failed += usize::from(answered.status != 200);
+                row.local.record(answered.latency);
+            }
+            for answered in &federated.answered {
+                row.failed += usize::from(answered.status != 200);
+                row.federated.record(answered.latency);
+                let last = answered.id.as_deref().and_then(|id| self.served.take(id));
+                if let Some(last) = last {
+                    row.added.record(answered.at.saturating_duration_since(last));
+                }
+            }
+        }
+        self.look(&mut row);
+        row
+    }
+
+    fn look(&self, row: &mut Row) {
+        row.memory = self.broker.memory("VmRSS");
+        row.descriptors = self.broker.descriptors();
+    }
+
+    fn hang(&self, communities: u16) {
+        for number in 1..=usize::from(self.options.communities) {
+            let hangs = number <= usize::from(communities);
+            self.simulation.trouble(number, if hangs { vec![(Fault::Hang, 1.0)] } else { Vec::new() });
+        }
+    }
+}
+
+/// Runs all of it. `told` is given a word on what is being done.
+///
+/// # Errors
+/// When the broker or the communities do not start.
+pub async fn run(options: Options, told: impl Fn(&str)) -> Result<Report, BenchError> {
+    let folder = Folder::make(None)?;
+    told("starting the communities and the broker");
+    let bench = Bench::start(options.clone(), &folder.0).await?;
+    let mut rows = Vec::new();
+    told("asking the registry alone");
+    rows.push(bench.measure("registry alone", false).await);
+    told("asking all communities, and the registry beside");
+    rows.push(bench.measure("all communities well", true).await);
+    told("the same while most of them hang");
+    bench.hang(options.hanging);
+    rows.push(bench.measure("most hang", true).await);
+    bench.hang(0);
+    told("waiting until idle connections are closed");
+    sleep(CALM).await;
+    rows.push(bench.measure("well again", true).await);
+    sleep(CALM).await;
+    let mut after = bench.measure("registry alone again", false).await;
+    bench.look(&mut after);
+    rows.push(after);
+    bench.simulation.stop().await;
+    Ok(Report { options, rows })
+}
+
+impl Report {
+    /// The local queries' 99th percentile in one run over that in another.
+    fn local_ratio(&self, run: usize, over: usize) -> Option<f64> {
+        let p99 = |run: usize| self.rows.get(run).map(|row| row.local.percentile(99.0).as_secs_f64());
+        Some(p99(run)? / p99(over)?.max(f64::MIN_POSITIVE))
+    }
+
+    /// As JSON.
+    pub fn json(&self) -> Value {
+        let of = |histogram: &Histogram| match histogram.count() {
+            0 => Value::Null,
+            count => json!({
+                "count": count,
+                "p50_ms": histogram.percentile(50.0).as_secs_f64() * 1e3,
+                "p99_ms": histogram.percentile(99.0).as_secs_f64() * 1e3,
+                "max_ms": histogram.max().as_secs_f64() * 1e3,
+            }),
+        };
+        let rows = self.rows.iter().map(|row| {
+            json!({
+                "run": row.name,
+                "added": of(&row.added),
+                "federated": of(&row.federated),
+                "local": of(&row.local),
+                "failed": row.failed,
+                "memory": row.memory,
+                "descriptors": row.descriptors,
+            })
+        });
+        json!({
+            "communities": self.options.communities,
+            "latency": self.options.latency.to_string(),
+            "rate": self.options.rate,
+            "hanging": self.options.hanging,
+            "local_p99_ratio_hanging": self.local_ratio(2, 1),
+            "local_p99_ratio_hanging_over_alone": self.local_ratio(2, 0),
+            "runs": rows.collect::<Vec<_>>(),
+        })
+    }
+
+    /// As a table.
+    pub fn text(&self, colour: Colour) -> String {
+        let mut table = Table::new(&[
+            ("", Align::Left),
+            ("added p50", Align::Right),
+            ("p99", Align::Right),
+            ("federated p50", Align::Right),
+            ("p99", Align::Right),
+            ("local p50", Align::Right),
+            ("p99", Align::Right),
+            ("failed", Align::Right),
+            ("memory", Align::Right),
+            ("files", Align::Right),
+        ]);
+        for row in &self.rows {
+            let cells = |histogram: &Histogram| {
+                [50.0, 99.0].map(|percent| match histogram.count() {
+                    0 => Cell::default(),
+                    _ => Cell::new(milliseconds(histogram.percentile(percent)), Tone::Plain),
+                })
+            };
+            let mut all = vec![Cell::new(row.name, Tone::Plain)];
+            for histogram in [&row.added, &row.federated, &row.local] {
+                all.extend(cells(histogram));
+            }
+            all.push(Cell::new(row.failed.to_string(), if row.failed > 0 { Tone::Bad } else { Tone::Faint }));
+            all.push(Cell::new(row.memory.map(human_size).unwrap_or_default(), Tone::Faint));
+            all.push(Cell::new(row.descriptors.map(|count| count.to_string()).unwrap_or_default(), Tone::Faint));
+            table.row(all);
+        }
+        format!(
+            "{} communities that answer after {}; {} federated queries a second and as many local ones, {} each run\n\n{}\n\
+             added: from the moment the last community handed over its answer until the whole answer was there\n\
+             local p99 while {} hang: {:.2} × that with all well\n",
+            self.options.communities,
+            self.options.latency,
+            self.options.rate,
+            human_duration(self.options.time),
+            table.render(colour),
+            self.options.hanging,
+            self.local_ratio(2, 1).unwrap_or_default(),
+        )
+    }
+}

@@ -1,0 +1,111 @@
+//! Load at a steady pace (open loop): requests begin when they are due, whether or not earlier ones have
+//! been answered, and their latency counts from that moment. So a server that stalls is charged for
+//! all that waited meanwhile.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::client::conn::http1::SendRequest;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::load::{Pieces, Target, Traffic};
+use crate::transport::pipeline::CORRELATION_ID;
+
+/// Longest wait for one answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One answer, as whoever asked saw it.
+#[derive(Debug)]
+pub struct Answered {
+    /// From the moment it was due to the last octet of its answer.
+    pub latency: Duration,
+    /// When that was.
+    pub at: Instant,
+    /// The id under which the server knows it.
+    pub id: Option<String>,
+    /// HTTP status.
+    pub status: u16,
+}
+
+/// What came of a run.
+#[derive(Debug, Default)]
+pub struct Run {
+    /// The answers.
+    pub answered: Vec<Answered>,
+    /// Requests without one.
+    pub failed: usize,
+    /// What was said of the first of them.
+    pub first_failure: Option<String>,
+}
+
+/// Connections that are kept between requests.
+#[derive(Default)]
+struct Kept(Mutex<Vec<SendRequest<Pieces>>>);
+
+impl Kept {
+    fn take(&self) -> Option<SendRequest<Pieces>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(sender) = kept.pop() {
+            if !sender.is_closed() {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    fn put(&self, sender: SendRequest<Pieces>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+    }
+}
+
+async fn ask(target: &Target, traffic: &dyn Traffic, kept: &Kept, due: Instant) -> Result<Answered, String> {
+    let mut sender = match kept.take() {
+        Some(sender) => sender,
+        None => target.connect().await.map_err(|trouble| trouble.detail)?,
+    };
+    let request = target.request(traffic.next()).map_err(|trouble| trouble.detail)?;
+    sender.ready().await.map_err(|error| error.to_string())?;
+    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+    let status = response.status().as_u16();
+    let id = response.headers().get(CORRELATION_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let mut body = response.into_body();
+    while let Some(frame) = body.frame().await {
+        frame.map_err(|error| error.to_string())?;
+    }
+    let at = Instant::now();
+    kept.put(sender);
+    Ok(Answered { latency: at - due, at, id, status })
+}
+
+/// Asks so often a second, for so long, and waits for what is still under way.
+pub async fn run(target: &Target, traffic: &Arc<dyn Traffic>, rate: f64, time: Duration) -> Run {
+    let (began, kept) = (Instant::now(), Arc::new(Kept::default()));
+    let mut asked = JoinSet::new();
+    let mut number = 0_u32;
+    loop {
+        let due = began + Duration::from_secs_f64(f64::from(number) / rate.max(0.001));
+        if due >= began + time {
+            break;
+        }
+        sleep_until(due).await;
+        let (target, traffic, kept) = (target.clone(), Arc::clone(traffic), Arc::clone(&kept));
+        asked.spawn(async move {
+            let answered = timeout(PATIENCE, ask(&target, &*traffic, &kept, due)).await;
+            answered.unwrap_or_else(|_| Err(format!("no answer in {PATIENCE:?}")))
+        });
+        number += 1;
+    }
+    let mut run = Run::default();
+    while let Some(joined) = asked.join_next().await {
+        match joined.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(answered) => run.answered.push(answered),
+            Err(failure) => {
+                run.failed += 1;
+                run.first_failure.get_or_insert(failure);
+            }
+        }
+    }
+    run
+}
