@@ -357,6 +357,11 @@ impl Broker {
         self.shared.pipeline.metrics()
     }
 
+    /// What was done for the last requests of its gateways.
+    pub fn explanations(&self) -> &Explanations {
+        self.shared.pipeline.explanations()
+    }
+
     /// Replaces the communities it asks, without a restart.
     ///
     /// # Errors

@@ -59,11 +59,12 @@ impl Peer {
     /// Why it is never asked, in words; empty if it is.
     fn why_not(&self) -> &'static str {
         match self.state {
-            _ if !self.answers => "it has no Responding Gateway",
+            PeerState::Live if !self.answers => "it has no Responding Gateway",
             PeerState::Live => "",
             PeerState::Suspended => "it is suspended",
             PeerState::Closed => "it is closed",
-            PeerState::Planned | PeerState::Connecting => "it is not live yet",
+            PeerState::Planned => "it is not connected yet (planned)",
+            PeerState::Connecting => "it is not connected yet (being connected)",
         }
     }
 

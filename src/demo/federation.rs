@@ -23,10 +23,11 @@ use jiff::{Timestamp, ToSpan};
 
 use super::DemoError;
 use super::documents::{CODES, Community, Samples};
+use super::trouble::{Day, SlowWay};
 use crate::broker::Broker;
 use crate::config::{
     Audit, Codes, Config, DocumentStorage, IdentifierCheck, Limits, Listener, Log, MetadataStorage, PatientDomain,
-    Patients, Peer, PeerPatientId, Profile, Scope, Service, Storage, UnknownPatients,
+    Patients, Peer, PeerPatientId, PeerState, Profile, Scope, Service, Storage, UnknownPatients,
 };
 use crate::transport::certificates::{DevelopmentAuthority, IssuedCertificate};
 use crate::transport::tls::TlsFiles;
@@ -105,6 +106,8 @@ pub struct Node {
     pub community: Community,
     config: Config,
     broker: Option<Broker>,
+    /// Where its Responding Gateway was before it was stopped.
+    last: Option<Uri>,
 }
 
 impl Node {
@@ -136,6 +139,7 @@ impl Node {
     }
 
     async fn stop(&mut self) {
+        self.last = self.service(Service::RespondingGateway).ok();
         if let Some(broker) = self.broker.take() {
             broker.stop().await;
         }
@@ -167,7 +171,7 @@ impl Federation {
             let own = folder.join("communities").join(community.key.to_lowercase());
             let tls = authority.broker(&own, &community)?;
             let config = config(&community, samples, folder, &own, tls);
-            nodes.push(Node { community, config, broker: None });
+            nodes.push(Node { community, config, broker: None, last: None });
         }
         let mut federation = Self { nodes, planned, client };
         let started = try_join_all(federation.nodes.iter_mut().map(Node::start)).await.map(drop);
@@ -211,11 +215,39 @@ impl Federation {
         join_all(self.nodes.iter_mut().map(Node::stop)).await;
     }
 
-    /// Tells each broker whom it may ask, and where. All of them run.
+    /// The hub's key.
+    pub fn hub_key(&self) -> &str {
+        self.nodes.first().map_or("", |node| node.community.key.as_str())
+    }
+
+    /// Tells each broker whom it may ask, and where.
     fn introduce(&self) -> Result<(), DemoError> {
+        self.introduce_on(None)
+    }
+
+    /// The same on a bad day, with a slow way to one community, while another one is suspended.
+    ///
+    /// # Errors
+    /// When a broker cannot take it.
+    pub fn introduce_on(&self, bad: Option<(&Day<'_>, &SlowWay)>) -> Result<(), DemoError> {
         let (hub, others) = self.nodes.split_first().ok_or_else(|| DemoError::NotRunning("the hub".to_owned()))?;
         let gateway = |node: &Node| node.service(Service::RespondingGateway);
-        let live = others.iter().map(|node| gateway(node).map(|uri| peer(&node.community, Some(uri))));
+        let known = |node: &Node| -> Result<Peer, DemoError> {
+            let key = node.community.key.as_str();
+            // One that is stopped is still at its old address, as far as anybody knows.
+            let running = gateway(node).ok().or_else(|| node.last.clone());
+            let mut known = peer(&node.community, running);
+            match bad {
+                Some((day, _)) if day.suspended == key => known.state = PeerState::Suspended,
+                Some((day, way)) if day.slow == key => {
+                    let late = format!("https://{}/services/{}", way.address, Service::RespondingGateway.name());
+                    known.responding_gateway = late.parse().ok();
+                }
+                _ => {}
+            }
+            Ok(known)
+        };
+        let live = others.iter().map(known);
         let planned = self.planned.iter().map(|community| peer(community, None));
         let of_hub = live.chain(planned.map(Ok)).collect::<Result<Vec<_>, DemoError>>()?;
         let of_others = vec![peer(&hub.community, Some(gateway(hub)?))];

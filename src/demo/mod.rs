@@ -15,6 +15,7 @@ pub mod files;
 pub mod hospital;
 pub mod report;
 pub mod scan;
+pub mod trouble;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ use self::documents::{Samples, sha1};
 use self::federation::{Federation, Folder, Node};
 use self::hospital::{Answer, Found, Hospital, Retrieved};
 use self::report::{CommunityRow, Report, RetrievedRow, StoryRow};
+use self::trouble::{Day, SlowWay, Trouble};
 use crate::actors::ports::PeerFailure;
 use crate::broker::BrokerError;
 use crate::config::Service;
@@ -35,6 +37,7 @@ use crate::model::document::BodyError;
 use crate::model::ids::PatientId;
 use crate::model::response::{ErrorCode, ResponseStatus};
 use crate::transport::certificates::CertificateError;
+use crate::transport::peer::SoapClient;
 use crate::transport::tls::TlsError;
 
 /// The person about whom every community holds one letter.
@@ -45,6 +48,10 @@ const STORY: &str = "P01";
 const LARGE: &str = "P25";
 /// The community that is stopped.
 const STOPPED: &str = "SEL";
+/// The community that is suspended on a bad day.
+const SUSPENDED: &str = "SNEE";
+/// The community that is slow on a bad day.
+const SLOW: &str = "OXF";
 /// Submissions under way to one community: a few sources at work, not a load test.
 const SUBMISSIONS: usize = 4;
 
@@ -209,6 +216,9 @@ impl Demo {
         self.federation.stop_one(STOPPED).await;
         let partial = self.hospital.find(&gateway, &patient).await?;
 
+        progress.set_message("asking on a bad day");
+        let trouble = self.bad_day(&gateway, &patient).await?;
+
         let mut report = Report {
             ok: false,
             elapsed_ms: 0,
@@ -217,6 +227,7 @@ impl Demo {
             found: answer.found.len(),
             retrieved,
             partial: report::Partial::of(&partial),
+            trouble,
             console: self.federation.hub()?.admin().map(|address| format!("http://{address}/")).unwrap_or_default(),
             registering,
             asking,
@@ -230,6 +241,21 @@ impl Demo {
         self.judge(&mut report, &registered);
         report.elapsed_ms = millis(self.began.elapsed());
         Ok(report)
+    }
+
+    /// Asks while one community is suspended and another one slow, beside the one that is stopped.
+    async fn bad_day(&self, gateway: &SoapClient, patient: &PatientId) -> Result<Trouble, DemoError> {
+        let day = Day { stopped: STOPPED, suspended: SUSPENDED, slow: SLOW };
+        let slow = self.federation.nodes.iter().find(|node| node.community.key == SLOW);
+        let address = slow.and_then(|node| node.broker()?.addresses().first().copied());
+        let way = SlowWay::to(address.ok_or_else(|| DemoError::NotRunning(SLOW.to_owned()))?).await?;
+        self.federation.introduce_on(Some((&day, &way)))?;
+        let answer = self.hospital.find(gateway, patient).await?;
+        let hub = self.federation.hub()?;
+        let broker = hub.broker().ok_or_else(|| DemoError::NotRunning(hub.community.name.clone()))?;
+        let explained = broker.explanations().latest(1).into_iter().next();
+        let explained = explained.ok_or_else(|| DemoError::Answer("the hub cannot explain it".to_owned()))?;
+        Ok(Trouble::of(&self.federation, &answer, &explained, &day))
     }
 
     /// Starts the community again that [`Self::report`] has stopped, and asks once more.
@@ -334,7 +360,7 @@ impl Demo {
     /// ITI-43 for all that was found, each body held against its entry and against the sample.
     async fn retrieve(
         &self,
-        gateway: &crate::transport::peer::SoapClient,
+        gateway: &SoapClient,
         found: &[Found],
         person: &str,
     ) -> Result<Vec<RetrievedRow>, DemoError> {
@@ -366,11 +392,7 @@ impl Demo {
     }
 
     /// The documents of the story with what became of retrieving them, oldest first.
-    async fn tell(
-        &self,
-        gateway: &crate::transport::peer::SoapClient,
-        answer: Answer,
-    ) -> Result<Vec<StoryRow>, DemoError> {
+    async fn tell(&self, gateway: &SoapClient, answer: Answer) -> Result<Vec<StoryRow>, DemoError> {
         let retrieved = self.retrieve(gateway, &answer.found, STORY).await?;
         let mut rows: Vec<_> = answer
             .found
@@ -479,6 +501,10 @@ impl Demo {
         check(partial.status == "PartialSuccess", "with one community down the answer is PartialSuccess".to_owned());
         check(partial.missing == [report.stopped.1.as_str()], format!("it names {} and nobody else", report.stopped.0));
         check(partial.found == left, format!("and has the {left} documents of the others"));
+        checks.extend(report.trouble.checks(|home| {
+            let node = self.federation.nodes.iter().find(|node| node.community.home.as_str() == home);
+            node.map_or(0, |node| count(&node.community.key, EVERYWHERE))
+        }));
         report.ok = checks.iter().all(|(held, _)| *held);
         report.checks = checks;
     }

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::trouble::Trouble;
+#[cfg(test)]
+use super::trouble::TroubleRow;
 use crate::model::response::ResponseStatus;
 use crate::transport::tls::TlsFiles;
 
@@ -21,6 +24,8 @@ pub struct Report {
     pub retrieved: Vec<RetrievedRow>,
     /// The same question with one community stopped.
     pub partial: Partial,
+    /// The same question on a bad day: one stopped, one suspended, one slow, some planned.
+    pub trouble: Trouble,
     /// From the start of the first broker to the end of the last check.
     pub elapsed_ms: u64,
     /// The hub's console.
@@ -173,6 +178,20 @@ pub(crate) fn example() -> Report {
         }],
         found: 1,
         retrieved: vec![retrieved.clone()],
+        trouble: Trouble {
+            status: "PartialSuccess",
+            found: 1,
+            explain: "abc".to_owned(),
+            communities: vec![TroubleRow {
+                name: "North".to_owned(),
+                home_community_id: "urn:oid:2.999.1".to_owned(),
+                is: "suspended",
+                answered_ms: None,
+                returned: 0,
+                named: Some("warning"),
+                said: "it is suspended".to_owned(),
+            }],
+        },
         partial: Partial {
             status: "PartialSuccess",
             missing: vec!["urn:oid:2.999.1".into()],
@@ -211,7 +230,7 @@ mod tests {
             names.sort();
             names.join(" ")
         };
-        assert_eq!(names(&json), "communities console elapsed_ms found ok partial retrieved");
+        assert_eq!(names(&json), "communities console elapsed_ms found ok partial retrieved trouble");
         assert_eq!(
             names(&json["communities"][0]),
             "answered_ms asked error home_community_id name registered returned state"

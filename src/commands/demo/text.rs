@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::demo::report::{NextSteps, Report, RetrievedRow};
+use crate::demo::trouble::Trouble;
 use crate::model::response::ResponseStatus;
 use crate::terminal::{Align, Cell, Colour, Table, Tone, counted, human_duration, human_size};
 
@@ -55,6 +56,15 @@ pub fn report(report: &Report, colour: Colour) -> String {
         say(format!("missing: {home}\n  {}\n", plain(words)));
     }
 
+    say(head("A bad day: one community is stopped, one suspended, one slow, others are not connected yet"));
+    say(trouble_table(&report.trouble).render(colour));
+    say(format!(
+        "\n{}: {} of those that answered\nrequest {}: 'causeway explain' shows what was done for it\n",
+        report.trouble.status,
+        counted(report.trouble.found, "document"),
+        plain(&report.trouble.explain)
+    ));
+
     let held = report.checks.iter().filter(|(held, _)| *held).count();
     let took = human_duration(Duration::from_millis(report.elapsed_ms));
     let verdict = if report.ok { Tone::Good.paint("ok", colour) } else { Tone::Bad.paint("FAIL", colour) };
@@ -94,6 +104,36 @@ fn communities_table(report: &Report) -> Table {
             Cell::new(answered, if row.asked && row.answered_ms.is_none() { Tone::Bad } else { tone }),
             number(row.returned),
             Cell::new(row.error.as_deref().unwrap_or_default(), Tone::Bad),
+        ]);
+    }
+    table
+}
+
+fn trouble_table(trouble: &Trouble) -> Table {
+    let mut table = Table::new(&[
+        ("community", Align::Left),
+        ("is", Align::Left),
+        ("answered", Align::Right),
+        ("returned", Align::Right),
+        ("in the answer", Align::Left),
+        ("", Align::Left),
+    ]);
+    for row in &trouble.communities {
+        let tone = match row.is {
+            "stopped" => Tone::Bad,
+            "slow" | "suspended" => Tone::Warning,
+            "live" => Tone::Plain,
+            _ => Tone::Faint,
+        };
+        let answered = row.answered_ms.map_or_else(|| "no".to_owned(), |ms| format!("{ms} ms"));
+        let said = if row.answered_ms.is_some() { "" } else { row.said.as_str() };
+        table.row([
+            Cell::new(&row.name, tone),
+            Cell::new(row.is, tone),
+            Cell::new(answered, tone),
+            Cell::new(if row.answered_ms.is_some() { row.returned.to_string() } else { String::new() }, tone),
+            Cell::new(row.named.unwrap_or(if row.answered_ms.is_some() { "its documents" } else { "nothing" }), tone),
+            Cell::new(said, Tone::Faint),
         ]);
     }
     table
