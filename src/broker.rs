@@ -510,7 +510,8 @@ fn federation(
             name: peer.name.clone(),
             scope: peer.scope,
             answers,
-            state: peer.state,
+            states: peer.states.clone(),
+            nodes: peer.nodes.iter().map(|node| node.home_community_id.clone()).collect(),
             translation: match &peer.patient_id {
                 PeerPatientId::SameDomain => PatientTranslation::SameDomain,
                 PeerPatientId::Domain(oid) => PatientTranslation::Domain(oid.clone()),
@@ -536,16 +537,17 @@ impl AdminView for Shared {
             String::from_utf8_lossy(&out).into_owned()
         };
         let federation = self.federation.load();
+        let now = self.pipeline.now_timestamp();
         let rows: String = federation
             .peers
             .iter()
             .map(|peer| {
                 format!(
-                    "<tr><td>{}</td><td>{}</td><td>{:?}</td><td>{:?}</td></tr>",
+                    "<tr><td>{}</td><td>{}</td><td>{:?}</td><td>{}</td></tr>",
                     escape(&peer.name),
                     escape(peer.home.as_str()),
                     peer.scope,
-                    peer.state
+                    escape(&peer.states.words(now))
                 )
             })
             .collect();

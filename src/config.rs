@@ -28,7 +28,7 @@ use crate::model::ids::{HomeCommunityId, IdentifierRule, Oid, PatientId, Reposit
 use crate::transport::tls::TlsFiles;
 use crate::validate::SourceModes;
 
-pub use crate::model::community::{PeerState, Scope};
+pub use crate::model::community::{PeerState, Scope, States};
 pub use crate::transaction::Service;
 pub use limits::{LimitRow, Limits};
 pub use template::{PeerTemplate, Template, default_toml};
@@ -315,8 +315,10 @@ pub struct Peer {
     pub scope: Scope,
     /// What it takes part in.
     pub kind: PeerKind,
-    /// How far the connection is.
-    pub state: PeerState,
+    /// How far the connection is, and when that changes.
+    pub states: States,
+    /// Communities behind it that have an identity of their own.
+    pub nodes: Vec<Node>,
     /// Where it is asked (ITI-38, ITI-39); none for those that serve nothing.
     pub responding_gateway: Option<Uri>,
     /// Under which identifier it knows a patient.
@@ -332,8 +334,17 @@ pub struct Peer {
 impl Peer {
     /// Whether queries go there.
     pub fn is_asked(&self) -> bool {
-        self.state == PeerState::Live && self.kind.serves()
+        self.states.at(jiff::Timestamp::now()) == PeerState::Live && self.kind.serves()
     }
+}
+
+/// A community behind a peer's gateway, with an identity of its own: a hospital's exchange within its region's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its name, for people.
+    pub name: String,
+    /// Its identity.
+    pub home_community_id: HomeCommunityId,
 }
 
 /// What a community takes part in.

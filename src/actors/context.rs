@@ -30,6 +30,8 @@ pub struct RequestContext {
     pub cut: CancellationToken,
     /// Told when whoever asked has gone away: what only they wanted need not be had any more.
     pub gone: CancellationToken,
+    /// When it came, by the clock.
+    pub at: jiff::Timestamp,
     /// When the answer must be on its way.
     pub deadline: Instant,
     /// The trace it belongs to.
@@ -72,6 +74,7 @@ impl RequestContext {
             via: Arc::new([]),
             cut: CancellationToken::new(),
             gone: CancellationToken::new(),
+            at: jiff::Timestamp::now(),
             deadline: Instant::now() + time,
             trace: Trace::default(),
             steps: Steps::default(),

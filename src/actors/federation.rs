@@ -15,7 +15,7 @@ use super::fingerprints::Fingerprints;
 use super::merge::Outcome;
 use super::ports::{Community, PeerFailure};
 use super::responding_gateway::MOST_GATEWAYS;
-pub use crate::model::community::{PeerState, Scope};
+pub use crate::model::community::{PeerState, Scope, States};
 use crate::model::ids::{HomeCommunityId, Oid, PatientId};
 use crate::model::metadata::Noun;
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError, ResponseStatus};
@@ -43,8 +43,10 @@ pub struct Peer {
     pub scope: Scope,
     /// Whether it has a Responding Gateway that can be asked at all.
     pub answers: bool,
-    /// Whether it is to be asked.
-    pub state: PeerState,
+    /// Whether it is to be asked, and when that changes.
+    pub states: States,
+    /// Communities behind it that have identities of their own.
+    pub nodes: Vec<HomeCommunityId>,
     /// How patients are known there.
     pub translation: PatientTranslation,
     /// The way to it.
@@ -52,29 +54,33 @@ pub struct Peer {
 }
 
 impl Peer {
-    fn is_asked(&self) -> bool {
-        self.answers && self.state == PeerState::Live
+    /// Whether that is its identity, or one of a community behind it.
+    fn is_or_has(&self, home: &HomeCommunityId) -> bool {
+        self.home == *home || self.nodes.contains(home)
     }
 
-    /// Why it is never asked, in words; empty if it is.
-    fn why_not(&self) -> &'static str {
-        match self.state {
-            PeerState::Live if !self.answers => "it has no Responding Gateway",
-            PeerState::Live => "",
-            PeerState::Suspended => "it is suspended",
-            PeerState::Closed => "it is closed",
-            PeerState::Planned => "it is not connected yet (planned)",
-            PeerState::Connecting => "it is not connected yet (being connected)",
+    fn is_asked(&self, context: &RequestContext) -> bool {
+        self.answers && self.states.at(context.at) == PeerState::Live
+    }
+
+    /// Why it is not asked these days, in words; none if it is.
+    fn why_not(&self, context: &RequestContext) -> Option<String> {
+        let words = self.states.words(context.at);
+        match self.states.at(context.at) {
+            PeerState::Live if self.answers => None,
+            PeerState::Live => Some("it has no Responding Gateway".to_owned()),
+            PeerState::Suspended | PeerState::Closed => Some(format!("it is {words}")),
+            PeerState::Planned | PeerState::Connecting => Some(format!("it is not connected yet ({words})")),
         }
     }
 
     /// Why it is not asked, not even by who names it.
     pub(super) fn not_asked(&self, context: &RequestContext) -> Option<PeerFailure> {
-        let why = match self.why_not() {
-            "" if context.via.len() >= MOST_GATEWAYS => "the request has passed too many gateways",
-            why => why,
+        let passed = || {
+            let too_many = context.via.len() >= MOST_GATEWAYS;
+            too_many.then(|| "the request has passed too many gateways".to_owned())
         };
-        (!why.is_empty()).then(|| PeerFailure::NotAsked(why.into()))
+        self.why_not(context).or_else(passed).map(PeerFailure::NotAsked)
     }
 }
 
@@ -115,7 +121,7 @@ impl Federation {
     /// The peer of that identity, or the one that answers for it: a consumer asks on with the
     /// homeCommunityId that an answer gave it (ITI TF-2 §3.18.4.1.2.3.8).
     pub fn peer(&self, home: &HomeCommunityId) -> Option<&Peer> {
-        let configured = |home: &HomeCommunityId| self.peers.iter().find(|peer| peer.home == *home);
+        let configured = |home: &HomeCommunityId| self.peers.iter().find(|peer| peer.is_or_has(home));
         configured(home).or_else(|| {
             let routes = self.learned.routes.lock().unwrap_or_else(PoisonError::into_inner);
             routes.get(home).and_then(configured)
@@ -128,7 +134,7 @@ impl Federation {
         for object in &answer.objects {
             let Some(home) = object.home().filter(|home| *home != peer.home.as_str()) else { continue };
             let Ok(home) = HomeCommunityId::parse(home.trim()) else { continue };
-            if self.peers.iter().any(|configured| configured.home == home) {
+            if self.peers.iter().any(|configured| configured.is_or_has(&home)) {
                 continue;
             }
             let mut routes = self.learned.routes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,7 +148,9 @@ impl Federation {
     /// that have no way of their own.
     fn may_tell_of(&self, peer: &Peer, object: &RegistryObject<'_>) -> bool {
         object.common.home.as_deref().is_some_and(|home| {
-            home == peer.home.as_str() || !self.peers.iter().any(|configured| configured.home.as_str() == home)
+            let is_or_has =
+                |peer: &Peer| peer.home.as_str() == home || peer.nodes.iter().any(|node| node.as_str() == home);
+            is_or_has(peer) || !self.peers.iter().any(is_or_has)
         })
     }
 
@@ -154,18 +162,21 @@ impl Federation {
     ) -> (Vec<&'f Peer>, Vec<RegistryError>) {
         let (mut asked, mut warnings) = (Vec::new(), Vec::new());
         for peer in self.peers.iter().filter(|peer| wanted(peer)) {
-            if peer.is_asked() {
+            if peer.is_asked(context) {
                 asked.push(peer);
                 continue;
             }
-            context.steps.came_of(Some(&peer.home), Doing::NotAsked, Instant::now(), || peer.why_not().into());
-            if peer.answers && peer.state == PeerState::Suspended {
+            context.steps.came_of(Some(&peer.home), Doing::NotAsked, Instant::now(), || {
+                peer.why_not(context).unwrap_or_default().into()
+            });
+            if peer.answers && peer.states.at(context.at) == PeerState::Suspended {
                 warnings.push(
                     RegistryError::new(
                         ErrorCode::XDSUnavailableCommunity,
                         format!(
-                            "{} is suspended and was not asked; its documents are missing from this answer",
-                            peer.name
+                            "{} is {} and was not asked; its documents are missing from this answer",
+                            peer.name,
+                            peer.states.words(context.at)
                         ),
                     )
                     .at(peer.home.as_str())

@@ -485,7 +485,7 @@ async fn reach_peer(config: &Config, peer: &Peer, now: Timestamp) -> Vec<Check> 
         _ => {
             let mut report = Report::new(subject);
             report.ok(if peer.kind.serves() {
-                format!("not asked: state {}", peer.state.as_str())
+                format!("not asked: {}", peer.states.words(jiff::Timestamp::now()))
             } else {
                 "not asked: it serves nothing".to_owned()
             });

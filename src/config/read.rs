@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::Uri;
+use jiff::Timestamp;
 
 use super::raw::{Findings, Origin, Section, Spot, Text};
 use super::{
     Audit, Codes, Community, Config, DEFAULT_ADMIN, DocumentStorage, IdentifierCheck, Limits, Listener, Log, LogFormat,
-    MetadataStorage, NHS_NUMBER_DOMAIN, PatientDomain, Patients, Peer, PeerKind, PeerPatientId, PeerState, Profile,
-    Scope, Service, Storage, UnknownPatients, units,
+    MetadataStorage, NHS_NUMBER_DOMAIN, Node, PatientDomain, Patients, Peer, PeerKind, PeerPatientId, PeerState,
+    Profile, Scope, Service, States, Storage, UnknownPatients, units,
 };
 use crate::model::ids::{HomeCommunityId, InvalidId, Oid, PatientId, RepositoryUniqueId};
 use crate::transport::tls::TlsFiles;
@@ -497,9 +498,76 @@ impl Reader<'_> {
                 let what = format!("\"{}\" has the same home_community_id", other.name);
                 self.findings.add(&home_spot, what, "every community has its own; remove or correct one");
             }
+            for node in &peer.nodes {
+                let home = &node.home_community_id;
+                let taken = |other: &Peer| {
+                    other.home_community_id == *home || other.nodes.iter().any(|node| node.home_community_id == *home)
+                };
+                let ours = ours.is_some_and(|ours| ours.home_community_id == *home);
+                if ours || *home == peer.home_community_id || peers.iter().any(taken) {
+                    let what = format!("node \"{}\" has a home_community_id that another community has", node.name);
+                    self.findings.add(&home_spot, what, "every community has its own; remove or correct one");
+                }
+            }
             peers.push(peer);
         }
         peers
+    }
+
+    /// A day, or a moment, in universal time.
+    fn moment(&self, text: Option<Text>) -> Option<Timestamp> {
+        let text = text?;
+        let whole = if text.value.len() == 10 { format!("{}T00:00:00Z", text.value) } else { text.value.clone() };
+        match whole.parse() {
+            Ok(moment) => Some(moment),
+            Err(_) => {
+                let fix = "write a day such as \"2026-12-01\", or a moment such as \"2026-12-01T08:00:00Z\"";
+                self.findings.add(&text.spot, format!("\"{}\" is no day", text.value), fix);
+                None
+            }
+        }
+    }
+
+    /// `state`, `since` and `changes` of a peer.
+    fn states(&self, section: &mut Section<'_>) -> States {
+        const STATES: &[(&str, PeerState)] = &[
+            ("planned", PeerState::Planned),
+            ("connecting", PeerState::Connecting),
+            ("live", PeerState::Live),
+            ("suspended", PeerState::Suspended),
+            ("closed", PeerState::Closed),
+        ];
+        let first = section.choice("state", STATES, PeerState::Live);
+        let since = self.moment(section.text("since"));
+        let mut changes: Vec<(Timestamp, PeerState)> = Vec::new();
+        for mut change in section.sections("changes") {
+            let spot = change.spot("from");
+            let from = change.required("from", "2026-12-01");
+            let from = self.moment(from);
+            let state = change.choice("state", STATES, PeerState::Live);
+            change.finish();
+            let Some(from) = from else { continue };
+            if changes.last().is_some_and(|(before, _)| *before >= from) {
+                self.findings.add(&spot, "changes stand in the order of their days", "put the earlier one first");
+            }
+            changes.push((from, state));
+        }
+        States { first, since, changes }
+    }
+
+    /// `nodes` of a peer.
+    fn nodes(&self, section: &mut Section<'_>) -> Vec<Node> {
+        let mut nodes = Vec::new();
+        for mut node in section.sections("nodes") {
+            let name = node.required("name", "Barts");
+            let home = node.required("home_community_id", "urn:oid:1.2.3.4.1");
+            let home = self.id(home, HomeCommunityId::parse, "urn:oid:1.2.3.4.1");
+            node.finish();
+            if let (Some(name), Some(home_community_id)) = (name, home) {
+                nodes.push(Node { name: name.value, home_community_id });
+            }
+        }
+        nodes
     }
 
     fn peer(&self, mut section: Section<'_>) -> Option<Peer> {
@@ -511,20 +579,16 @@ impl Reader<'_> {
             ("publish-only", PeerKind::PublishOnly),
             ("hub", PeerKind::Hub),
         ];
-        const STATES: &[(&str, PeerState)] = &[
-            ("planned", PeerState::Planned),
-            ("connecting", PeerState::Connecting),
-            ("live", PeerState::Live),
-            ("suspended", PeerState::Suspended),
-            ("closed", PeerState::Closed),
-        ];
         let name = section.required("name", "Hertfordshire and West Essex");
         let home = section.required("home_community_id", "urn:oid:1.2.3.4");
         let home = self.id(home, HomeCommunityId::parse, "urn:oid:1.2.3.4");
         let scope = section.choice("scope", SCOPES, Scope::Neighbour);
         let kind = section.choice("kind", KINDS, PeerKind::Full);
-        let state = section.choice("state", STATES, PeerState::Live);
-        let needs_url = kind.serves() && matches!(state, PeerState::Live | PeerState::Connecting);
+        let states = self.states(&mut section);
+        let nodes = self.nodes(&mut section);
+        let is_asked = |state| matches!(state, PeerState::Live | PeerState::Connecting);
+        let ever = is_asked(states.first) || states.changes.iter().any(|(_, state)| is_asked(*state));
+        let needs_url = kind.serves() && ever;
         let url = if needs_url {
             section.required("responding_gateway", "https://peer.example:8443/services/responding-gateway")
         } else {
@@ -543,7 +607,8 @@ impl Reader<'_> {
             home_community_id: home?,
             scope,
             kind,
-            state,
+            states,
+            nodes,
             responding_gateway,
             patient_id,
             timeout,

@@ -408,7 +408,7 @@ responding_gateway = "https://east.example/x"
     .unwrap();
     assert_eq!(config.storage.metadata, MetadataStorage::Sled("/var/lib/registry".into()));
     assert_eq!(config.peers[0].timeout, Duration::from_secs(3));
-    assert_eq!((config.peers[1].name.as_str(), config.peers[1].state), ("West, far", PeerState::Planned));
+    assert_eq!((config.peers[1].name.as_str(), config.peers[1].states.first), ("West, far", PeerState::Planned));
     assert_eq!(config.listeners[0].bind.to_string(), "[::1]:8443");
     assert_eq!(config.listeners[0].services, [Service::Registry, Service::Repository]);
     assert_eq!(config.listeners[0].tls.key, Path::new("/run/secrets/key"));
@@ -502,4 +502,36 @@ fn every_commented_default_of_the_written_file_is_the_default() {
     let config = Config::from_toml(&format!("{head}[limits]\n{open}"), Path::new("")).unwrap();
     assert_eq!(config.limits, Limits::default());
     assert!(text.lines().all(|line| line.chars().count() <= 160));
+}
+
+#[test]
+fn a_peer_has_states_with_days_and_nodes_behind_it() {
+    let with = |peer: &str| {
+        with(&format!("[[peer]]\nname = \"Far\"\nhome_community_id = \"urn:oid:1.2.2\"\n{peer}"))
+    };
+    let peer = "responding_gateway = \"https://far.example/rg\"\nstate = \"planned\"\nsince = \"2026-01-01\"\n\
+                changes = [{ from = \"2026-12-01\", state = \"live\" }, { from = \"2027-01-01T08:00:00Z\", state = \"closed\" }]\n\
+                nodes = [{ name = \"Near\", home_community_id = \"urn:oid:1.2.2.1\" }]\n";
+    let peers = with(peer).unwrap().peers;
+    let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
+    assert_eq!(peers[0].states.at(at("2026-11-30T23:59:59Z")), PeerState::Planned);
+    assert_eq!(peers[0].states.at(at("2026-12-01T00:00:00Z")), PeerState::Live);
+    assert_eq!(peers[0].states.at(at("2027-01-01T08:00:00Z")), PeerState::Closed);
+    assert_eq!(peers[0].nodes[0].home_community_id.as_str(), "urn:oid:1.2.2.1");
+    for (wrong, word) in [
+        ("state = \"planned\"\nsince = \"tomorrow\"", "is no day"),
+        (
+            "responding_gateway = \"https://far.example/rg\"\nchanges = [{ from = \"2026-12-02\" }, { from = \"2026-12-01\" }]",
+            "in the order of their days",
+        ),
+        // Who will be live must be reachable then.
+        ("state = \"planned\"\nchanges = [{ from = \"2026-12-01\", state = \"live\" }]", "responding_gateway"),
+        (
+            "responding_gateway = \"https://far.example/rg\"\nnodes = [{ name = \"We\", home_community_id = \"urn:oid:1.2.2\" }]",
+            "that another community has",
+        ),
+    ] {
+        let error = with(wrong).unwrap_err().to_string();
+        assert!(error.contains(word), "{wrong}: {error}");
+    }
 }

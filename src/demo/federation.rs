@@ -238,7 +238,7 @@ impl Federation {
             let running = gateway(node).ok().or_else(|| node.last.clone());
             let mut known = peer(&node.community, running);
             match bad {
-                Some((day, _)) if day.suspended == key => known.state = PeerState::Suspended,
+                Some((day, _)) if day.suspended == key => known.states = PeerState::Suspended.into(),
                 Some((day, way)) if day.slow == key => {
                     let late = format!("https://{}/services/{}", way.address, Service::RespondingGateway.name());
                     known.responding_gateway = late.parse().ok();
@@ -267,7 +267,8 @@ fn peer(community: &Community, responding_gateway: Option<Uri>) -> Peer {
         home_community_id: community.home.clone(),
         scope: community.scope.unwrap_or(Scope::Neighbour),
         kind: community.kind,
-        state: community.state,
+        states: community.state.into(),
+        nodes: Vec::new(),
         responding_gateway,
         patient_id: PeerPatientId::SameDomain,
         timeout: PEER_TIMEOUT,

@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(Latency::parse("50ms"), Some(Latency::Fixed(50 * MS)));
         assert_eq!(Latency::parse("20ms..200ms"), Some(Latency::Between(20 * MS, 200 * MS)));
         let spread = Latency::parse("p50=50ms, p99=400ms").unwrap();
-        assert_eq!(spread.to_string(), "p50 50 ms, p99 400 ms");
+        assert_eq!(spread.to_string(), "p50 50.0 ms, p99 400 ms");
         for wrong in ["", "x", "200ms..20ms", "p50=50ms", "p50=0ms,p99=1ms", "p99=50ms,p50=1ms"] {
             assert_eq!(Latency::parse(wrong), None, "{wrong}");
         }

@@ -482,6 +482,7 @@ impl Pipeline {
             via: Arc::new([]),
             cut: self.cut.clone(),
             gone: CancellationToken::new(),
+            at: self.clock.now(),
             deadline: began + deadline,
             trace: Trace::default(),
             steps: Steps::default(),

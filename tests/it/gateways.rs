@@ -233,6 +233,34 @@ async fn a_suspended_community_is_not_asked_even_by_name() {
     assert!(!audit_records(&far.broker).iter().any(|record| record.contains("ITI-38") || record.contains("ITI-39")));
 }
 
+/// A community is what its configuration says of the day; one behind it is reached by its own identity.
+#[tokio::test]
+async fn states_have_their_days_and_nodes_are_reached_through_their_community() {
+    let far = community(2, String::new()).await;
+    let entry = |changes: &str| peer("Far", &home(2), &far.url("responding-gateway"), "neighbour", changes);
+    for (changes, objects, told) in [
+        ("changes = [{ from = \"2020-01-01\", state = \"suspended\" }]", 1, "is suspended since 2020-01-01"),
+        ("changes = [{ from = \"2100-01-01\", state = \"closed\" }]", 2, ""),
+    ] {
+        let near = community(1, entry(changes)).await;
+        let response = near.query_at("initiating-gateway", QUERY, &find(PATIENT)).await;
+        assert_eq!((response.status, response.objects.len()), (ResponseStatus::Success, objects), "{changes}");
+        assert!(response.errors.first().map_or(told.is_empty(), |error| error.context.contains(told)));
+        near.broker.stop().await;
+    }
+    // Asked on by the identity of a node, it goes to the community that the node belongs to.
+    let node = format!("nodes = [{{ name = \"Ward\", home_community_id = \"{}.7\" }}]", home(2));
+    let near = community(1, entry(&node)).await;
+    let mut query = find(PATIENT);
+    query.home = Some(format!("{}.7", home(2)));
+    let response = near.query_at("initiating-gateway", QUERY, &query).await;
+    let told = response.errors.first().map(|error| (error.code.as_str(), error.location.as_deref()));
+    assert_eq!(told, Some(("XDSUnknownCommunity", Some(home(2).as_str()))), "its own gateway says that it has none");
+    query.home = Some(format!("{}.8", home(2)));
+    let response = near.query_at("initiating-gateway", QUERY, &query).await;
+    assert_eq!(response.errors[0].location.as_deref(), Some(home(1).as_str()), "nobody has that one");
+}
+
 /// Who is suspended is missing from an answer, and is named; who is planned was never in it.
 #[tokio::test]
 async fn a_suspended_community_is_a_warning_to_all() {
