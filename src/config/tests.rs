@@ -506,9 +506,7 @@ fn every_commented_default_of_the_written_file_is_the_default() {
 
 #[test]
 fn a_peer_has_states_with_days_and_nodes_behind_it() {
-    let with = |peer: &str| {
-        with(&format!("[[peer]]\nname = \"Far\"\nhome_community_id = \"urn:oid:1.2.2\"\n{peer}"))
-    };
+    let with = |peer: &str| with(&format!("[[peer]]\nname = \"Far\"\nhome_community_id = \"urn:oid:1.2.2\"\n{peer}"));
     let peer = "responding_gateway = \"https://far.example/rg\"\nstate = \"planned\"\nsince = \"2026-01-01\"\n\
                 changes = [{ from = \"2026-12-01\", state = \"live\" }, { from = \"2027-01-01T08:00:00Z\", state = \"closed\" }]\n\
                 nodes = [{ name = \"Near\", home_community_id = \"urn:oid:1.2.2.1\" }]\n";

@@ -148,12 +148,14 @@ impl Connection {
     async fn run(self, stream: TcpStream) {
         // Small answers must not wait for a full segment.
         let _ = stream.set_nodelay(true);
+        let generation = self.tls.generation();
         let accepted = timeout(self.limits.header_timeout, self.tls.acceptor().accept(stream)).await;
         let stream = match accepted {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return self.refused(handshake_cause(&error)).await,
             Err(_) => return self.refused("the handshake took too long").await,
         };
+        let chain: Vec<_> = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
         let identity = match peer_identity(stream.get_ref().1.peer_certificates().unwrap_or_default()) {
             Ok(identity) if identity.is_current(self.pipeline.now_timestamp()) => identity,
             Ok(_) => return self.refused("the client's certificate is not valid now").await,
@@ -202,6 +204,13 @@ impl Connection {
         let mut connection = std::pin::pin!(connection);
         let result = tokio::select! {
             result = connection.as_mut() => result,
+            cause = self.tls.disowned(&chain, generation) => {
+                // What is under way may be answered; nothing more is asked on this connection.
+                connection.as_mut().graceful_shutdown();
+                let ended = timeout(DISOWNED, connection).await;
+                self.refused(cause).await;
+                ended.unwrap_or(Ok(()))
+            }
             () = self.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
@@ -214,7 +223,7 @@ impl Connection {
 
     /// A caller whose certificate we do not accept gets no HTTP byte, and the audit trail a
     /// record (ITI TF-2 §3.19).
-    async fn refused(self, cause: &'static str) {
+    async fn refused(&self, cause: &'static str) {
         self.pipeline.metrics().handshakes_failed.inc();
         tracing::warn!(remote = %self.remote, cause, "a connection was refused");
         let audit = self.pipeline.audit();
@@ -231,6 +240,9 @@ impl Connection {
         audit.record_late([event]).await;
     }
 }
+
+/// How long a client whose certificate has been revoked meanwhile may go on with what it has asked for.
+const DISOWNED: Duration = Duration::from_secs(30);
 
 /// hyper wants at least this much to read a head into; bodies go through the same buffer.
 const MIN_READ_BUFFER: usize = 128 * 1024;

@@ -46,6 +46,7 @@ use rustls::{
     AlertDescription, CertificateError as PeerCertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName,
     InconsistentKeys, RootCertStore, ServerConfig, SignatureScheme, SupportedProtocolVersion,
 };
+use tokio::sync::watch;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::certificates::{self, CertificateError, ListSignature};
@@ -496,19 +497,18 @@ pub fn client_config(material: &TlsMaterial) -> Result<Arc<ClientConfig>, TlsErr
     client_config_with(material, VERSIONS, Arc::new(DefaultTimeProvider))
 }
 
-fn server_config_with(
+/// Who judges the certificates of a listener's clients.
+fn client_verifier(
     material: &TlsMaterial,
-    versions: &[&'static SupportedProtocolVersion],
-    clock: Arc<dyn TimeProvider>,
-) -> Result<Arc<ServerConfig>, TlsError> {
-    let provider = provider();
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let builder = || {
         WebPkiClientVerifier::builder_with_provider(material.anchors.clone(), provider.clone())
             .with_crls(material.lists.lists.iter().cloned())
             .enforce_revocation_expiration()
     };
     let whole_chain = builder().allow_unknown_revocation_status().build().map_err(verifier_error)?;
-    let verifier: Arc<dyn ClientCertVerifier> = if material.lists.issuers.is_empty() {
+    Ok(if material.lists.issuers.is_empty() {
         whole_chain
     } else {
         Arc::new(KnownRevocation {
@@ -516,7 +516,16 @@ fn server_config_with(
             whole_chain,
             issuers: material.lists.issuers.clone(),
         })
-    };
+    })
+}
+
+fn server_config_with(
+    material: &TlsMaterial,
+    versions: &[&'static SupportedProtocolVersion],
+    clock: Arc<dyn TimeProvider>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = provider();
+    let verifier = client_verifier(material, &provider)?;
     let mut config = ServerConfig::builder_with_details(provider, clock)
         .with_protocol_versions(versions)
         .map_err(engine_error)?
@@ -693,6 +702,8 @@ type Build<C> =
 struct Current<C> {
     source: TlsSource,
     config: Arc<C>,
+    /// Judges clients again that were accepted earlier; a caller's own settings need no such judge.
+    clients: Arc<dyn ClientCertVerifier>,
     generation: u64,
 }
 
@@ -704,6 +715,7 @@ pub struct Reloadable<C> {
     reloading: Mutex<()>,
     clock: Arc<dyn TimeProvider>,
     build: Build<C>,
+    reloaded: watch::Sender<u64>,
 }
 
 /// Settings of a listener.
@@ -713,12 +725,13 @@ pub type ReloadableClient = Reloadable<ClientConfig>;
 
 impl<C> Reloadable<C> {
     fn start(source: TlsSource, clock: Arc<dyn TimeProvider>, build: Build<C>) -> Result<Self, TlsError> {
-        let config = build_from(&source, &clock, build)?;
+        let (config, clients) = build_from(&source, &clock, build)?;
         Ok(Self {
-            current: ArcSwap::from_pointee(Current { source, config, generation: 0 }),
+            current: ArcSwap::from_pointee(Current { source, config, clients, generation: 0 }),
             reloading: Mutex::new(()),
             clock,
             build,
+            reloaded: watch::Sender::new(0),
         })
     }
 
@@ -748,8 +761,10 @@ impl<C> Reloadable<C> {
         let _held = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.current.load_full();
         let source = source.unwrap_or_else(|| old.source.clone());
-        let config = build_from(&source, &self.clock, self.build)?;
-        self.current.store(Arc::new(Current { source, config, generation: old.generation + 1 }));
+        let (config, clients) = build_from(&source, &self.clock, self.build)?;
+        let generation = old.generation + 1;
+        self.current.store(Arc::new(Current { source, config, clients, generation }));
+        self.reloaded.send_replace(generation);
         Ok(())
     }
 }
@@ -764,9 +779,12 @@ impl<C> fmt::Debug for Reloadable<C> {
     }
 }
 
-fn build_from<C>(source: &TlsSource, clock: &Arc<dyn TimeProvider>, build: Build<C>) -> Result<Arc<C>, TlsError> {
+type Built<C> = (Arc<C>, Arc<dyn ClientCertVerifier>);
+
+fn build_from<C>(source: &TlsSource, clock: &Arc<dyn TimeProvider>, build: Build<C>) -> Result<Built<C>, TlsError> {
     let now = clock.current_time().ok_or_else(|| TlsError::Engine { reason: "there is no time".to_owned() })?;
-    build(&source.load(now)?, VERSIONS, clock.clone())
+    let material = source.load(now)?;
+    Ok((build(&material, VERSIONS, clock.clone())?, client_verifier(&material, &provider())?))
 }
 
 impl ReloadableServer {
@@ -778,6 +796,26 @@ impl ReloadableServer {
     /// The same with a clock of one's own: dates of certificates and lists are judged by it.
     pub fn with_clock(source: impl Into<TlsSource>, clock: Arc<dyn TimeProvider>) -> Result<Self, TlsError> {
         Self::start(source.into(), clock, server_config_with)
+    }
+
+    /// Waits until a client that was accepted with this chain, under settings of this generation, is not to be
+    /// accepted any more: its certificate has been revoked, or its authority is not trusted any longer. Tells why.
+    pub async fn disowned(&self, chain: &[CertificateDer<'_>], mut generation: u64) -> &'static str {
+        let mut reloaded = self.reloaded.subscribe();
+        loop {
+            let current = *reloaded.borrow_and_update();
+            let judged = std::mem::replace(&mut generation, current) == current;
+            if !judged
+                && let (Some((leaf, others)), Some(now)) = (chain.split_first(), self.clock.current_time())
+                && let Err(error) = self.current.load().clients.verify_client_cert(leaf, others, now)
+            {
+                return tls_cause(&error);
+            }
+            if reloaded.changed().await.is_err() {
+                // The settings are gone, and with them the listener.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Accepts the next connection. Take a new one for each: it is cheap, and it is what makes a

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use causeway::transport::certificates::DevelopmentAuthority;
 use causeway::transport::tls::{ReloadableClient, TlsFiles};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -51,4 +52,71 @@ async fn no_certificate_gets_nothing() {
     let mut received = Vec::new();
     let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut received)).await;
     assert!(!received.starts_with(b"HTTP"));
+}
+
+/// F-48: whoever is revoked while connected is not answered on that connection any longer, nor on a new one;
+/// a list that cannot be used changes nothing.
+#[tokio::test]
+async fn a_client_that_is_revoked_loses_its_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let certs = dir.path().join("certs");
+    std::fs::create_dir(&certs).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(certs.join(name), text).unwrap();
+    let now = jiff::Timestamp::now();
+    let later = now + jiff::SignedDuration::from_hours(24);
+    let mut authority = DevelopmentAuthority::new("Test", now - jiff::SignedDuration::from_mins(5)).unwrap();
+    let server = authority.issue_server(&["localhost"], &["127.0.0.1".parse().unwrap()], "server").unwrap();
+    let clients = ["stays", "goes"].map(|name| (name, authority.issue_client(name).unwrap()));
+    write("ca.pem", &authority.certificate_pem().unwrap());
+    write("ca.crl", &authority.revocation_list_pem(now, later).unwrap());
+    for (name, issued) in [("server", &server), ("stays", &clients[0].1), ("goes", &clients[1].1)] {
+        write(&format!("{name}.pem"), &issued.certificate_pem);
+        write(&format!("{name}.key"), &issued.key_pem);
+    }
+    let text = toml(dir.path(), &Options::default());
+    let text = text.replace(&CERTIFICATES.path.display().to_string(), &certs.display().to_string());
+    let config = causeway::config::Config::from_toml(&text, dir.path()).unwrap();
+    let broker = causeway::broker::Broker::start(config.clone()).await.unwrap();
+    let files = |name: &str| TlsFiles {
+        certificate: certs.join(format!("{name}.pem")),
+        key: certs.join(format!("{name}.key")),
+        client_ca: certs.join("ca.pem"),
+        crl: None,
+    };
+    let connect = async |name: &str| {
+        let tls = ReloadableClient::new(files(name)).unwrap();
+        let stream = TcpStream::connect(broker.addresses()[0]).await.unwrap();
+        tls.connector().connect("localhost".to_owned().try_into().unwrap(), stream).await.unwrap()
+    };
+    const ASK: &[u8] = b"GET /services/registry?wsdl HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut connections = Vec::new();
+    for (name, _) in &clients {
+        let mut stream = connect(name).await;
+        stream.write_all(ASK).await.unwrap();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200", "{name}");
+        connections.push(stream);
+    }
+    let ended = async |stream: &mut tokio_rustls::client::TlsStream<TcpStream>, patience| {
+        let mut rest = Vec::new();
+        tokio::time::timeout(patience, stream.read_to_end(&mut rest)).await.is_ok()
+    };
+    // What is no list keeps the old one in use.
+    write("ca.crl", "-----BEGIN X509 CRL-----\nMIIB\n-----END X509 CRL-----\n");
+    assert!(broker.reload(config.clone()).is_err());
+    assert!(!ended(&mut connections[1], Duration::from_millis(300)).await);
+    authority.revoke(&clients[1].1);
+    write("ca.crl", &authority.revocation_list_pem(now, later).unwrap());
+    broker.reload(config).unwrap();
+    assert!(ended(&mut connections[1], Duration::from_secs(10)).await, "its connection is closed");
+    assert!(!ended(&mut connections[0], Duration::from_millis(300)).await, "the other one's is not");
+    let mut again = connect("goes").await;
+    let _ = again.write_all(ASK).await;
+    let mut answered = Vec::new();
+    let _ = again.read_to_end(&mut answered).await;
+    assert!(answered.is_empty());
+    broker.stop().await;
+    let records = records_in(&dir.path().join("data/audit"));
+    assert_eq!(records.iter().filter(|record| record.contains("110126")).count(), 2, "{records:#?}");
 }
