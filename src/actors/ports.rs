@@ -41,6 +41,9 @@ pub enum PeerFailure {
     /// No connection, or none with a certificate we accept.
     #[error("could not be reached: {0}")]
     Unreachable(String),
+    /// It shows a certificate that we do not accept: nothing was sent to it (ITI TF-2 §3.19).
+    #[error("could not be reached: {0}")]
+    Untrusted(String),
     /// The answer did not come in time.
     #[error("did not answer within {0} ms")]
     Timeout(u64),
@@ -72,11 +75,21 @@ impl PeerFailure {
             Self::TooMany(_) => ErrorCode::XDSTooManyResults,
             Self::OtherBytes => ErrorCode::XDSRepositoryError,
             Self::Unreachable(_)
+            | Self::Untrusted(_)
             | Self::Timeout(_)
             | Self::Garbage(_)
             | Self::Fault(_)
             | Self::NoRoom
             | Self::NotAsked(_) => ErrorCode::XDSUnavailableCommunity,
+        }
+    }
+
+    /// What a consumer is told: who is missing, and nothing of our network or of certificates, which is in the
+    /// log and in the request's explanation.
+    pub fn told(&self) -> Cow<'static, str> {
+        match self {
+            Self::Unreachable(_) | Self::Untrusted(_) => "could not be reached".into(),
+            other => other.to_string().into(),
         }
     }
 
@@ -87,6 +100,7 @@ impl PeerFailure {
             Self::Fault(_) => "answered with a fault".into(),
             Self::Garbage(_) => "answered with something that is not acceptable".into(),
             Self::Unreachable(_)
+            | Self::Untrusted(_)
             | Self::Timeout(_)
             | Self::NoRoom
             | Self::TooMany(_)

@@ -379,10 +379,10 @@ impl Call<'_> {
             PeerFailure::Unreachable(_) if has(&["Connection refused", "dns error", "failed to lookup"]) => {
                 "check that the broker runs, and host and port of --to"
             }
-            PeerFailure::Unreachable(_) if has(&["not valid for name"]) => {
+            PeerFailure::Untrusted(_) if has(&["not valid for name"]) => {
                 "the server's certificate has another name: use one of its names in --to, or have it issued for this one"
             }
-            PeerFailure::Unreachable(_) if has(&["UnknownIssuer", "invalid peer certificate"]) => {
+            PeerFailure::Untrusted(_) => {
                 "the server's certificate is not one that --ca trusts: give the authority that issued it"
             }
             PeerFailure::Unreachable(_)
@@ -898,11 +898,8 @@ mod tests {
                 PeerFailure::Unreachable("received fatal alert: CertificateExpired".into()),
                 "the server refuses the certificate of --cert",
             ),
-            (PeerFailure::Unreachable("invalid peer certificate: UnknownIssuer".into()), "--ca"),
-            (
-                PeerFailure::Unreachable("invalid peer certificate: certificate not valid for name".into()),
-                "another name",
-            ),
+            (PeerFailure::Untrusted("invalid peer certificate: UnknownIssuer".into()), "--ca"),
+            (PeerFailure::Untrusted("invalid peer certificate: certificate not valid for name".into()), "another name"),
             (PeerFailure::Timeout(5), "--timeout"),
             (PeerFailure::Garbage("HTTP 404: …".into()), "no such service"),
             (PeerFailure::Fault("env:Sender: x".into()), "--show-wire"),

@@ -29,7 +29,9 @@ use super::trace_context;
 use crate::actors::context::{RequestContext, Trace};
 use crate::actors::explain::{Doing, Steps};
 use crate::actors::ports::{Clock, Community, PeerFailure};
-use crate::model::audit_event::{AuditNode, AuditOutcome, AuditSide, AuditedDocument, Exchange, NetworkAccessPoint};
+use crate::model::audit_event::{
+    AuditEvent, AuditNode, AuditOutcome, AuditSide, AuditedDocument, Exchange, NetworkAccessPoint,
+};
 use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse, RetrievedDocument};
 use crate::model::ids::HomeCommunityId;
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError};
@@ -243,7 +245,10 @@ impl SoapClient {
             steps.took(Some(home), Doing::Wait, began + tcp + tls);
         }
         let response = answered.map_err(|error| Unanswered {
-            failure: PeerFailure::Unreachable(causes(&error)),
+            failure: match refused_certificate(&error) {
+                true => PeerFailure::Untrusted(causes(&error)),
+                false => PeerFailure::Unreachable(causes(&error)),
+            },
             broke_off: !error.is_connect(),
         })?;
         let began = Instant::now();
@@ -263,6 +268,22 @@ impl SoapClient {
             },
         })
     }
+}
+
+/// Whether it is we who did not accept the other side's certificate.
+fn refused_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidCertRevocationList(_));
+        }
+        // What an io::Error is made of is not its source.
+        cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
 }
 
 /// An error with its causes in one line: the outermost alone says only "client error".
@@ -444,7 +465,7 @@ impl RemoteCommunity {
             {
                 drop(leave);
             }
-            Err(PeerFailure::Timeout(_) | PeerFailure::Unreachable(_)) => {
+            Err(PeerFailure::Timeout(_) | PeerFailure::Unreachable(_) | PeerFailure::Untrusted(_)) => {
                 if leave.failed(Instant::now()) {
                     tracing::warn!(
                         community = %self.home, seconds = self.limits.breaker.pause.as_secs(),
@@ -486,6 +507,15 @@ impl RemoteCommunity {
                     Exchange { outcome: AuditOutcome::SeriousFailure, outcome_description: description, ..exchange };
                 (vec![facts.event(failed)], "unavailable")
             }
+        };
+        let events = match (&result, self.client.uri().host().map(NetworkAccessPoint::from_host)) {
+            (Err(PeerFailure::Untrusted(cause)), Some(remote)) => {
+                let (source, at) = (self.services.audit.source(), self.services.clock.now());
+                let failed = AuditOutcome::SeriousFailure;
+                let alert = AuditEvent::node_authentication_failure(source, at, None, &remote, cause, failed);
+                events.into_iter().chain([alert]).collect()
+            }
+            _ => events,
         };
         self.services.metrics.count(transaction.number, self.home.as_str(), outcome, began.elapsed());
         tracing::debug!(
