@@ -12,6 +12,7 @@ pub mod demo;
 pub mod find;
 pub mod get;
 pub mod init;
+pub mod probe;
 pub mod retrieve;
 pub mod serve;
 pub mod store;

@@ -53,7 +53,7 @@ impl Certificates {
     }
 }
 
-type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+pub type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// An HTTPS client that shows the certificate of that name.
 pub fn client(name: &str) -> HttpClient {
