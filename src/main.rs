@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use causeway::commands::{
-    ServeArgs, bench, certs, check, demo, explain, find, get, init, retrieve, serve, simulate, store, submit, validate,
+    ServeArgs, bench, certs, check, demo, explain, find, get, init, probe, retrieve, serve, simulate, store, submit,
+    validate,
 };
 use causeway::config::{Config, Log, LogFormat};
 use clap::{Parser, Subcommand};
@@ -95,6 +96,8 @@ Examples:
     Retrieve(Box<retrieve::Args>),
     /// Verify, reindex, export and import what a stopped broker keeps
     Store(store::Args),
+    /// Probe somebody else's gateway, registry or repository for conformance, read-only
+    Probe(Box<probe::Args>),
     /// Judge messages offline, by the broker's rules: submissions, queries, captured packages, responses
     Validate(validate::Args),
 }
@@ -141,6 +144,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Find(args) => find::run(*args).await,
         Command::Get(args) => get::run(*args).await,
         Command::Store(args) => store::run(args).await,
+        Command::Probe(args) => probe::run(*args).await,
         Command::Validate(args) => validate::run(args).await,
         Command::Retrieve(args) => retrieve::run(*args).await,
     };

@@ -13,6 +13,7 @@ pub mod explain;
 pub mod find;
 pub mod get;
 pub mod init;
+pub mod probe;
 pub mod retrieve;
 pub mod serve;
 pub mod simulate;

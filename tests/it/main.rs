@@ -9,6 +9,7 @@ mod gateways;
 mod hostile;
 mod lifecycle;
 mod oracle;
+mod probe;
 mod rules;
 mod submit_and_find;
 mod support;
