@@ -222,7 +222,9 @@ fn slow_clients_cost_little() {
     let _alone = alone();
     let slow = number("CAUSEWAY_SLOW_CLIENTS", 300);
     run(async move {
-        let (installation, running, simulation) = broker_and_communities(1, &[]).await;
+        // The limits' own times would make it a long test.
+        let environment = [("CAUSEWAY__LIMITS__HEADER_TIMEOUT", "5s"), ("CAUSEWAY__LIMITS__BODY_IDLE_TIMEOUT", "5s")];
+        let (installation, running, simulation) = broker_and_communities(1, &environment).await;
         let tls = client(&installation);
         let p99 = async || {
             let mut times = Vec::new();
