@@ -11,10 +11,12 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::context::RequestContext;
+use super::correlation::Correlations;
 use super::merge::{Outcome, locate, unavailable};
 use super::ports::{Community, PeerFailure};
 use super::responding_gateway::MOST_GATEWAYS;
 use super::spool::Spool;
+use super::translation::{Translated, translate};
 pub use crate::model::community::{PeerState, Scope};
 use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse};
 use crate::model::ids::{HomeCommunityId, Oid, PatientId};
@@ -30,6 +32,8 @@ pub enum PatientTranslation {
     SameDomain,
     /// Under the same id in another domain.
     Domain(Oid),
+    /// Under an id that it is asked for (ITI-55).
+    Discover,
 }
 
 /// One community we know.
@@ -52,7 +56,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    fn is_asked(&self) -> bool {
+    pub(super) fn is_asked(&self) -> bool {
         self.answers && self.state == PeerState::Live
     }
 
@@ -80,12 +84,20 @@ pub struct Federation {
     pub peers: Vec<Peer>,
     /// Communities that we know from the answers of others: each with the peer that answers for it.
     routes: Mutex<HashMap<HomeCommunityId, HomeCommunityId>>,
+    /// Under which ids others know our patients.
+    pub correlations: Option<Arc<Correlations>>,
 }
 
 impl Federation {
     /// These communities, and nobody known behind them yet.
     pub fn new(peers: Vec<Peer>) -> Self {
-        Self { peers, routes: Mutex::default() }
+        Self { peers, routes: Mutex::default(), correlations: None }
+    }
+
+    /// The same, able to ask communities under which id they know a patient.
+    #[must_use]
+    pub fn with_correlations(self, correlations: Arc<Correlations>) -> Self {
+        Self { correlations: Some(correlations), ..self }
     }
 
     /// The peer of that identity, or the one that answers for it: a consumer asks on with the
@@ -111,6 +123,13 @@ impl Federation {
             if !routes.contains_key(&home) && routes.values().filter(|by| **by == peer.home).count() < MOST_ROUTES {
                 routes.insert(home, peer.home.clone());
             }
+        }
+    }
+
+    /// Forgets under which id a peer knows a patient: it has said that it does not.
+    fn forget(&self, patient: &PatientId, peer: &Peer) {
+        if let Some(correlations) = &self.correlations {
+            correlations.forget(patient, &peer.home);
         }
     }
 
@@ -146,12 +165,19 @@ pub async fn query_peer(
     query: &AdhocQuery,
 ) -> Outcome<QueryResponse> {
     let mut query = query.clone();
-    translate(&mut query, &peer.translation);
-    let mut result = match peer.not_asked(context) {
+    let translated = match peer.not_asked(context) {
         Some(failure) => Err(failure),
-        None => peer.community.query(context, &query).await,
+        None => translate(context, federation, peer, &mut query).await,
+    };
+    let (mut result, patient) = match translated {
+        Ok(Translated::Ready(patient)) => (peer.community.query(context, &query).await, patient),
+        Ok(Translated::Answered(answer)) => (Ok(*answer), None),
+        Err(failure) => (Err(failure), None),
     };
     if let Ok(answer) = &mut result {
+        if let Some(patient) = patient.filter(|_| has_code(&answer.errors, &ErrorCode::XDSUnknownPatientId)) {
+            federation.forget(&patient, peer);
+        }
         leave_out_other_patients(context, peer, &query, answer);
         federation.learn(peer, answer);
     }
@@ -196,7 +222,7 @@ pub fn targets(query: &AdhocQuery) -> Option<Vec<&str>> {
 }
 
 /// The name of the parameter that says whom a query is about.
-fn patient_parameter(query: &AdhocQuery) -> Option<&'static str> {
+pub(super) fn patient_parameter(query: &AdhocQuery) -> Option<&'static str> {
     let parameters = QueryDefinition::by_id(&query.id)?.parameters;
     let about = parameters.iter().find(|parameter| matches!(parameter.kind, Kind::Patient | Kind::Patients));
     about.map(|parameter| parameter.name)
@@ -253,29 +279,16 @@ fn leave_out_other_patients(context: &RequestContext, peer: &Peer, query: &Adhoc
     }
 }
 
-/// Replaces the patient's domain, and nothing else (§3.38.4.1.2.1).
-fn translate(query: &mut AdhocQuery, translation: &PatientTranslation) {
-    let PatientTranslation::Domain(domain) = translation else { return };
-    let Some(parameter) = patient_parameter(query) else { return };
-    for value in query.slots.iter_mut().filter(|slot| slot.name == parameter).flat_map(|slot| &mut slot.values) {
-        let there = |cx: &str| PatientId::new(PatientId::parse(cx).ok()?.id(), domain.clone()).ok();
-        let texts = quoted_texts(value).unwrap_or_default();
-        let translated: Option<Vec<String>> = texts
-            .iter()
-            .map(|cx| there(cx).map(|patient| format!("'{}'", patient.to_cx().replace('\'', "''"))))
-            .collect();
-        let Some(translated) = translated.filter(|translated| !translated.is_empty()) else { continue };
-        let list = translated.join(",");
-        *value = if value.trim().starts_with('(') { format!("({list})") } else { list }.into();
-    }
-}
-
 /// A part of a retrieve: what one community is asked for.
 pub struct RetrieveShare<'a> {
     /// Whom to ask.
     pub target: RetrieveTarget<'a>,
     /// For what, with the home its consumer wrote or left out.
     pub requests: Vec<DocumentRequest>,
+}
+
+fn has_code(errors: &[RegistryError], code: &ErrorCode) -> bool {
+    errors.iter().any(|error| error.code == *code)
 }
 
 /// Whom to ask for documents.
@@ -482,6 +495,7 @@ impl BodySource for Renumbered {
 
 #[cfg(test)]
 mod tests {
+    use super::super::translation::replace_patients;
     use super::*;
     use crate::model::rim::Slot;
 
@@ -512,7 +526,7 @@ mod tests {
             let mut query = query(value);
             let asked = asked.map(|asked| asked.iter().map(|id| (*id).to_owned()).collect());
             assert_eq!(patients_asked_for(&query), asked, "{value}");
-            translate(&mut query, &PatientTranslation::Domain(Oid::parse("2.999.2").unwrap()));
+            replace_patients(&mut query, |patient| PatientId::new(patient.id(), Oid::parse("2.999.2").unwrap()).ok());
             assert_eq!(query.slots[0].values[0], *there, "{value}");
         }
         let mut documents = query("'a'");

@@ -3,6 +3,7 @@
 mod assertions;
 mod conformance;
 mod demo;
+mod discovery;
 mod gateways;
 mod hostile;
 mod lifecycle;
