@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use causeway::commands::{
-    ServeArgs, bench, certs, check, demo, find, get, init, retrieve, serve, store, submit, validate,
+    ServeArgs, bench, certs, check, demo, discover, find, get, init, retrieve, serve, store, submit, validate,
 };
 use causeway::config::{Config, Log, LogFormat};
 use clap::{Parser, Subcommand};
@@ -77,6 +77,8 @@ Examples:
     Get(Box<get::Args>),
     /// Retrieve documents and check their hashes (ITI-43, ITI-39)
     Retrieve(Box<retrieve::Args>),
+    /// Ask another community's gateway under which identifier it knows a patient (ITI-55, ITI-56)
+    Discover(Box<discover::Args>),
     /// Verify, reindex, export and import what a stopped broker keeps
     Store(store::Args),
     /// Judge messages offline, by the broker's rules: submissions, queries, captured packages, responses
@@ -122,6 +124,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Submit(args) => submit::run(*args).await,
         Command::Find(args) => find::run(*args).await,
         Command::Get(args) => get::run(*args).await,
+        Command::Discover(args) => discover::run(*args).await,
         Command::Store(args) => store::run(args).await,
         Command::Validate(args) => validate::run(args).await,
         Command::Retrieve(args) => retrieve::run(*args).await,

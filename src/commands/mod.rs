@@ -9,6 +9,7 @@ pub mod certs;
 pub mod check;
 pub mod client;
 pub mod demo;
+pub mod discover;
 pub mod find;
 pub mod get;
 pub mod init;
