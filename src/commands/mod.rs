@@ -9,6 +9,7 @@ pub mod certs;
 pub mod check;
 pub mod client;
 pub mod demo;
+pub mod discover;
 pub mod explain;
 pub mod find;
 pub mod get;

@@ -1,5 +1,7 @@
 //! Outbound SOAP: one client per address, with its own connections, budget and bound; and a
-//! community behind its Responding Gateway (ITI-38, ITI-39).
+//! community behind its Responding Gateway (ITI-38, ITI-39, ITI-55).
+
+mod discovery;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,10 +30,11 @@ use super::tls::ReloadableClient;
 use super::trace_context;
 use crate::actors::context::{RequestContext, Trace};
 use crate::actors::explain::{Doing, Steps};
-use crate::actors::ports::{Clock, Community, PeerFailure};
+use crate::actors::ports::{Clock, Community, Discovered, PeerFailure};
 use crate::model::audit_event::{
     AuditEvent, AuditNode, AuditOutcome, AuditSide, AuditedDocument, Exchange, NetworkAccessPoint,
 };
+use crate::model::discovery::DiscoveryQuery;
 use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse, RetrievedDocument};
 use crate::model::ids::HomeCommunityId;
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError};
@@ -42,6 +45,8 @@ use crate::wire::mtom::ContentId;
 use crate::wire::soap::{self, Addressing, Version};
 use crate::wire::xdsb::{self, Binary};
 use crate::wire::xml::{self, Document, Node};
+
+pub use discovery::belongs;
 
 type Pool = Client<Timed<HttpsConnector<Timed<HttpConnector>>>, OutBody>;
 
@@ -307,6 +312,18 @@ pub fn read_answer<T>(
     limits: xml::Limits,
     read: impl FnOnce(Node<'_, '_>) -> Result<T, ebrs::BodyError>,
 ) -> Result<T, PeerFailure> {
+    read_envelope(root, limits, |envelope| read(envelope.payload))
+}
+
+/// Reads an answer with its headers; a fault becomes a failure.
+///
+/// # Errors
+/// When it is no SOAP message, or a fault.
+pub fn read_envelope<T>(
+    root: &[u8],
+    limits: xml::Limits,
+    read: impl FnOnce(&soap::Envelope<'_, '_>) -> Result<T, ebrs::BodyError>,
+) -> Result<T, PeerFailure> {
     let garbage = |error: &dyn std::fmt::Display| PeerFailure::Garbage(error.to_string());
     let text = xml::decode(root).map_err(|e| garbage(&e))?;
     let document = Document::parse(&text, limits).map_err(|e| garbage(&e))?;
@@ -314,7 +331,7 @@ pub fn read_answer<T>(
     if let Some(fault) = soap::received_fault(envelope.payload) {
         return Err(PeerFailure::Fault(fault));
     }
-    read(envelope.payload).map_err(|e| garbage(&e))
+    read(&envelope).map_err(|e| garbage(&e))
 }
 
 /// The request envelope of a transaction to an address.
@@ -403,6 +420,8 @@ pub struct PeerLimits {
 pub struct RemoteCommunity {
     home: HomeCommunityId,
     client: SoapClient,
+    /// Where it is asked for patients, if elsewhere.
+    discovery: Option<SoapClient>,
     limits: PeerLimits,
     in_flight: Semaphore,
     /// Those under way, and those that wait.
@@ -417,6 +436,7 @@ impl RemoteCommunity {
         Self {
             home,
             client,
+            discovery: None,
             limits,
             in_flight: Semaphore::new(limits.in_flight),
             admitted: Semaphore::new(limits.in_flight.saturating_add(limits.queue).min(Semaphore::MAX_PERMITS)),
@@ -494,7 +514,11 @@ impl RemoteCommunity {
         let began = Instant::now();
         let until = context.deadline.min(began + self.limits.budget);
         let result = self.admitted(context, until, call).await;
-        let exchange = self.services.exchange(context, transaction, self.client.uri(), facts);
+        let client = match (&self.discovery, transaction.id) {
+            (Some(elsewhere), TransactionId::CrossGatewayPatientDiscovery) => elsewhere,
+            _ => &self.client,
+        };
+        let exchange = self.services.exchange(context, transaction, client.uri(), facts);
         let (events, outcome) = match &result {
             Ok(answer) => {
                 let (status, errors, retrieved) = judge(answer);
@@ -665,6 +689,14 @@ impl BodySource for ReceivedBodies {
 }
 
 impl Community for RemoteCommunity {
+    fn discover<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        query: &'a DiscoveryQuery,
+    ) -> BoxFuture<'a, Result<Discovered, PeerFailure>> {
+        Box::pin(self.ask_for_patient(context, query))
+    }
+
     fn query<'a>(
         &'a self,
         context: &'a RequestContext,

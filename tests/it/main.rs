@@ -4,6 +4,7 @@ mod assertions;
 mod certificates;
 mod conformance;
 mod demo;
+mod discovery;
 mod faults;
 mod gateways;
 mod hostile;
