@@ -25,6 +25,7 @@ use std::time::Duration;
 use http::Uri;
 
 use crate::model::ids::{HomeCommunityId, IdentifierRule, Oid, PatientId, RepositoryUniqueId};
+use crate::transport::callbacks::Callback;
 use crate::transport::tls::TlsFiles;
 use crate::validate::SourceModes;
 
@@ -149,6 +150,8 @@ pub struct Config {
     pub client: TlsFiles,
     /// The communities around, in the order in which they are asked and answered for.
     pub peers: Vec<Peer>,
+    /// Answers that do not come back on their connection.
+    pub asynchronous: Asynchronous,
     /// A remote registry that our repository registers with; none means our own.
     pub registry: Option<Uri>,
     /// The audit trail.
@@ -327,6 +330,15 @@ pub struct Peer {
     pub max_in_flight: usize,
     /// Authorities to trust for it instead of those of `[client]`.
     pub ca: Option<PathBuf>,
+    /// Where it may have our answers sent, besides `[asynchronous]`.
+    pub callback: Option<Callback>,
+}
+
+/// Answers that do not come back on their connection (`[asynchronous]`, ITI TF-2 §V.5).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asynchronous {
+    /// Where callers may have our answers sent.
+    pub callbacks: Vec<Callback>,
 }
 
 impl Peer {

@@ -1,21 +1,27 @@
 //! The one way of every inbound message: TLS identity → limits → SOAP and addressing
 //! → security header → access decision → actor → durable audit → answer. No transaction has a
-//! private copy of a step; what is its own is in [`super::endpoint`].
+//! private copy of a step; what is its own is in [`super::endpoint`], what is done for an answer that
+//! goes elsewhere in [`later`].
+
+mod later;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::answer::{self, Inline, OnFailure, OutBody, Package, Part};
 use super::audit_sink::AuditSink;
+use super::callbacks::{Callbacks, Elsewhere};
 use super::endpoint::{self, Answer, AuditFacts, Payload};
 use super::message::{Attachments, BodyStream, Bounds, receive};
 use super::metrics::Metrics;
@@ -78,6 +84,23 @@ pub struct PipelineLimits {
     pub retrieve_deadline: Duration,
     /// Documents of one retrieve.
     pub documents_per_retrieve: usize,
+    /// Of answers that go elsewhere.
+    pub later: LaterLimits,
+}
+
+/// Bounds of answers that do not go back on their connection, from `[limits]`.
+#[derive(Debug, Clone, Copy)]
+pub struct LaterLimits {
+    /// Requests whose answers are not delivered yet.
+    pub pending: usize,
+    /// Tries to deliver one.
+    pub tries: usize,
+    /// Pause after the first try; it doubles from one to the next.
+    pub pause: Duration,
+    /// Time from the request until its answer is delivered, or given up.
+    pub deadline: Duration,
+    /// How long the receiver may take nothing.
+    pub stall: Duration,
 }
 
 /// Everything a message meets on its way.
@@ -89,6 +112,8 @@ pub struct Pipeline {
     limits: PipelineLimits,
     in_flight: Arc<Semaphore>,
     submissions: Arc<Semaphore>,
+    pending: Arc<Semaphore>,
+    callbacks: ArcSwap<Callbacks>,
     cut: CancellationToken,
 }
 
@@ -102,6 +127,8 @@ pub struct ConnectionInfo {
     pub scheme: &'static str,
     /// What its listener allows.
     pub access: Arc<dyn AccessPolicy>,
+    /// What outlives its request is waited for here when the listener stops.
+    pub tasks: TaskTracker,
 }
 
 impl ConnectionInfo {
@@ -127,6 +154,22 @@ pub struct Inbound {
     /// What audit says of it.
     pub facts: AuditFacts,
     security: Option<Arc<str>>,
+    /// Where its answer goes, if not back on its connection.
+    elsewhere: Option<Elsewhere>,
+}
+
+/// A request that has been read, with what its later steps need to know of it.
+struct Taken {
+    service: Service,
+    context: RequestContext,
+    connection: Arc<ConnectionInfo>,
+    /// The address that was called.
+    endpoint: String,
+    version: Version,
+    addressing: Addressing,
+    multipart: bool,
+    facts: AuditFacts,
+    began: Instant,
 }
 
 /// A fault with what is needed to send it.
@@ -145,7 +188,12 @@ impl Refused {
     }
 }
 
-fn read_envelope(root: &[u8], service: Service, limits: xml::Limits) -> Result<Inbound, Box<Refused>> {
+fn read_envelope(
+    root: &[u8],
+    service: Service,
+    limits: xml::Limits,
+    callbacks: &Callbacks,
+) -> Result<Inbound, Box<Refused>> {
     let text = xml::decode(root).map_err(|e| Refused::unread(e.into()))?;
     let document = Document::parse(&text, limits).map_err(|e| Refused::unread(e.into()))?;
     let version = soap::version(&document);
@@ -159,7 +207,7 @@ fn read_envelope(root: &[u8], service: Service, limits: xml::Limits) -> Result<I
     };
     let envelope = soap::read(&document).map_err(refused)?;
     let transaction = find_transaction(&envelope.addressing, service, envelope.payload.local()).map_err(refused)?;
-    envelope.addressing.synchronous().map_err(refused)?;
+    let elsewhere = callbacks.route(&envelope.addressing).map_err(refused)?;
     let payload = endpoint::read(transaction.id, envelope.payload);
     let facts = endpoint::facts(payload.as_ref().ok(), envelope.payload);
     Ok(Inbound {
@@ -169,6 +217,7 @@ fn read_envelope(root: &[u8], service: Service, limits: xml::Limits) -> Result<I
         payload,
         facts,
         security: envelope.security.map(Into::into),
+        elsewhere,
     })
 }
 
@@ -226,8 +275,14 @@ impl Pipeline {
     ) -> Self {
         let in_flight = Arc::new(Semaphore::new(limits.in_flight));
         let submissions = Arc::new(Semaphore::new(limits.in_flight_submissions));
-        let cut = CancellationToken::new();
-        Self { actors, audit, metrics, clock, limits, in_flight, submissions, cut }
+        let pending = Arc::new(Semaphore::new(limits.later.pending));
+        let (callbacks, cut) = (ArcSwap::default(), CancellationToken::new());
+        Self { actors, audit, metrics, clock, limits, in_flight, submissions, pending, callbacks, cut }
+    }
+
+    /// Says where answers may be sent that are not to come back on their connection.
+    pub fn set_callbacks(&self, callbacks: Callbacks) {
+        self.callbacks.store(Arc::new(callbacks));
     }
 
     /// Ends every wait for a peer: requests go on at once to their audit record.
@@ -261,7 +316,11 @@ impl Pipeline {
     }
 
     /// Answers one HTTP request.
-    pub async fn handle(&self, request: Request<Incoming>, connection: Arc<ConnectionInfo>) -> Response<OutBody> {
+    pub async fn handle(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        connection: Arc<ConnectionInfo>,
+    ) -> Response<OutBody> {
         let Some(service) = Service::from_path(request.uri().path()) else {
             return response(
                 404,
@@ -284,7 +343,7 @@ impl Pipeline {
     }
 
     async fn post(
-        &self,
+        self: &Arc<Self>,
         service: Service,
         request: Request<Incoming>,
         connection: &Arc<ConnectionInfo>,
@@ -300,7 +359,7 @@ impl Pipeline {
     }
 
     async fn converse(
-        &self,
+        self: &Arc<Self>,
         service: Service,
         request: Request<Incoming>,
         connection: &Arc<ConnectionInfo>,
@@ -331,10 +390,10 @@ impl Pipeline {
                 return self.refuse_early(service, &correlation_id, connection, &parts, began, refused).await;
             }
         };
-        let _held = message.held;
+        let held = message.held;
         let multipart = message.multipart;
         let mut attachments = message.attachments;
-        let inbound = match read_envelope(&message.root, service, self.limits.bounds.xml) {
+        let inbound = match read_envelope(&message.root, service, self.limits.bounds.xml, &self.callbacks.load()) {
             Ok(inbound) => inbound,
             Err(refused) => {
                 attachments.drain().await;
@@ -352,9 +411,30 @@ impl Pipeline {
             },
             ..self.context(transaction, &correlation_id, connection, message_id, began)
         };
-        let Inbound { version, addressing, payload, facts, .. } = inbound;
-        let answer = match connection.access.decide(&context, service) {
-            Decision::Permit => self.perform(&context, service, payload, &mut attachments).await,
+        let Inbound { version, addressing, payload, facts, elsewhere, .. } = inbound;
+        let connection = Arc::clone(connection);
+        let taken = Taken { service, context, connection, endpoint, version, addressing, multipart, facts, began };
+        if let Some(elsewhere) = elsewhere {
+            return self.answer_later(taken, payload, attachments, held, elsewhere).await;
+        }
+        match self.work(&taken, payload, &mut attachments, None).await {
+            Ok(answer) => self.encode(&taken, taken.answer_addressing(), answer),
+            Err(fault) => self.refuse(service, &correlation_id, &taken.connection, began, &taken.refused(fault)),
+        }
+    }
+
+    /// From the access decision to the durable audit record; `admitted` has its place already.
+    async fn work(
+        &self,
+        taken: &Taken,
+        payload: Result<Payload, ebrs::BodyError>,
+        attachments: &mut Attachments,
+        admitted: Option<OwnedSemaphorePermit>,
+    ) -> Result<Answer, Fault> {
+        let Taken { service, context, connection, endpoint, addressing, facts, began, .. } = taken;
+        let transaction = context.transaction;
+        let answer = match connection.access.decide(context, *service) {
+            Decision::Permit => self.perform(context, *service, payload, attachments, admitted).await,
             Decision::Deny(reason) => {
                 tracing::warn!(correlation_id = %context.correlation_id, transaction = transaction.number, caller = %context.caller, reason, "denied");
                 Err(Fault::sender("This caller may not do this here; the operator of this server knows why.")
@@ -362,28 +442,18 @@ impl Pipeline {
             }
         };
         attachments.drain().await;
-        let events = self.inbound_events(&context, &endpoint, connection, &addressing, &facts, &answer);
-        let audited = self.audit.record(events).await;
-        let refused =
-            |fault| Refused { version, relates_to: addressing.message_id.clone(), attempted: Some(transaction), fault };
-        let answer = match (audited, answer) {
-            (Ok(()), Ok(answer)) => answer,
-            (Ok(()), Err(fault)) => {
-                return self.refuse(service, &context.correlation_id, connection, began, &refused(fault));
-            }
-            (Err(error), _) => {
-                let fault = unaudited(&context.correlation_id, &error);
-                return self.refuse(service, &context.correlation_id, connection, began, &refused(fault));
-            }
-        };
+        let events = self.inbound_events(context, endpoint, connection, addressing, facts, &answer);
+        if let Err(error) = self.audit.record(events).await {
+            return Err(unaudited(&context.correlation_id, &error));
+        }
+        let answer = answer?;
         let outcome = outcome_name(answer.status());
         self.metrics.count(transaction.number, "inbound", outcome, began.elapsed());
         tracing::info!(
             correlation_id = %context.correlation_id, transaction = transaction.number, caller = %context.caller,
             outcome, errors = %answer.error_codes(), ms = began.elapsed().as_millis() as u64, "answered"
         );
-        let on_failure = self.on_stream_failure(&context, &endpoint, connection, &addressing, &facts);
-        self.encode(transaction, version, multipart, addressing.message_id, answer, on_failure)
+        Ok(answer)
     }
 
     /// Refuses a message before it was dispatched; what it wanted is audited where that is known.
@@ -435,13 +505,25 @@ impl Pipeline {
         }
     }
 
-    /// Calls the transaction, within its admission bound.
+    /// A place among the requests under way; none if there is none.
+    async fn admit(&self, transaction: TransactionId) -> Option<OwnedSemaphorePermit> {
+        let admission = if transaction == TransactionId::ProvideAndRegisterDocumentSet {
+            &self.submissions
+        } else {
+            &self.in_flight
+        };
+        // A short wait smooths bursts; who still finds no place is told so at once.
+        tokio::time::timeout(ADMISSION_WAIT, Arc::clone(admission).acquire_owned()).await.ok()?.ok()
+    }
+
+    /// Calls the transaction, within its admission bound; `admitted` has its place already.
     async fn perform(
         &self,
         context: &RequestContext,
         service: Service,
         payload: Result<Payload, ebrs::BodyError>,
         attachments: &mut Attachments,
+        admitted: Option<OwnedSemaphorePermit>,
     ) -> Result<Answer, Fault> {
         let transaction = context.transaction.id;
         let payload = match payload {
@@ -453,13 +535,11 @@ impl Pipeline {
                 ));
             }
         };
-        let admission = if transaction == TransactionId::ProvideAndRegisterDocumentSet {
-            &self.submissions
-        } else {
-            &self.in_flight
+        let admitted = match admitted {
+            Some(admitted) => Some(admitted),
+            None => self.admit(transaction).await,
         };
-        // A short wait smooths bursts; who still finds no place is told so at once.
-        let Ok(Ok(_permit)) = tokio::time::timeout(ADMISSION_WAIT, admission.acquire()).await else {
+        let Some(_admitted) = admitted else {
             let busy = RegistryError::new(
                 endpoint::busy_error(transaction),
                 "too many requests are under way; send it again in a moment",
@@ -470,6 +550,18 @@ impl Pipeline {
             };
             return Ok(Answer::failure(transaction, busy));
         };
+        self.call(context, service, payload, attachments).await
+    }
+
+    /// Calls the transaction.
+    async fn call(
+        &self,
+        context: &RequestContext,
+        service: Service,
+        payload: Payload,
+        attachments: &mut Attachments,
+    ) -> Result<Answer, Fault> {
+        let transaction = context.transaction.id;
         let scope = endpoint::Scope {
             actors: &self.actors,
             context,
@@ -508,7 +600,7 @@ impl Pipeline {
     ) -> Exchange {
         let remote = Some(connection.remote.ip().into());
         let requester = match addressing.reply_to.as_deref() {
-            Some(address) if address != soap::ANONYMOUS => AuditNode::new(address, remote),
+            Some(address) if address != soap::ANONYMOUS && address != soap::NO_REPLY => AuditNode::new(address, remote),
             _ => AuditNode::new(&*context.caller, remote),
         };
         Exchange {
@@ -551,14 +643,8 @@ impl Pipeline {
     }
 
     /// Audits a retrieve whose bytes broke off after its success was told.
-    fn on_stream_failure(
-        &self,
-        context: &RequestContext,
-        endpoint: &str,
-        connection: &ConnectionInfo,
-        addressing: &Addressing,
-        facts: &AuditFacts,
-    ) -> OnFailure {
+    fn on_stream_failure(&self, taken: &Taken) -> OnFailure {
+        let Taken { context, endpoint, connection, addressing, facts, .. } = taken;
         let exchange = self.exchange(context, endpoint, connection, addressing, facts);
         let (facts, audit) = (facts.clone(), self.audit.clone());
         let (correlation_id, transaction) = (Arc::clone(&context.correlation_id), context.transaction.number);
@@ -592,21 +678,10 @@ impl Pipeline {
         fault_response(refused)
     }
 
-    fn encode(
-        &self,
-        transaction: &'static Transaction,
-        version: Version,
-        multipart: bool,
-        relates_to: Option<String>,
-        answer: Answer,
-        on_failure: OnFailure,
-    ) -> Response<OutBody> {
-        let addressing = Addressing {
-            action: Some(transaction.response_action.to_owned()),
-            message_id: Some(soap::new_message_id()),
-            relates_to: relates_to.clone(),
-            ..Addressing::default()
-        };
+    fn encode(&self, taken: &Taken, addressing: Addressing, answer: Answer) -> Response<OutBody> {
+        let Taken { version, multipart, .. } = *taken;
+        let (transaction, relates_to) = (taken.context.transaction, addressing.relates_to.clone());
+        let on_failure = self.on_stream_failure(taken);
         let simple_type = format!("{}; charset=UTF-8", version.media_type());
         // Retrieves answer as they were asked: a client that sent no MTOM may not read it either.
         let packaged = multipart && transaction.packaging == Packaging::Mtom;
@@ -648,6 +723,27 @@ impl Pipeline {
                 response(200, &package.content_type(transaction.response_action), package.into_body(on_failure))
             }
             Err(error) => internal(version, relates_to, &error.to_string()),
+        }
+    }
+}
+
+impl Taken {
+    /// The headers of its answer on its connection.
+    fn answer_addressing(&self) -> Addressing {
+        Addressing {
+            action: Some(self.context.transaction.response_action.to_owned()),
+            message_id: Some(soap::new_message_id()),
+            relates_to: self.addressing.message_id.clone(),
+            ..Addressing::default()
+        }
+    }
+
+    fn refused(&self, fault: Fault) -> Refused {
+        Refused {
+            version: self.version,
+            relates_to: self.addressing.message_id.clone(),
+            attempted: Some(self.context.transaction),
+            fault,
         }
     }
 }
