@@ -1,6 +1,7 @@
 //! Integration tests: real brokers on real sockets with real mutual TLS.
 
 mod assertions;
+mod asynchronous;
 mod certificates;
 mod conformance;
 mod demo;
