@@ -218,6 +218,14 @@ pub struct TlsFiles {
     pub crl: Option<PathBuf>,
 }
 
+impl TlsFiles {
+    /// Those of that name in a folder as `causeway init` and `causeway certs dev` make it; without its list.
+    pub fn in_folder(folder: &Path, name: &str) -> Self {
+        let file = |name: &str, ending: &str| folder.join(format!("{name}.{ending}"));
+        Self { certificate: file(name, "pem"), key: file(name, "key"), client_ca: file("ca", "pem"), crl: None }
+    }
+}
+
 /// The same in memory: for the demonstration and tests.
 #[derive(Clone)]
 pub struct TlsPem {
