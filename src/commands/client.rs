@@ -117,7 +117,7 @@ impl std::fmt::Debug for PatientArgs {
     }
 }
 
-fn parse_url(text: &str) -> Result<Uri, String> {
+pub(super) fn parse_url(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|error| format!("not a URL: {error}; it looks like https://host:8443"))?;
     match (uri.scheme_str(), uri.host()) {
         (Some("https" | "http"), Some(_)) => Ok(uri),
@@ -125,7 +125,7 @@ fn parse_url(text: &str) -> Result<Uri, String> {
     }
 }
 
-fn parse_timeout(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
     parse_duration(text)
         .filter(|duration| !duration.is_zero())
         .ok_or_else(|| "a time such as 30s, 500ms or 2min".to_owned())
@@ -407,18 +407,30 @@ impl Call<'_> {
 
 /// Certificate, key and authorities: as given, or those that `causeway init` wrote into `folder`.
 fn tls_files(args: &ClientArgs, folder: &Path) -> Result<TlsFiles, CommandError> {
-    let certificate = args.cert.clone().unwrap_or_else(|| folder.join("certs").join("client.pem"));
+    let ClientArgs { cert, key, ca, crl, .. } = args;
+    given_files(cert.as_deref(), key.as_deref(), ca.as_deref(), crl.as_deref(), folder)
+}
+
+/// The same by options.
+pub(super) fn given_files(
+    cert: Option<&Path>,
+    key: Option<&Path>,
+    ca: Option<&Path>,
+    crl: Option<&Path>,
+    folder: &Path,
+) -> Result<TlsFiles, CommandError> {
+    let certificate = cert.map_or_else(|| folder.join("certs").join("client.pem"), Path::to_owned);
     let beside = |name: &str| certificate.parent().unwrap_or(Path::new("")).join(name);
     let files = TlsFiles {
-        key: args.key.clone().unwrap_or_else(|| certificate.with_extension("key")),
-        client_ca: args.ca.clone().unwrap_or_else(|| beside("ca.pem")),
-        crl: args.crl.clone(),
+        key: key.map_or_else(|| certificate.with_extension("key"), Path::to_owned),
+        client_ca: ca.map_or_else(|| beside("ca.pem"), Path::to_owned),
+        crl: crl.map(Path::to_owned),
         certificate,
     };
     for (option, given, file) in [
-        ("--cert", args.cert.is_some(), &files.certificate),
-        ("--key", args.key.is_some(), &files.key),
-        ("--ca", args.ca.is_some(), &files.client_ca),
+        ("--cert", cert.is_some(), &files.certificate),
+        ("--key", key.is_some(), &files.key),
+        ("--ca", ca.is_some(), &files.client_ca),
     ] {
         if file.exists() {
             continue;
@@ -443,7 +455,7 @@ pub fn read_whole(path: &Path) -> Result<Vec<u8>, CommandError> {
     Ok(bytes)
 }
 
-fn read_assertion(path: &Path) -> Result<String, CommandError> {
+pub(super) fn read_assertion(path: &Path) -> Result<String, CommandError> {
     let bytes = read_whole(path)?;
     security_header(&bytes).map_err(|what| CommandError::failed(format!("--assertion {}: {what}", path.display())))
 }

@@ -9,6 +9,7 @@ pub mod certs;
 pub mod check;
 pub mod client;
 pub mod demo;
+pub mod doctor;
 pub mod find;
 pub mod get;
 pub mod init;

@@ -9,6 +9,7 @@ pub mod answer;
 pub mod audit_sink;
 pub mod breaker;
 pub mod certificates;
+pub mod diagnosis;
 pub mod endpoint;
 pub mod listener;
 pub mod message;

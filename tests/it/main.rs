@@ -3,6 +3,7 @@
 mod assertions;
 mod conformance;
 mod demo;
+mod doctor;
 mod gateways;
 mod hostile;
 mod lifecycle;
