@@ -12,6 +12,7 @@ pub mod callbacks;
 pub mod certificates;
 pub mod connect;
 pub mod delivery;
+pub mod diagnosis;
 pub mod endpoint;
 pub mod explained;
 pub mod listener;

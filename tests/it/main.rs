@@ -6,6 +6,7 @@ mod certificates;
 mod conformance;
 mod demo;
 mod discovery;
+mod doctor;
 mod faults;
 mod gateways;
 mod hostile;
