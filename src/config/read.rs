@@ -500,17 +500,18 @@ impl Reader<'_> {
                     "put in the peer's; a broker does not ask itself",
                 );
             }
-            if let Some(other) = peers.iter().find(|other| other.home_community_id == peer.home_community_id) {
-                let what = format!("\"{}\" has the same home_community_id", other.name);
+            let has = |other: &Peer, home: &HomeCommunityId| {
+                other.home_community_id == *home || other.nodes.iter().any(|node| node.home_community_id == *home)
+            };
+            if let Some(other) = peers.iter().find(|other| has(other, &peer.home_community_id)) {
+                let what = format!("\"{}\", or a node of it, has the same home_community_id", other.name);
                 self.findings.add(&home_spot, what, "every community has its own; remove or correct one");
             }
-            for node in &peer.nodes {
+            for (number, node) in peer.nodes.iter().enumerate() {
                 let home = &node.home_community_id;
-                let taken = |other: &Peer| {
-                    other.home_community_id == *home || other.nodes.iter().any(|node| node.home_community_id == *home)
-                };
                 let ours = ours.is_some_and(|ours| ours.home_community_id == *home);
-                if ours || *home == peer.home_community_id || peers.iter().any(taken) {
+                let twice = peer.nodes.iter().take(number).any(|earlier| earlier.home_community_id == *home);
+                if ours || twice || *home == peer.home_community_id || peers.iter().any(|other| has(other, home)) {
                     let what = format!("node \"{}\" has a home_community_id that another community has", node.name);
                     self.findings.add(&home_spot, what, "every community has its own; remove or correct one");
                 }

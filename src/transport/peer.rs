@@ -473,7 +473,11 @@ impl RemoteCommunity {
         let Ok(_admitted) = self.admitted.try_acquire() else {
             return Err(PeerFailure::NotAsked("too many requests wait for it".into()));
         };
-        let permit = timeout_at(until, self.in_flight.acquire()).await;
+        let permit = tokio::select! {
+            biased;
+            failure = context.given_up() => return Err(failure),
+            permit = timeout_at(until, self.in_flight.acquire()) => permit,
+        };
         context.steps.took(Some(&self.home), Doing::Queue, asked);
         let Ok(Ok(_permit)) = permit else {
             return Err(PeerFailure::NotAsked("too many requests to it are under way".into()));
@@ -482,10 +486,11 @@ impl RemoteCommunity {
         let began = Instant::now();
         let leave = self.breaker.enter(began).map_err(lately)?;
         let result = tokio::select! {
+            biased;
+            failure = context.given_up() => return Err(failure),
             result = timeout_at(until, call) => {
                 result.unwrap_or_else(|_| Err(PeerFailure::Timeout(began.elapsed().as_millis() as u64)))
             }
-            failure = context.given_up() => return Err(failure),
         };
         match &result {
             // One that had hardly any time, or had spent most of it in the queue, says nothing of the community.
@@ -538,10 +543,11 @@ impl RemoteCommunity {
                     Some(format!("{}: {}", ErrorCode::XDSUnavailableCommunity.as_str(), failure.without_their_words()));
                 let failed =
                     Exchange { outcome: AuditOutcome::SeriousFailure, outcome_description: description, ..exchange };
-                (vec![facts.event(failed)], "unavailable")
+                let given_up = matches!(failure, PeerFailure::GivenUp(_));
+                (vec![facts.event(failed)], if given_up { "given-up" } else { "unavailable" })
             }
         };
-        let events = match (&result, self.client.uri().host().map(NetworkAccessPoint::from_host)) {
+        let events = match (&result, client.uri().host().map(NetworkAccessPoint::from_host)) {
             (Err(PeerFailure::Untrusted(cause)), Some(remote)) => {
                 let (source, at) = (self.services.audit.source(), self.services.clock.now());
                 let failed = AuditOutcome::SeriousFailure;

@@ -467,6 +467,12 @@ impl Pipeline {
         if let Err(error) = self.audit.record(events).await {
             return Err(unaudited(&context.correlation_id, &error));
         }
+        if service.is_gateway() {
+            match &answer {
+                Ok(answer) => self.explain(context, outcome_name(answer.status()), answer.errors(), *began),
+                Err(_) => self.explain(context, "fault", &[], *began),
+            }
+        }
         let answer = answer?;
         let outcome = outcome_name(answer.status());
         self.metrics.count(transaction.number, "inbound", outcome, began.elapsed());
@@ -474,9 +480,6 @@ impl Pipeline {
             correlation_id = %context.correlation_id, transaction = transaction.number, caller = %context.caller,
             outcome, errors = %answer.error_codes(), ms = began.elapsed().as_millis() as u64, "answered"
         );
-        if service.is_gateway() {
-            self.explain(context, outcome, answer.errors(), *began);
-        }
         Ok(answer)
     }
 
