@@ -19,7 +19,7 @@ use crate::actors::initiating_gateway::{InitiatingGateway, OwnCommunity};
 use crate::actors::ports::{Clock, RegistryPort, SystemClock, Tally};
 use crate::actors::responding_gateway::RespondingGateway;
 use crate::actors::spool::Spool;
-use crate::config::{self, Config, DocumentStorage, MetadataStorage, PeerPatientId, UnknownPatients};
+use crate::config::{self, Config, DocumentStorage, MetadataStorage, PeerExchange, PeerPatientId, UnknownPatients};
 use crate::model::audit_event::{AuditEvent, AuditOutcome, AuditSource};
 use crate::store::audit_trail::{AuditError, AuditTrail, AuditTrailOptions};
 use crate::store::files::{FileDocuments, FileOptions};
@@ -29,6 +29,7 @@ use crate::store::sled::SledStore;
 use crate::store::{Change, DocumentStore, EmbeddedOptions, RegistryStore, StoreError};
 use crate::transport::admin::{AdminListener, AdminView};
 use crate::transport::audit_sink::AuditSink;
+use crate::transport::awaited::{AnswersTo, Awaited};
 use crate::transport::breaker::BreakerLimits;
 use crate::transport::callbacks::Callbacks;
 use crate::transport::listener::{Listener, ListenerLimits};
@@ -136,6 +137,13 @@ fn answer_bounds(limits: &config::Limits) -> Bounds {
     }
 }
 
+/// The limits of a message where peers send their answers, which is where consumers send requests too.
+/// Its room is its own as well.
+fn posted_bounds(limits: &config::Limits, requests: &Bounds) -> Bounds {
+    let envelope_bytes = limits.envelope_bytes.max(limits.peer_response_bytes);
+    Bounds { envelope_bytes, room: EnvelopeRoom::new(envelope_bytes.saturating_mul(LARGE_ANSWERS)), ..requests.clone() }
+}
+
 /// Answers of the largest size that one peer may have under way at once.
 const LARGE_ANSWERS: usize = 4;
 
@@ -239,12 +247,15 @@ impl Broker {
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock),
             own_home: config.community.home_community_id.to_string(),
+            awaited: Arc::new(Awaited::new(config.limits.awaited_answers)),
         };
+        let awaited = Arc::clone(&services.awaited);
         let federation = Arc::new(ArcSwap::from_pointee(federation(&config, &client, &services, &answer_bounds)?));
         let actors =
             actors(&config, &codes, store.clone(), documents, &clock, &federation, &client, &services, &answer_bounds);
         let limits = PipelineLimits {
-            bounds: bounds.clone(),
+            answers: posted_bounds(&config.limits, &bounds),
+            bounds,
             in_flight: config.limits.in_flight,
             in_flight_submissions: config.limits.in_flight_submissions,
             request_deadline: config.limits.request_deadline,
@@ -258,7 +269,7 @@ impl Broker {
                 stall: config.limits.write_stall,
             },
         };
-        let pipeline = Arc::new(Pipeline::new(actors, audit, metrics, clock, limits));
+        let pipeline = Arc::new(Pipeline::new(actors, audit, metrics, clock, limits, awaited));
         pipeline.set_callbacks(callbacks(&config, &client, &answer_bounds)?);
         let shared = Arc::new(Shared {
             servers,
@@ -531,6 +542,10 @@ fn federation(
                 },
             },
             services.clone(),
+        );
+        let address = config.asynchronous.address.as_ref().filter(|_| peer.exchange == PeerExchange::Asynchronous);
+        let community = community.with_answers_to(
+            address.map(|address| AnswersTo { address: address.to_string(), awaited: Arc::clone(&services.awaited) }),
         );
         Ok(Peer {
             home: peer.home_community_id.clone(),

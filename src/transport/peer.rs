@@ -8,17 +8,19 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use base64::Engine as _;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, OutBody, Package};
 use super::audit_sink::AuditSink;
+use super::awaited::{AnswersTo, Awaited, Call};
 use super::breaker::{Breaker, BreakerLimits, Refused};
 use super::endpoint::{AuditFacts, query_facts};
 use super::message::{Attachments, BodyStream, Bounds, Message, MessageError, receive};
@@ -181,12 +183,67 @@ impl SoapClient {
         self.pools().fresh.request(request).await.map_err(|error| causes(&error))
     }
 
+    /// Sends a request that changes nothing and whose answer `call` waits for; it is taken on the request's
+    /// connection too, for some answer there all the same.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn ask_for_later(
+        &self,
+        transaction: &'static Transaction,
+        outbound: impl Fn() -> Outbound,
+        mut call: Call,
+    ) -> Result<Message, PeerFailure> {
+        let mut connection = Connection::Kept;
+        loop {
+            let (pool, request) = (self.pool(connection), self.request(transaction, outbound())?);
+            let mut sending = JoinSet::new();
+            sending.spawn(async move { pool.request(request).await });
+            let sent = tokio::select! {
+                answer = call.answer() => {
+                    // Its sender may not have said yet that the request was taken, and may go on only
+                    // while somebody listens.
+                    let mut answer = answer?;
+                    answer.attachments.keep(sending);
+                    return Ok(answer);
+                }
+                sent = sending.join_next() => sent,
+            };
+            let Some(Ok(sent)) = sent else {
+                return Err(PeerFailure::Unreachable("the request was not sent".to_owned()));
+            };
+            let answer = match sent.map_err(|error| unanswered(&error)) {
+                Ok(response) if is_acknowledgement(&response) => return call.answer().await,
+                Ok(response) => self.read(response).await,
+                Err(unanswered) => Err(unanswered),
+            };
+            match answer {
+                Ok(message) if is_empty_envelope(&message, self.bounds.xml) => return call.answer().await,
+                Err(Unanswered { broke_off: true, .. }) if connection == Connection::Kept => {
+                    connection = Connection::Fresh;
+                }
+                answer => return answer.map_err(|unanswered| unanswered.failure),
+            }
+        }
+    }
+
+    fn pool(&self, connection: Connection) -> Pool {
+        let pools = self.pools();
+        if connection == Connection::Kept { pools.kept.clone() } else { pools.fresh.clone() }
+    }
+
     async fn send(
         &self,
         transaction: &'static Transaction,
         outbound: Outbound,
         connection: Connection,
     ) -> Result<Message, Unanswered> {
+        let request = self.request(transaction, outbound)?;
+        let response = self.pool(connection).request(request).await.map_err(|error| unanswered(&error))?;
+        self.read(response).await
+    }
+
+    fn request(&self, transaction: &'static Transaction, outbound: Outbound) -> Result<Request<OutBody>, PeerFailure> {
         let (correlation_id, via) = (outbound.correlation_id.clone(), outbound.via.clone());
         let broken =
             |error: &dyn std::fmt::Display| PeerFailure::Garbage(format!("the request could not be written: {error}"));
@@ -222,12 +279,10 @@ impl SoapClient {
         if let Some(value) = via {
             request.headers_mut().insert(VIA, value);
         }
-        let pools = self.pools();
-        let pool = if connection == Connection::Kept { &pools.kept } else { &pools.fresh };
-        let response = pool.request(request).await.map_err(|error| Unanswered {
-            failure: PeerFailure::Unreachable(causes(&error)),
-            broke_off: !error.is_connect(),
-        })?;
+        Ok(request)
+    }
+
+    async fn read(&self, response: Response<Incoming>) -> Result<Message, Unanswered> {
         let (head, body) = response.into_parts();
         let content_type =
             head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
@@ -240,6 +295,30 @@ impl SoapClient {
             },
         })
     }
+}
+
+fn unanswered(error: &hyper_util::client::legacy::Error) -> Unanswered {
+    Unanswered { failure: PeerFailure::Unreachable(causes(error)), broke_off: !error.is_connect() }
+}
+
+/// Whether a peer says no more than that it has taken the request (table of ITI TF-2 §V.5: HTTP 202; 200
+/// without anything is the same).
+fn is_acknowledgement(response: &Response<Incoming>) -> bool {
+    response.status() == StatusCode::ACCEPTED
+        || response.status() == StatusCode::OK && http_body::Body::is_end_stream(response.body())
+}
+
+/// Whether an envelope says nothing, which some send for an acknowledgement.
+fn is_empty_envelope(message: &Message, limits: xml::Limits) -> bool {
+    const LARGEST: usize = 16 * 1024;
+    if message.root.len() > LARGEST {
+        return false;
+    }
+    let Ok(text) = xml::decode(&message.root) else { return false };
+    let Ok(document) = Document::parse(&text, limits) else { return false };
+    let root = document.root();
+    let body = root.children().find(|child| child.local() == "Body" && child.ns() == root.ns());
+    root.local() == "Envelope" && body.is_some_and(|body| body.children().next().is_none())
 }
 
 /// An error with its causes in one line: the outermost alone says only "client error".
@@ -291,14 +370,18 @@ pub fn request_envelope_with_id(
     message_id: String,
     payload: impl FnOnce(&mut Vec<u8>),
 ) -> Vec<u8> {
-    let addressing = Addressing {
+    answer::envelope(Version::V12, &request_addressing(transaction, to, message_id), security, payload)
+}
+
+/// The headers of a request whose answer is to come back on its connection.
+fn request_addressing(transaction: &'static Transaction, to: &Uri, message_id: String) -> Addressing {
+    Addressing {
         action: Some(transaction.action.to_owned()),
         message_id: Some(message_id),
         to: Some(to.to_string()),
         reply_to: Some(soap::ANONYMOUS.to_owned()),
         ..Addressing::default()
-    };
-    answer::envelope(Version::V12, &addressing, security, payload)
+    }
 }
 
 /// What every peer of a broker shares.
@@ -312,6 +395,8 @@ pub struct PeerServices {
     pub clock: Arc<dyn Clock>,
     /// Our homeCommunityId, the requester's name in audit records.
     pub own_home: String,
+    /// Calls whose answers come as messages to us.
+    pub awaited: Arc<Awaited>,
 }
 
 impl PeerServices {
@@ -365,6 +450,7 @@ pub struct RemoteCommunity {
     admitted: Semaphore,
     breaker: Breaker,
     services: PeerServices,
+    answers_to: Option<AnswersTo>,
 }
 
 impl RemoteCommunity {
@@ -378,7 +464,14 @@ impl RemoteCommunity {
             admitted: Semaphore::new(limits.in_flight.saturating_add(limits.queue).min(Semaphore::MAX_PERMITS)),
             breaker: Breaker::new(limits.breaker),
             services,
+            answers_to: None,
         }
+    }
+
+    /// Has its answers sent there instead of taking them on the connection.
+    #[must_use]
+    pub fn with_answers_to(self, answers_to: Option<AnswersTo>) -> Self {
+        Self { answers_to, ..self }
     }
 
     /// Calls when there is a place, unless too many wait or the community is not worth asking now.
@@ -483,12 +576,32 @@ impl RemoteCommunity {
         Outbound { via, ..Outbound::simple(root, Some(Arc::clone(&context.correlation_id))) }
     }
 
+    /// Sends a request that changes nothing, and waits for its answer, wherever that comes.
+    async fn ask(
+        &self,
+        context: &RequestContext,
+        transaction: &'static Transaction,
+        payload: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Message, PeerFailure> {
+        let (uri, security) = (self.client.uri(), context.security.as_deref());
+        let Some(answers_to) = &self.answers_to else {
+            let root = request_envelope(transaction, uri, security, payload);
+            return self.client.ask(transaction, || self.outbound(context, root.clone())).await;
+        };
+        let Some(call) = answers_to.awaited.enter(transaction) else {
+            return Err(PeerFailure::NotAsked("too many answers are awaited".to_owned()));
+        };
+        let addressing = Addressing {
+            reply_to: Some(answers_to.address.clone()),
+            ..request_addressing(transaction, uri, call.message_id())
+        };
+        let root = answer::envelope(Version::V12, &addressing, security, payload);
+        self.client.ask_for_later(transaction, || self.outbound(context, root.clone()), call).await
+    }
+
     async fn call_query(&self, context: &RequestContext, query: &AdhocQuery) -> Result<QueryResponse, PeerFailure> {
         let transaction = Transaction::of(TransactionId::CrossGatewayQuery);
-        let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| {
-            ebrs::write_query(out, query)
-        });
-        let message = self.client.ask(transaction, || self.outbound(context, root.clone())).await?;
+        let message = self.ask(context, transaction, |out| ebrs::write_query(out, query)).await?;
         let answer = read_answer(&message.root, self.client.bounds.xml, ebrs::read_query_response)?;
         if answer.objects.len() > self.limits.results {
             return Err(PeerFailure::TooMany(self.limits.results));
@@ -502,10 +615,7 @@ impl RemoteCommunity {
         requests: &[DocumentRequest],
     ) -> Result<RetrieveResponse, PeerFailure> {
         let transaction = Transaction::of(TransactionId::CrossGatewayRetrieve);
-        let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| {
-            xdsb::write_retrieve(out, requests)
-        });
-        let message = self.client.ask(transaction, || self.outbound(context, root.clone())).await?;
+        let message = self.ask(context, transaction, |out| xdsb::write_retrieve(out, requests)).await?;
         retrieve_response(message, self.client.bounds.xml)
     }
 }
@@ -552,7 +662,11 @@ pub fn retrieve_response(message: Message, limits: xml::Limits) -> Result<Retrie
         Ok((response, documents, wanted, inline))
     })?;
     let _held = message.held.filter(|_| !inline.is_empty());
-    let bodies = ReceivedBodies { attachments: message.attachments, wanted, inline, current: None, _held };
+    let mut attachments = message.attachments;
+    if wanted.is_empty() {
+        attachments.suffice();
+    }
+    let bodies = ReceivedBodies { attachments, wanted, inline, current: None, _held };
     Ok(RetrieveResponse { errors: response.errors, documents, sources: vec![Box::new(bodies)] })
 }
 
