@@ -690,13 +690,14 @@ impl RemoteCommunity {
     async fn ask(
         &self,
         context: &RequestContext,
+        client: &SoapClient,
         transaction: &'static Transaction,
         payload: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Message, PeerFailure> {
-        let (uri, security) = (self.client.uri(), context.security.as_deref());
+        let (uri, security) = (client.uri(), context.security.as_deref());
         let Some(answers_to) = &self.answers_to else {
             let root = request_envelope(transaction, uri, security, payload);
-            return self.client.ask(transaction, || self.outbound(context, root.clone())).await;
+            return client.ask(transaction, || self.outbound(context, root.clone())).await;
         };
         let Some(call) = answers_to.awaited.enter(transaction) else {
             return Err(PeerFailure::NotAsked("too many answers are awaited".to_owned()));
@@ -706,12 +707,12 @@ impl RemoteCommunity {
             ..request_addressing(transaction, uri, call.message_id())
         };
         let root = answer::envelope(Version::V12, &addressing, security, payload);
-        self.client.ask_for_later(transaction, || self.outbound(context, root.clone()), call).await
+        client.ask_for_later(transaction, || self.outbound(context, root.clone()), call).await
     }
 
     async fn call_query(&self, context: &RequestContext, query: &AdhocQuery) -> Result<QueryResponse, PeerFailure> {
         let transaction = Transaction::of(TransactionId::CrossGatewayQuery);
-        let message = self.ask(context, transaction, |out| ebrs::write_query(out, query)).await?;
+        let message = self.ask(context, &self.client, transaction, |out| ebrs::write_query(out, query)).await?;
         let began = Instant::now();
         let answer = read_answer(&message.root, self.client.bounds.xml, ebrs::read_query_response)?;
         context.steps.took(Some(&self.home), Doing::Read, began);
@@ -727,7 +728,7 @@ impl RemoteCommunity {
         requests: &[DocumentRequest],
     ) -> Result<RetrieveResponse, PeerFailure> {
         let transaction = Transaction::of(TransactionId::CrossGatewayRetrieve);
-        let message = self.ask(context, transaction, |out| xdsb::write_retrieve(out, requests)).await?;
+        let message = self.ask(context, &self.client, transaction, |out| xdsb::write_retrieve(out, requests)).await?;
         retrieve_response(message, self.client.bounds.xml)
     }
 }
