@@ -519,7 +519,9 @@ impl Reader<'_> {
                 other.home_community_id == *home || other.nodes.iter().any(|node| node.home_community_id == *home)
             };
             if let Some(other) = peers.iter().find(|other| has(other, &peer.home_community_id)) {
-                let what = format!("\"{}\", or a node of it, has the same home_community_id", other.name);
+                let itself = other.home_community_id == peer.home_community_id;
+                let whose = if itself { "" } else { "a node of " };
+                let what = format!("{whose}\"{}\" has the same home_community_id", other.name);
                 self.findings.add(&home_spot, what, "every community has its own; remove or correct one");
             }
             for (number, node) in peer.nodes.iter().enumerate() {

@@ -319,7 +319,7 @@ impl View for Moment {
 #[cfg(test)]
 mod tests {
     use super::super::keyed::suite::{keyed_suite, put};
-    use super::super::suite::{check_filled, fill, patient, registry_suite, uuid};
+    use super::super::suite::{check_filled, check_found, fill, patient, registry_suite, uuid};
     use super::super::{Change, RegistryStore};
     use super::*;
     use crate::model::metadata::Noun;
@@ -421,7 +421,7 @@ mod tests {
         }
         assert!(matches!(refused, Some(StoreError::Failed(_))), "{refused:?}");
         assert!(matches!(store.commit(put(6000)).await, Err(StoreError::Failed(_))));
-        check_filled(&store).await;
+        check_found(&store).await;
     }
 
     #[tokio::test]
