@@ -56,7 +56,7 @@ pub struct Args {
     /// Print all troubles and end
     #[arg(long)]
     pub list: bool,
-    /// Write the communities as [[peer]] entries for a causeway.toml
+    /// Write the communities as peer entries for a causeway.toml
     #[arg(long, value_name = "FILE")]
     pub peers: Option<PathBuf>,
     /// End after that time rather than at Ctrl-C

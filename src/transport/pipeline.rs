@@ -1,8 +1,8 @@
 //! The one way of every inbound message: TLS identity → limits → SOAP and addressing
 //! → security header → access decision → actor → durable audit → answer. No transaction has a
 //! private copy of a step; what is its own is in [`super::endpoint`], what is done for an answer that
-//! goes elsewhere in [`later`]. Answers that come as messages to the calls that wait for them go
-//! through [`posted`].
+//! goes elsewhere in `pipeline/later.rs`. Answers that come as messages to the calls that wait for them go
+//! through `pipeline/posted.rs`.
 
 mod later;
 pub mod posted;

@@ -5,8 +5,8 @@
 //! no patient: a document by an id that was made up for it. It changes nothing anywhere; the peer
 //! audits the questions like any others.
 //!
-//! The socket work is in [`connect`], [`handshake`] and [`exchange`]; what is to be made of what they
-//! saw is judged without any: [`chain`], [`refusal`], [`judge`], [`fault`]. The verifier of
+//! The socket work is in `connect`, `handshake` and `exchange`; what is to be made of what they
+//! saw is judged without any: `chain`, `refusal`, `judge`, `fault`. The verifier of
 //! [`super::tls`] has the last word on a certificate: what is said here only explains it.
 
 mod chain;
