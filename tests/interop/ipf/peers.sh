@@ -7,10 +7,10 @@ port=$1 base=$2 callbacks=$3
 echo "[asynchronous]"
 echo "address = \"$base/initiating-gateway\""
 echo "callbacks = [\"https://127.0.0.1:$callbacks/services\"]"
-while read -r name home _ _ exchange patient timeout ends; do
+while read -r name home _ _ exchange patient timeout manner; do
     case $name in '' | '#'*) continue ;; esac
     at=$port
-    [ "$ends" = stays ] || at=$((port + 1))
+    [ "$manner" != stops ] || at=$((port + 1))
     printf '\n[[peer]]\nname = "IPF %s"\nhome_community_id = "%s"\n' "$name" "$home"
     echo "responding_gateway = \"https://127.0.0.1:$at/services/$name\""
     echo "timeout = \"$timeout\""

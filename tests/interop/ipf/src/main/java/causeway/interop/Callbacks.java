@@ -5,13 +5,20 @@ import java.util.Map;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import javax.xml.stream.XMLStreamReader;
 import org.apache.camel.Exchange;
 import org.apache.camel.builder.RouteBuilder;
 import org.apache.camel.support.DefaultExchange;
+import org.apache.cxf.binding.soap.SoapMessage;
+import org.apache.cxf.binding.soap.interceptor.CheckFaultInterceptor;
 import org.apache.cxf.jaxws.context.WebServiceContextImpl;
+import org.apache.cxf.phase.AbstractPhaseInterceptor;
+import org.apache.cxf.phase.Phase;
 import org.apache.cxf.ws.addressing.AddressingProperties;
+import org.apache.cxf.ws.addressing.ContextUtils;
 import org.apache.cxf.ws.addressing.JAXWSAConstants;
 import org.openehealth.ipf.commons.ihe.ws.correlation.AsynchronyCorrelator;
 import org.openehealth.ipf.commons.ihe.ws.cxf.audit.WsAuditDataset;
@@ -32,6 +39,7 @@ final class Callbacks extends RouteBuilder implements AsynchronyCorrelator<WsAud
     Callbacks(Container container, int port) {
         base = "https://127.0.0.1:" + port + "/services/";
         container.bind("correlator", this);
+        container.bind("faults", new Faults());
     }
 
     /** Where the request that is being answered in this thread wants its answer; null: on its connection. */
@@ -54,7 +62,7 @@ final class Callbacks extends RouteBuilder implements AsynchronyCorrelator<WsAud
         for (Client.Transaction transaction : Client.Transaction.values()) {
             if (transaction.asynchronous()) {
                 String receiver = transaction.scheme() + RECEIVER;
-                from(receiver + "://" + receiver + "?audit=false&correlator=#correlator").process(this::received);
+                from(receiver + "://" + receiver + "?audit=false&correlator=#correlator&inInterceptors=#faults").process(this::received);
             }
         }
     }
@@ -70,6 +78,8 @@ final class Callbacks extends RouteBuilder implements AsynchronyCorrelator<WsAud
     Exchange await(String key, int seconds) throws Exception {
         try {
             return waiting.get(key).get(seconds, TimeUnit.SECONDS);
+        } catch (ExecutionException fault) {
+            throw new Failed(fault.getCause().getMessage(), fault);
         } catch (TimeoutException none) {
             throw new Failed("no answer came to our address within " + seconds + " s", none);
         } finally {
@@ -95,6 +105,28 @@ final class Callbacks extends RouteBuilder implements AsynchronyCorrelator<WsAud
         kept.getIn().setBody(exchange.getIn().getBody());
         kept.getIn().getHeaders().putAll(exchange.getIn().getHeaders());
         who.complete(kept);
+    }
+
+    /** IPF's receivers know no faults; whoever waits for the answer should know of one. */
+    private final class Faults extends AbstractPhaseInterceptor<SoapMessage> {
+        Faults() {
+            super(Phase.POST_PROTOCOL);
+            addBefore(CheckFaultInterceptor.class.getName());
+        }
+
+        @Override
+        public void handleMessage(SoapMessage message) {
+            XMLStreamReader body = message.getContent(XMLStreamReader.class);
+            AddressingProperties addressing = ContextUtils.retrieveMAPs(message, false, false);
+            if (body == null || !body.isStartElement() || !body.getLocalName().equals("Fault") || addressing == null
+                    || addressing.getRelatesTo() == null) {
+                return;
+            }
+            String key = keys.remove(addressing.getRelatesTo().getValue());
+            if (key != null && waiting.get(key) != null) {
+                waiting.get(key).completeExceptionally(new Failed("a SOAP fault came to our address"));
+            }
+        }
     }
 
     // ---- IPF's correlation, as far as it is needed without audit ------------------------------------------------

@@ -16,6 +16,8 @@ import java.util.stream.Stream;
 import javax.xml.datatype.DatatypeFactory;
 import org.apache.camel.Exchange;
 import org.apache.camel.builder.RouteBuilder;
+import org.apache.cxf.binding.soap.Soap12;
+import org.apache.cxf.binding.soap.SoapFault;
 import org.openehealth.ipf.commons.ihe.xds.core.metadata.DocumentEntry;
 import org.openehealth.ipf.commons.ihe.xds.core.metadata.Identifiable;
 import org.openehealth.ipf.commons.ihe.xds.core.metadata.ObjectReference;
@@ -99,6 +101,12 @@ final class Community extends RouteBuilder {
                     + (elsewhere ? "to an address of its own" : "back on the connection"));
         }
         Thread.sleep(about.delay());
+        if (about.faults()) {
+            // as a fault from ITI-38 and ITI-39, as an answer of type AE from ITI-55
+            throw exchange.getIn().getBody() instanceof String
+                    ? new IllegalStateException("out of order")
+                    : new SoapFault("out of order", Soap12.getInstance().getReceiver());
+        }
     }
 
     private void discover(Exchange exchange) throws Exception {

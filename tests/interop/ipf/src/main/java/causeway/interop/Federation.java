@@ -113,7 +113,11 @@ final class Federation {
 
     private Identifiable discover(Neighbour neighbour, Identifiable patient) throws Exception {
         String answer = to(neighbour).discover(path(neighbour), Discovery.request(patient, oid, neighbour.oid()));
-        return Discovery.read(answer).matches().stream().map(Discovery.Match::patient).findFirst().orElse(null);
+        Discovery.Answer read = Discovery.read(answer);
+        if (!read.acknowledgement().equals("AA")) {
+            throw new Failed("no answer but " + read.acknowledgement());
+        }
+        return read.matches().stream().map(Discovery.Match::patient).findFirst().orElse(null);
     }
 
     /** The documents that are theirs. */

@@ -11,15 +11,18 @@ import org.openehealth.ipf.commons.ihe.xds.core.metadata.Identifiable;
 
 /** A community beside the broker's: a row of {@code neighbours.txt}, where the columns are told. */
 record Neighbour(String name, String home, String repository, int holds, long delay, Mode mode, boolean discovered,
-        long timeout, boolean stops) {
+        long timeout, Manner manner) {
     /** How a community is to be asked. */
     enum Mode { SYNCHRONOUS, ASYNCHRONOUS, ANY }
+
+    /** How it behaves. */
+    enum Manner { WELL, STOPS, FAULTS }
 
     private static final String OID = "urn:oid:";
 
     /** The only one, with nothing special about it. */
     static Neighbour plain(String name, String home, String repository, int holds, long delay) {
-        return new Neighbour(name, home, repository, holds, delay, Mode.ANY, false, 0, false);
+        return new Neighbour(name, home, repository, holds, delay, Mode.ANY, false, 0, Manner.WELL);
     }
 
     static List<Neighbour> read(String file) throws IOException {
@@ -34,18 +37,19 @@ record Neighbour(String name, String home, String repository, int holds, long de
             }
             rows.add(new Neighbour(cells[0], cells[1], cells[1].substring(OID.length()) + ".1",
                     Integer.parseInt(cells[2]), Long.parseLong(cells[3]), Mode.valueOf(cells[4].toUpperCase()),
-                    choice(cells[5], "discovered", "shared"),
+                    discovered(cells[5]),
                     1000 * Long.parseLong(cells[6].substring(0, cells[6].length() - 1)),
-                    choice(cells[7], "stops", "stays")));
+                    Manner.valueOf(cells[7].toUpperCase())));
         }
         return rows;
     }
 
-    private static boolean choice(String cell, String yes, String no) {
-        if (!cell.equals(yes) && !cell.equals(no)) {
-            throw new IllegalArgumentException("expected " + yes + " or " + no + ", found " + cell);
-        }
-        return cell.equals(yes);
+    private static boolean discovered(String cell) {
+        return switch (cell) {
+            case "discovered" -> true;
+            case "shared" -> false;
+            default -> throw new IllegalArgumentException("expected discovered or shared, found " + cell);
+        };
     }
 
     String oid() {
@@ -55,6 +59,14 @@ record Neighbour(String name, String home, String repository, int holds, long de
     /** Whether it answers too late for what the broker gives it. */
     boolean late() {
         return delay > timeout;
+    }
+
+    boolean stops() {
+        return manner == Manner.STOPS;
+    }
+
+    boolean faults() {
+        return manner == Manner.FAULTS;
     }
 
     boolean asynchronous() {

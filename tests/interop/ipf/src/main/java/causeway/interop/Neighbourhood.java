@@ -89,7 +89,7 @@ final class Neighbourhood {
         eachAlone();
         allTogether("neighbours-", bodies, sent);
         nobody();
-        lateAlone();
+        missingAlone();
         stop(bodies, sent);
         discovery("", client);
         discovery("asynchronous-", asynchronous);
@@ -99,7 +99,7 @@ final class Neighbourhood {
     // ---- the broker's Initiating Gateway ------------------------------------------------------------------------
 
     private boolean delivers(Neighbour neighbour) {
-        return !neighbour.late() && !(stopped && neighbour.stops());
+        return !neighbour.late() && !neighbour.faults() && !(stopped && neighbour.stops());
     }
 
     private List<Neighbour> those(Predicate<Neighbour> which) {
@@ -201,8 +201,8 @@ final class Neighbourhood {
         });
     }
 
-    private void lateAlone() {
-        for (Neighbour neighbour : those(Neighbour::late)) {
+    private void missingAlone() {
+        for (Neighbour neighbour : those(neighbour -> !delivers(neighbour))) {
             report.step(neighbour.name() + "-iti18-is-named-in-time", () -> unavailable(neighbour));
         }
     }
