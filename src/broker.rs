@@ -12,11 +12,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::actors::access::ListenerPolicy;
+use crate::actors::correlation::{CorrelationLimits, Correlations};
+use crate::actors::discovery::OwnPatients;
 use crate::actors::document_registry::{DocumentRegistry, PatientPolicy, QueryLimits};
 use crate::actors::document_repository::DocumentRepository;
 use crate::actors::explain::Explanations;
 use crate::actors::federation::{Federation, Learned, PatientTranslation, Peer};
 use crate::actors::initiating_gateway::{InitiatingGateway, OwnCommunity};
+use crate::actors::patient_directory::{ListedPatients, PatientDirectory, RegisteredPatients};
 use crate::actors::ports::{Clock, RegistryPort, SystemClock, Tally};
 use crate::actors::responding_gateway::RespondingGateway;
 use crate::actors::spool::Spool;
@@ -96,6 +99,7 @@ struct Shared {
     services: PeerServices,
     answer_bounds: Bounds,
     pipeline: Arc<Pipeline>,
+    store: Arc<dyn RegistryStore>,
     name: String,
 }
 
@@ -241,11 +245,23 @@ impl Broker {
             clock: Arc::clone(&clock),
             own_home: config.community.home_community_id.to_string(),
         };
+        let patients = own_patients(&config, &store);
+        let correlations = Some(correlations(&config, &patients, &clock));
         let learned = Arc::new(Learned::new(config.limits.fingerprints));
-        let federation = federation(&config, &client, &services, &answer_bounds, learned)?;
+        let federation = federation(&config, &client, &services, &answer_bounds, learned, correlations)?;
         let federation = Arc::new(ArcSwap::from_pointee(federation));
-        let actors =
-            actors(&config, &codes, store.clone(), documents, &clock, &federation, &client, &services, &answer_bounds);
+        let actors = actors(
+            &config,
+            &codes,
+            store.clone(),
+            documents,
+            &clock,
+            &federation,
+            &client,
+            &services,
+            &answer_bounds,
+            patients,
+        );
         let limits = PipelineLimits {
             bounds: bounds.clone(),
             in_flight: config.limits.in_flight,
@@ -256,6 +272,9 @@ impl Broker {
             explained: config.limits.explained_requests,
         };
         let pipeline = Arc::new(Pipeline::new(actors, audit, metrics, clock, limits));
+        // The directory has them now, and a reload gives it others.
+        let mut kept = config.clone();
+        kept.patients.people = None;
         let shared = Arc::new(Shared {
             servers,
             client,
@@ -263,8 +282,9 @@ impl Broker {
             services,
             answer_bounds,
             pipeline,
+            store: Arc::clone(&store),
             name: config.community.name.clone(),
-            config: Mutex::new(config.clone()),
+            config: Mutex::new(kept),
         });
         let broker = Self {
             addresses: Vec::new(),
@@ -370,8 +390,11 @@ impl Broker {
         let shared = &self.shared;
         let mut current = shared.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let config = Config { peers, ..current.clone() };
-        let learned = Arc::clone(&shared.federation.load().learned);
-        let federation = federation(&config, &shared.client, &shared.services, &shared.answer_bounds, learned)?;
+        // What is known of communities, and of patients there, stays known.
+        let known = shared.federation.load();
+        let (learned, correlations) = (Arc::clone(&known.learned), known.correlations.clone());
+        let (client, bounds) = (&shared.client, &shared.answer_bounds);
+        let federation = federation(&config, client, &shared.services, bounds, learned, correlations)?;
         shared.federation.store(Arc::new(federation));
         *current = config;
         Ok(())
@@ -395,6 +418,7 @@ impl Broker {
         }
         keep(self.shared.client.reload());
         self.shared.pipeline.actors().registry.set_modes(config.validation.clone());
+        self.shared.pipeline.actors().responding.patients().set_directory(directory(&config, &self.shared.store));
         let codes = codes(&config).map(|codes| self.shared.pipeline.actors().registry.set_codes(codes));
         let codes = codes.inspect_err(|error| tracing::error!(%error, "reload: the old codes stay in use"));
         let peers = self.set_peers(config.peers).inspect_err(|error| {
@@ -430,16 +454,9 @@ fn actors(
     client: &Arc<ReloadableClient>,
     services: &PeerServices,
     answer_bounds: &Bounds,
+    own_patients: Arc<OwnPatients>,
 ) -> Actors {
-    let patients = PatientPolicy {
-        domains: config
-            .patients
-            .domains
-            .iter()
-            .map(|domain| (domain.oid.clone(), domain.check.rule(config.community.profile)))
-            .collect(),
-        reject_unknown: config.patients.unknown == UnknownPatients::Reject,
-    };
+    let patients = patient_policy(config);
     let query_limits = QueryLimits { results: config.limits.results, values: config.limits.query_values };
     let registry = DocumentRegistry::new(Arc::clone(&store), codes.clone(), patients, Arc::clone(clock), query_limits);
     let tally = Arc::clone(&services.metrics) as Arc<dyn Tally>;
@@ -467,8 +484,39 @@ fn actors(
         registry,
         repository,
         initiating: Arc::new(InitiatingGateway::new(own.clone(), Arc::clone(federation))),
-        responding: Arc::new(RespondingGateway::new(own, Arc::clone(federation))),
+        responding: Arc::new(RespondingGateway::new(own, Arc::clone(federation), own_patients)),
     }
+}
+
+fn patient_policy(config: &Config) -> PatientPolicy {
+    let domains = config.patients.domains.iter();
+    PatientPolicy {
+        domains: domains.map(|domain| (domain.oid.clone(), domain.check.rule(config.community.profile))).collect(),
+        reject_unknown: config.patients.unknown == UnknownPatients::Reject,
+    }
+}
+
+/// The directory of patients: the configured one, or what the registry knows.
+fn directory(config: &Config, store: &Arc<dyn RegistryStore>) -> Box<dyn PatientDirectory> {
+    match &config.patients.people {
+        Some(people) => Box::new(ListedPatients::new(Arc::clone(people), patient_policy(config))),
+        None => Box::new(RegisteredPatients::new(Arc::clone(store), patient_policy(config))),
+    }
+}
+
+fn own_patients(config: &Config, store: &Arc<dyn RegistryStore>) -> Arc<OwnPatients> {
+    Arc::new(OwnPatients::new(directory(config, store), patient_policy(config), config.limits.correlation_offer))
+}
+
+fn correlations(config: &Config, patients: &Arc<OwnPatients>, clock: &Arc<dyn Clock>) -> Arc<Correlations> {
+    let limits = CorrelationLimits {
+        most: config.limits.correlations,
+        usual: config.limits.correlation_ttl,
+        longest: config.limits.correlation_longest,
+        negative: config.limits.correlation_negative,
+    };
+    let own = config.community.home_community_id.clone();
+    Arc::new(Correlations::new(Arc::clone(patients), own, Arc::clone(clock), limits))
 }
 
 fn federation(
@@ -477,6 +525,7 @@ fn federation(
     services: &PeerServices,
     answer_bounds: &Bounds,
     learned: Arc<Learned>,
+    correlations: Option<Arc<Correlations>>,
 ) -> Result<Federation, TlsError> {
     let peers = config.peers.iter().map(|peer| {
         let tls = match &peer.ca {
@@ -488,7 +537,7 @@ fn federation(
         let uri =
             peer.responding_gateway.clone().unwrap_or_else(|| http::Uri::from_static("https://unconfigured.invalid/"));
         let answers = peer.responding_gateway.is_some() && peer.kind.serves();
-        let soap = SoapClient::new(tls, uri, answer_bounds.clone());
+        let soap = SoapClient::new(Arc::clone(&tls), uri, answer_bounds.clone());
         let community = RemoteCommunity::new(
             peer.home_community_id.clone(),
             soap,
@@ -505,6 +554,10 @@ fn federation(
             },
             services.clone(),
         );
+        let community = match &peer.patient_discovery {
+            Some(uri) => community.with_discovery_at(SoapClient::new(tls, uri.clone(), answer_bounds.clone())),
+            None => community,
+        };
         Ok(Peer {
             home: peer.home_community_id.clone(),
             name: peer.name.clone(),
@@ -515,11 +568,16 @@ fn federation(
             translation: match &peer.patient_id {
                 PeerPatientId::SameDomain => PatientTranslation::SameDomain,
                 PeerPatientId::Domain(oid) => PatientTranslation::Domain(oid.clone()),
+                PeerPatientId::Discover => PatientTranslation::Discover,
             },
             community: Arc::new(community),
         })
     });
-    Ok(Federation::new(peers.collect::<Result<_, TlsError>>()?, learned))
+    let federation = Federation::new(peers.collect::<Result<_, TlsError>>()?, learned);
+    Ok(match correlations {
+        Some(correlations) => federation.with_correlations(correlations),
+        None => federation,
+    })
 }
 
 /// How long a start may take before `/readyz` is worth asking; the page refreshes as often.

@@ -10,6 +10,7 @@
 //! broker look at those.
 
 mod limits;
+mod people;
 mod raw;
 mod read;
 mod template;
@@ -20,10 +21,12 @@ use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
 
+use crate::model::discovery::Person;
 use crate::model::ids::{HomeCommunityId, IdentifierRule, Oid, PatientId, RepositoryUniqueId};
 use crate::transport::tls::TlsFiles;
 use crate::validate::SourceModes;
@@ -190,6 +193,8 @@ pub struct Patients {
     pub unknown: UnknownPatients,
     /// Patients known from the start.
     pub known: Vec<PatientId>,
+    /// The directory of patients, for patient discovery; none: the registry's own knowledge.
+    pub people: Option<Arc<Vec<Person>>>,
 }
 
 /// A patient identifier domain.
@@ -323,6 +328,8 @@ pub struct Peer {
     pub responding_gateway: Option<Uri>,
     /// Under which identifier it knows a patient.
     pub patient_id: PeerPatientId,
+    /// Where it is asked for that (ITI-55); none: where it is asked for all else.
+    pub patient_discovery: Option<Uri>,
     /// Its share of a request's time.
     pub timeout: Duration,
     /// Requests to it at the same time.
@@ -376,6 +383,8 @@ pub enum PeerPatientId {
     SameDomain,
     /// Under the one of this domain, if the query has it.
     Domain(Oid),
+    /// Under one that it is asked for (ITI-55).
+    Discover,
 }
 
 /// The audit trail (`[audit]`).

@@ -21,6 +21,7 @@
 //! | [`transport`] | TLS, HTTP, the pipeline, endpoints, peers |
 //! | [`config`], [`broker`] | what is written, and what is made of it |
 //! | [`terminal`] | plain tables, sizes and times for people |
+//! | [`mod@probe`] | checks of other systems' services, read-only |
 //! | [`demo`], [`simulate`], [`mod@bench`], [`commands`] | the federation to look at, communities in trouble, the load to measure, the command line |
 //!
 //! Start reading at [`transaction`], then [`transport::pipeline`], [`actors::initiating_gateway`]
@@ -43,6 +44,7 @@ pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod model;
+pub mod probe;
 pub mod simulate;
 pub mod store;
 pub mod terminal;

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use causeway::commands::{
-    ServeArgs, bench, certs, check, demo, explain, find, get, init, retrieve, serve, simulate, store, submit, validate,
+    ServeArgs, bench, certs, check, demo, discover, explain, find, get, init, probe, retrieve, serve, simulate, store,
+    submit, validate,
 };
 use causeway::config::{Config, Log, LogFormat};
 use clap::{Parser, Subcommand};
@@ -93,8 +94,12 @@ Examples:
     Get(Box<get::Args>),
     /// Retrieve documents and check their hashes (ITI-43, ITI-39)
     Retrieve(Box<retrieve::Args>),
+    /// Ask another community's gateway under which identifier it knows a patient (ITI-55, ITI-56)
+    Discover(Box<discover::Args>),
     /// Verify, reindex, export and import what a stopped broker keeps
     Store(store::Args),
+    /// Probe somebody else's gateway, registry or repository for conformance, read-only
+    Probe(Box<probe::Args>),
     /// Judge messages offline, by the broker's rules: submissions, queries, captured packages, responses
     Validate(validate::Args),
 }
@@ -140,7 +145,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Submit(args) => submit::run(*args).await,
         Command::Find(args) => find::run(*args).await,
         Command::Get(args) => get::run(*args).await,
+        Command::Discover(args) => discover::run(*args).await,
         Command::Store(args) => store::run(args).await,
+        Command::Probe(args) => probe::run(*args).await,
         Command::Validate(args) => validate::run(args).await,
         Command::Retrieve(args) => retrieve::run(*args).await,
     };

@@ -60,6 +60,10 @@ pub enum TransactionId {
     RetrieveDocumentSet,
     /// ITI-51
     MultiPatientStoredQuery,
+    /// ITI-55
+    CrossGatewayPatientDiscovery,
+    /// ITI-56
+    PatientLocationQuery,
     /// ITI-57
     UpdateDocumentSet,
     /// ITI-61
@@ -124,7 +128,7 @@ pub struct Transaction {
 }
 
 /// All transactions, by number.
-pub static TRANSACTIONS: [Transaction; 12] = [
+pub static TRANSACTIONS: [Transaction; 14] = [
     Transaction {
         id: TransactionId::RegistryStoredQuery,
         number: "ITI-18",
@@ -231,6 +235,37 @@ pub static TRANSACTIONS: [Transaction; 12] = [
         services: &[Service::Registry],
     },
     Transaction {
+        id: TransactionId::CrossGatewayPatientDiscovery,
+        number: "ITI-55",
+        title: "Cross Gateway Patient Discovery",
+        section: "ITI TF-2 §3.55",
+        action: "urn:hl7-org:v3:PRPA_IN201305UV02:CrossGatewayPatientDiscovery",
+        // Named after the interactions, so not by adding to the request's.
+        response_action: "urn:hl7-org:v3:PRPA_IN201306UV02:CrossGatewayPatientDiscovery",
+        request_root: "PRPA_IN201305UV02",
+        packaging: Packaging::Simple,
+        home: HomeRule::Ignored,
+        audit_requester: AuditCodes::query("ITI-55", "Cross Gateway Patient Discovery"),
+        audit_responder: AuditCodes::query("ITI-55", "Cross Gateway Patient Discovery"),
+        policy_action: "discover",
+        services: &[Service::RespondingGateway],
+    },
+    Transaction {
+        id: TransactionId::PatientLocationQuery,
+        number: "ITI-56",
+        title: "Patient Location Query",
+        section: "ITI TF-2 §3.56",
+        action: "urn:ihe:iti:2009:PatientLocationQuery",
+        response_action: "urn:ihe:iti:2009:PatientLocationQueryResponse",
+        request_root: "PatientLocationQueryRequest",
+        packaging: Packaging::Simple,
+        home: HomeRule::Ignored,
+        audit_requester: AuditCodes::query("ITI-56", "Patient Location Query"),
+        audit_responder: AuditCodes::query("ITI-56", "Patient Location Query"),
+        policy_action: "discover",
+        services: &[Service::RespondingGateway],
+    },
+    Transaction {
         id: TransactionId::UpdateDocumentSet,
         number: "ITI-57",
         title: "Update Document Set",
@@ -311,6 +346,9 @@ pub static TRANSACTIONS: [Transaction; 12] = [
     },
 ];
 
+/// The action of a patient discovery whose answer comes later, by a message of its own (§3.55.6).
+const DEFERRED_DISCOVERY: &str = "urn:hl7-org:v3:PRPA_IN201305UV02:Deferred:CrossGatewayPatientDiscovery";
+
 impl Transaction {
     /// The row of a transaction.
     pub fn of(id: TransactionId) -> &'static Self {
@@ -322,11 +360,13 @@ impl Transaction {
             TransactionId::RegisterDocumentSet => &TRANSACTIONS[4],
             TransactionId::RetrieveDocumentSet => &TRANSACTIONS[5],
             TransactionId::MultiPatientStoredQuery => &TRANSACTIONS[6],
-            TransactionId::UpdateDocumentSet => &TRANSACTIONS[7],
-            TransactionId::RegisterOnDemandDocumentEntry => &TRANSACTIONS[8],
-            TransactionId::RemoveMetadata => &TRANSACTIONS[9],
-            TransactionId::RemoveDocuments => &TRANSACTIONS[10],
-            TransactionId::RestrictedUpdateDocumentSet => &TRANSACTIONS[11],
+            TransactionId::CrossGatewayPatientDiscovery => &TRANSACTIONS[7],
+            TransactionId::PatientLocationQuery => &TRANSACTIONS[8],
+            TransactionId::UpdateDocumentSet => &TRANSACTIONS[9],
+            TransactionId::RegisterOnDemandDocumentEntry => &TRANSACTIONS[10],
+            TransactionId::RemoveMetadata => &TRANSACTIONS[11],
+            TransactionId::RemoveDocuments => &TRANSACTIONS[12],
+            TransactionId::RestrictedUpdateDocumentSet => &TRANSACTIONS[13],
         }
     }
 
@@ -341,9 +381,14 @@ impl Transaction {
     }
 
     /// The transaction that a service receives under an action. Some stacks append `Async` to the
-    /// action of an asynchronous exchange; it means the same transaction.
+    /// action of an asynchronous exchange; it means the same transaction, as does a deferred one.
     pub fn find(service: Service, action: &str) -> Option<&'static Self> {
         let action = action.strip_suffix("Async").unwrap_or(action);
+        let action = if action == DEFERRED_DISCOVERY {
+            Self::of(TransactionId::CrossGatewayPatientDiscovery).action
+        } else {
+            action
+        };
         TRANSACTIONS.iter().find(|row| row.action == action && row.services.contains(&service))
     }
 }
@@ -357,7 +402,9 @@ mod tests {
         for row in &TRANSACTIONS {
             assert_eq!(Transaction::of(row.id).number, row.number);
             let regular = row.response_action == format!("{}Response", row.action);
-            assert!(regular || row.id == TransactionId::RegisterOnDemandDocumentEntry, "{}", row.number);
+            let named_otherwise =
+                [TransactionId::RegisterOnDemandDocumentEntry, TransactionId::CrossGatewayPatientDiscovery];
+            assert!(regular || named_otherwise.contains(&row.id), "{}", row.number);
             for service in row.services {
                 assert_eq!(Transaction::find(*service, row.action).unwrap().id, row.id);
             }

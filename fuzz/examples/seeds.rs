@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use causeway::config::{Template, default_toml};
+use causeway::model::discovery::PatientLocation;
 use causeway::model::document::{DocumentRequest, RetrievedDocument};
-use causeway::model::ids::{EntryUuid, HomeCommunityId, RepositoryUniqueId, UniqueId};
+use causeway::model::ids::{EntryUuid, HomeCommunityId, PatientId, RepositoryUniqueId, UniqueId};
 use causeway::model::metadata::build::{self, Code};
 use causeway::model::packed::PackedObject;
 use causeway::model::response::{ErrorCode, QueryResponse, RegistryError, ResponseStatus};
@@ -20,7 +21,7 @@ use causeway::wire::audit::{
 };
 use causeway::wire::mtom::MultipartWriter;
 use causeway::wire::soap::{self, Fault, Version};
-use causeway::wire::{ebrs, xdsb};
+use causeway::wire::{ebrs, xcpd, xdsb};
 use causeway_fuzz::reference;
 use jiff::Timestamp;
 
@@ -41,6 +42,22 @@ fn made(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 
 fn id(text: &'static str) -> ObjectId<'static> {
     ObjectId::read(text.into())
+}
+
+/// The golden messages of patient discovery, and the two of where a patient is.
+fn discovery() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/iti55");
+    for entry in fs::read_dir(golden).expect("golden messages") {
+        let path = entry.expect("a file").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        seed("discovery", &name, fs::read(&path).expect("a message"));
+    }
+    let patient = PatientId::parse(PATIENT).expect("a patient");
+    let home = HomeCommunityId::parse("urn:oid:2.999.1").expect("a home");
+    let locations = [PatientLocation { home, id: patient.clone() }];
+    seed("discovery", "where.xml", made(|out| xcpd::write_location_request(out, &patient)));
+    seed("discovery", "there.xml", made(|out| xcpd::write_location_response(out, &patient, &locations)));
+    seed("discovery", "duration.txt", "P1Y2M3DT4H5M6S");
 }
 
 fn code(object: &mut RegistryObject<'static>, scheme: &'static str, code: &str) {
@@ -209,6 +226,7 @@ fn answers() {
         unique_id: UniqueId::parse("2.999.3^a&b").expect("an id"),
     };
     seed("retrieve", "request.xml", made(|out| xdsb::write_retrieve(out, &[request.clone(), request.clone()])));
+    discovery();
     let document = RetrievedDocument {
         request,
         new_repository: RepositoryUniqueId::parse("2.999.4").ok(),

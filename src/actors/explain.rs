@@ -21,6 +21,8 @@ pub enum Doing {
     Local,
     /// A community was asked, from the first moment to the last.
     Asked,
+    /// Found out under which identifier it knows the patient (ITI-55, or what is known of an earlier answer).
+    Discover,
     /// Waited for a place among the requests to it.
     Queue,
     /// TCP connection.
@@ -51,6 +53,7 @@ impl Doing {
         match self {
             Self::Local => "local",
             Self::Asked => "asked",
+            Self::Discover => "discover",
             Self::Queue => "queue",
             Self::Connect => "connect",
             Self::Tls => "tls",

@@ -10,11 +10,13 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::context::RequestContext;
+use super::correlation::Correlations;
 use super::explain::{Doing, counted};
 use super::fingerprints::Fingerprints;
 use super::merge::Outcome;
 use super::ports::{Community, PeerFailure};
 use super::responding_gateway::MOST_GATEWAYS;
+use super::translation::{Translated, translate};
 pub use crate::model::community::{PeerState, Scope, States};
 use crate::model::ids::{HomeCommunityId, Oid, PatientId};
 use crate::model::metadata::Noun;
@@ -30,6 +32,8 @@ pub enum PatientTranslation {
     SameDomain,
     /// Under the same id in another domain.
     Domain(Oid),
+    /// Under an id that it is asked for (ITI-55).
+    Discover,
 }
 
 /// One community we know.
@@ -59,7 +63,7 @@ impl Peer {
         self.home == *home || self.nodes.contains(home)
     }
 
-    fn is_asked(&self, context: &RequestContext) -> bool {
+    pub(super) fn is_asked(&self, context: &RequestContext) -> bool {
         self.answers && self.states.at(context.at) == PeerState::Live
     }
 
@@ -110,12 +114,20 @@ pub struct Federation {
     pub peers: Vec<Peer>,
     /// What earlier answers told.
     pub learned: Arc<Learned>,
+    /// Under which ids others know our patients.
+    pub correlations: Option<Arc<Correlations>>,
 }
 
 impl Federation {
     /// These communities, and what is known of them already.
     pub fn new(peers: Vec<Peer>, learned: Arc<Learned>) -> Self {
-        Self { peers, learned }
+        Self { peers, learned, correlations: None }
+    }
+
+    /// The same, able to ask communities under which id they know a patient.
+    #[must_use]
+    pub fn with_correlations(self, correlations: Arc<Correlations>) -> Self {
+        Self { correlations: Some(correlations), ..self }
     }
 
     /// The peer of that identity, or the one that answers for it: a consumer asks on with the
@@ -152,6 +164,13 @@ impl Federation {
                 |peer: &Peer| peer.home.as_str() == home || peer.nodes.iter().any(|node| node.as_str() == home);
             is_or_has(peer) || !self.peers.iter().any(is_or_has)
         })
+    }
+
+    /// Forgets under which id a peer knows a patient: it has said that it does not.
+    fn forget(&self, patient: &PatientId, peer: &Peer) {
+        if let Some(correlations) = &self.correlations {
+            correlations.forget(patient, &peer.home);
+        }
     }
 
     /// The peers to ask about a patient, and a warning for each that is suspended.
@@ -197,12 +216,22 @@ pub async fn query_peer(
 ) -> Outcome<QueryResponse> {
     let began = Instant::now();
     let mut query = query.clone();
-    translate(&mut query, &peer.translation);
-    let mut result = match peer.not_asked(context) {
+    let translated = match peer.not_asked(context) {
         Some(failure) => Err(failure),
-        None => peer.community.query(context, &query).await,
+        None => translate(context, federation, peer, &mut query).await,
+    };
+    if peer.translation == PatientTranslation::Discover {
+        context.steps.took(Some(&peer.home), Doing::Discover, began);
+    }
+    let (mut result, patient) = match translated {
+        Ok(Translated::Ready(patient)) => (peer.community.query(context, &query).await, patient),
+        Ok(Translated::Answered(answer)) => (Ok(*answer), None),
+        Err(failure) => (Err(failure), None),
     };
     if let Ok(answer) = &mut result {
+        if let Some(patient) = patient.filter(|_| has_code(&answer.errors, &ErrorCode::XDSUnknownPatientId)) {
+            federation.forget(&patient, peer);
+        }
         examine(context, federation, peer, &query, answer);
         federation.learn(peer, answer);
     }
@@ -251,7 +280,7 @@ pub fn targets(query: &AdhocQuery) -> Option<Vec<&str>> {
 }
 
 /// The name of the parameter that says whom a query is about.
-fn patient_parameter(query: &AdhocQuery) -> Option<&'static str> {
+pub(super) fn patient_parameter(query: &AdhocQuery) -> Option<&'static str> {
     let parameters = QueryDefinition::by_id(&query.id)?.parameters;
     let about = parameters.iter().find(|parameter| matches!(parameter.kind, Kind::Patient | Kind::Patients));
     about.map(|parameter| parameter.name)
@@ -324,25 +353,13 @@ fn examine(
     }
 }
 
-/// Replaces the patient's domain, and nothing else (§3.38.4.1.2.1).
-fn translate(query: &mut AdhocQuery, translation: &PatientTranslation) {
-    let PatientTranslation::Domain(domain) = translation else { return };
-    let Some(parameter) = patient_parameter(query) else { return };
-    for value in query.slots.iter_mut().filter(|slot| slot.name == parameter).flat_map(|slot| &mut slot.values) {
-        let there = |cx: &str| PatientId::new(PatientId::parse(cx).ok()?.id(), domain.clone()).ok();
-        let texts = quoted_texts(value).unwrap_or_default();
-        let translated: Option<Vec<String>> = texts
-            .iter()
-            .map(|cx| there(cx).map(|patient| format!("'{}'", patient.to_cx().replace('\'', "''"))))
-            .collect();
-        let Some(translated) = translated.filter(|translated| !translated.is_empty()) else { continue };
-        let list = translated.join(",");
-        *value = if value.trim().starts_with('(') { format!("({list})") } else { list }.into();
-    }
+fn has_code(errors: &[RegistryError], code: &ErrorCode) -> bool {
+    errors.iter().any(|error| error.code == *code)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::translation::replace_patients;
     use super::*;
     use crate::model::rim::Slot;
 
@@ -373,7 +390,7 @@ mod tests {
             let mut query = query(value);
             let asked = asked.map(|asked| asked.iter().map(|id| (*id).to_owned()).collect());
             assert_eq!(patients_asked_for(&query), asked, "{value}");
-            translate(&mut query, &PatientTranslation::Domain(Oid::parse("2.999.2").unwrap()));
+            replace_patients(&mut query, |patient| PatientId::new(patient.id(), Oid::parse("2.999.2").unwrap()).ok());
             assert_eq!(query.slots[0].values[0], *there, "{value}");
         }
         let mut documents = query("'a'");

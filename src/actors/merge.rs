@@ -19,7 +19,7 @@ pub struct Outcome<T> {
 
 /// The error that names a community that did not deliver.
 pub fn unavailable(home: &HomeCommunityId, name: &str, failure: &PeerFailure) -> RegistryError {
-    RegistryError::new(failure.code(), format!("{name} {failure}; its documents are missing from this answer"))
+    RegistryError::new(failure.code(), format!("{name} {}; its documents are missing from this answer", failure.told()))
         .at(home.as_str())
 }
 

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use super::context::RequestContext;
+use crate::model::discovery::{DiscoveryAnswer, DiscoveryQuery};
 use crate::model::document::{BoxFuture, DocumentRequest, RetrieveResponse};
 use crate::model::metadata::Noun;
 use crate::model::response::{ErrorCode, QueryResponse, RegistryResponse};
@@ -41,6 +42,9 @@ pub enum PeerFailure {
     /// No connection, or none with a certificate we accept.
     #[error("could not be reached: {0}")]
     Unreachable(String),
+    /// It shows a certificate that we do not accept: nothing was sent to it (ITI TF-2 §3.19).
+    #[error("could not be reached: {0}")]
+    Untrusted(String),
     /// The answer did not come in time.
     #[error("did not answer within {0} ms")]
     Timeout(u64),
@@ -60,6 +64,9 @@ pub enum PeerFailure {
     /// A document has other bytes than its entry stated.
     #[error("delivered other bytes than its entry states (hash or size)")]
     OtherBytes,
+    /// It does not say whether it knows the patient (ITI-55): its code for why.
+    #[error("does not say whether it knows the patient ({0})")]
+    Declined(&'static str),
     /// We did not ask: too many requests under way to it, or it is not to be asked.
     #[error("was not asked: {0}")]
     NotAsked(String),
@@ -72,11 +79,22 @@ impl PeerFailure {
             Self::TooMany(_) => ErrorCode::XDSTooManyResults,
             Self::OtherBytes => ErrorCode::XDSRepositoryError,
             Self::Unreachable(_)
+            | Self::Untrusted(_)
             | Self::Timeout(_)
             | Self::Garbage(_)
             | Self::Fault(_)
             | Self::NoRoom
+            | Self::Declined(_)
             | Self::NotAsked(_) => ErrorCode::XDSUnavailableCommunity,
+        }
+    }
+
+    /// What a consumer is told: who is missing, and nothing of our network or of certificates, which is in the
+    /// log and in the request's explanation.
+    pub fn told(&self) -> Cow<'static, str> {
+        match self {
+            Self::Unreachable(_) | Self::Untrusted(_) => "could not be reached".into(),
+            other => other.to_string().into(),
         }
     }
 
@@ -87,16 +105,27 @@ impl PeerFailure {
             Self::Fault(_) => "answered with a fault".into(),
             Self::Garbage(_) => "answered with something that is not acceptable".into(),
             Self::Unreachable(_)
+            | Self::Untrusted(_)
             | Self::Timeout(_)
             | Self::NoRoom
             | Self::TooMany(_)
             | Self::OtherBytes
+            | Self::Declined(_)
             | Self::NotAsked(_) => self.to_string().into(),
         }
     }
 }
 
-/// A community behind its Responding Gateway (ITI-38, ITI-39).
+/// What a community says of a patient, and until when that may be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovered {
+    /// What it says.
+    pub answer: DiscoveryAnswer,
+    /// When it is to be forgotten; none: it does not say.
+    pub expires: Option<jiff::Timestamp>,
+}
+
+/// A community behind its Responding Gateway (ITI-38, ITI-39, ITI-55).
 pub trait Community: Send + Sync {
     /// Cross Gateway Query.
     fn query<'a>(
@@ -104,6 +133,13 @@ pub trait Community: Send + Sync {
         context: &'a RequestContext,
         query: &'a AdhocQuery,
     ) -> BoxFuture<'a, Result<QueryResponse, PeerFailure>>;
+
+    /// Cross Gateway Patient Discovery.
+    fn discover<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        query: &'a DiscoveryQuery,
+    ) -> BoxFuture<'a, Result<Discovered, PeerFailure>>;
 
     /// Cross Gateway Retrieve; answers when the root part has come.
     fn retrieve<'a>(

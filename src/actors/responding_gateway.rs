@@ -12,6 +12,7 @@ use futures_util::future::join;
 use tokio::time::Instant;
 
 use super::context::RequestContext;
+use super::discovery::OwnPatients;
 use super::explain::{Doing, counted};
 use super::federation::{Federation, Peer, Scope, query_peer, query_peers, targets};
 use super::initiating_gateway::{OwnCommunity, add, unknown_community};
@@ -24,8 +25,9 @@ use crate::model::stored_query::{AdhocQuery, QueryDefinition};
 
 /// The Responding Gateway of our community.
 pub struct RespondingGateway {
-    own: OwnCommunity,
-    federation: Arc<ArcSwap<Federation>>,
+    pub(super) own: OwnCommunity,
+    pub(super) federation: Arc<ArcSwap<Federation>>,
+    pub(super) patients: Arc<OwnPatients>,
 }
 
 /// Gateways of our kind that a request may pass.
@@ -33,8 +35,13 @@ pub const MOST_GATEWAYS: usize = 4;
 
 impl RespondingGateway {
     /// A gateway to our community and the members of the federation.
-    pub fn new(own: OwnCommunity, federation: Arc<ArcSwap<Federation>>) -> Self {
-        Self { own, federation }
+    pub fn new(own: OwnCommunity, federation: Arc<ArcSwap<Federation>>, patients: Arc<OwnPatients>) -> Self {
+        Self { own, federation, patients }
+    }
+
+    /// Our community's patients.
+    pub fn patients(&self) -> &Arc<OwnPatients> {
+        &self.patients
     }
 
     /// Whether a request of another gateway may go on to that peer.

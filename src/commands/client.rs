@@ -1,4 +1,4 @@
-//! What submit, find, get and retrieve share: where to send, with which certificate and assertion,
+//! What submit, find, get, retrieve and discover share: where to send, with which certificate and assertion,
 //! how to show messages, and how to say what went wrong.
 //!
 //! A client sends one request at a time and waits for its answer on the same connection
@@ -20,21 +20,25 @@ use super::CommandError;
 use super::init::CODES;
 use crate::actors::ports::PeerFailure;
 use crate::config::{IdentifierCheck, Profile};
+use crate::model::discovery::{DiscoveryAnswer, DiscoveryQuery, PatientLocation};
 use crate::model::document::{DocumentRequest, RetrieveResponse};
 use crate::model::ids::{Oid, PatientId};
 use crate::model::metadata::build::Code;
 use crate::model::response::{QueryResponse, RegistryError, RegistryResponse, ResponseStatus, Severity};
 use crate::model::stored_query::{AdhocQuery, QueryDefinition};
+use crate::model::time::Dtm;
 use crate::model::vocabulary::{ns, scheme};
 use crate::terminal::{Colour, Tone, human_duration, human_size, parse_duration};
 use crate::transaction::{Service, Transaction, TransactionId};
 use crate::transport::answer::{self, Part};
 use crate::transport::message::{Bounds, EnvelopeRoom, Message};
-use crate::transport::peer::{Outbound, SoapClient, read_answer, request_envelope, retrieve_response};
+use crate::transport::peer::{
+    Outbound, SoapClient, belongs, read_answer, read_envelope, request_envelope, retrieve_response,
+};
 use crate::transport::tls::{ReloadableClient, TlsFiles};
 use crate::validate::codes::CodeSet;
 use crate::wire::xml::{Document, Limits, Ns};
-use crate::wire::{ebrs, mtom, soap, xdsb, xml};
+use crate::wire::{ebrs, hl7v3, mtom, soap, xcpd, xdsb, xml};
 
 /// The identifier domain of NHS numbers.
 pub const NHS_NUMBER_DOMAIN: &str = "2.16.840.1.113883.2.1.4.1";
@@ -117,7 +121,7 @@ impl std::fmt::Debug for PatientArgs {
     }
 }
 
-fn parse_url(text: &str) -> Result<Uri, String> {
+pub(super) fn parse_url(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|error| format!("not a URL: {error}; it looks like https://host:8443"))?;
     match (uri.scheme_str(), uri.host()) {
         (Some("https" | "http"), Some(_)) => Ok(uri),
@@ -125,7 +129,7 @@ fn parse_url(text: &str) -> Result<Uri, String> {
     }
 }
 
-fn parse_timeout(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
     parse_duration(text)
         .filter(|duration| !duration.is_zero())
         .ok_or_else(|| "a time such as 30s, 500ms or 2min".to_owned())
@@ -301,6 +305,43 @@ impl Client {
             .map_err(|failure| call.failed(&failure))
     }
 
+    /// Asks for a patient (ITI-55); with the answer comes how long it may be kept.
+    ///
+    /// # Errors
+    /// When no answer comes back, or none to this query.
+    pub async fn discover(
+        &self,
+        target: &Target,
+        query: &DiscoveryQuery,
+    ) -> Result<(DiscoveryAnswer, Option<String>), CommandError> {
+        let id = TransactionId::CrossGatewayPatientDiscovery;
+        let call = Call { transaction: Transaction::of(id), uri: &target.uri };
+        let (created, address) = (Dtm::from_timestamp(jiff::Timestamp::now()), target.uri.to_string());
+        let write = |out: &mut Vec<u8>| hl7v3::write_request(out, query, created, Some(&address));
+        let message = self.send(&call, write, Attached::default()).await?;
+        let read = read_envelope(&message.root, self.bounds.xml, |envelope| {
+            Ok((hl7v3::read_response(envelope.payload)?, envelope.correlation_ttl.clone()))
+        });
+        let (received, time_to_live) = read.map_err(|failure| call.failed(&failure))?;
+        if !belongs(&received, query) {
+            return Err(call.failed(&PeerFailure::Garbage("the answer is one to another query".into())));
+        }
+        Ok((received.answer, time_to_live))
+    }
+
+    /// Asks where a patient's data is (ITI-56).
+    ///
+    /// # Errors
+    /// When no answer comes back, or none that can be read.
+    pub async fn locate(&self, target: &Target, patient: &PatientId) -> Result<Vec<PatientLocation>, CommandError> {
+        let id = TransactionId::PatientLocationQuery;
+        let call = Call { transaction: Transaction::of(id), uri: &target.uri };
+        let write = |out: &mut Vec<u8>| xcpd::write_location_request(out, patient);
+        let message = self.send(&call, write, Attached::default()).await?;
+        read_answer(&message.root, self.bounds.xml, xcpd::read_location_response)
+            .map_err(|failure| call.failed(&failure))
+    }
+
     async fn send(
         &self,
         call: &Call<'_>,
@@ -379,10 +420,10 @@ impl Call<'_> {
             PeerFailure::Unreachable(_) if has(&["Connection refused", "dns error", "failed to lookup"]) => {
                 "check that the broker runs, and host and port of --to"
             }
-            PeerFailure::Unreachable(_) if has(&["not valid for name"]) => {
+            PeerFailure::Untrusted(_) if has(&["not valid for name"]) => {
                 "the server's certificate has another name: use one of its names in --to, or have it issued for this one"
             }
-            PeerFailure::Unreachable(_) if has(&["UnknownIssuer", "invalid peer certificate"]) => {
+            PeerFailure::Untrusted(_) => {
                 "the server's certificate is not one that --ca trusts: give the authority that issued it"
             }
             PeerFailure::Unreachable(_)
@@ -399,7 +440,7 @@ impl Call<'_> {
             PeerFailure::Fault(_) => "--show-wire shows the request that it is about",
             PeerFailure::TooMany(_) => "narrow the query, or raise limits.results",
             PeerFailure::OtherBytes => "the document is not the one that was registered: tell the server's operator",
-            PeerFailure::NoRoom | PeerFailure::NotAsked(_) => "try again later",
+            PeerFailure::NoRoom | PeerFailure::NotAsked(_) | PeerFailure::Declined(_) => "try again later",
         };
         CommandError::failed(format!(
             "{} ({}): {} {what}; {fix}",
@@ -409,7 +450,7 @@ impl Call<'_> {
 }
 
 /// Certificate, key and authorities: as given, or those that `causeway init` wrote into `folder`.
-fn tls_files(args: &ClientArgs, folder: &Path) -> Result<TlsFiles, CommandError> {
+pub(super) fn tls_files(args: &ClientArgs, folder: &Path) -> Result<TlsFiles, CommandError> {
     let certificate = args.cert.clone().unwrap_or_else(|| folder.join("certs").join("client.pem"));
     let beside = |name: &str| certificate.parent().unwrap_or(Path::new("")).join(name);
     let files = TlsFiles {
@@ -446,7 +487,7 @@ pub fn read_whole(path: &Path) -> Result<Vec<u8>, CommandError> {
     Ok(bytes)
 }
 
-fn read_assertion(path: &Path) -> Result<String, CommandError> {
+pub(super) fn read_assertion(path: &Path) -> Result<String, CommandError> {
     let bytes = read_whole(path)?;
     security_header(&bytes).map_err(|what| CommandError::failed(format!("--assertion {}: {what}", path.display())))
 }
@@ -898,11 +939,8 @@ mod tests {
                 PeerFailure::Unreachable("received fatal alert: CertificateExpired".into()),
                 "the server refuses the certificate of --cert",
             ),
-            (PeerFailure::Unreachable("invalid peer certificate: UnknownIssuer".into()), "--ca"),
-            (
-                PeerFailure::Unreachable("invalid peer certificate: certificate not valid for name".into()),
-                "another name",
-            ),
+            (PeerFailure::Untrusted("invalid peer certificate: UnknownIssuer".into()), "--ca"),
+            (PeerFailure::Untrusted("invalid peer certificate: certificate not valid for name".into()), "another name"),
             (PeerFailure::Timeout(5), "--timeout"),
             (PeerFailure::Garbage("HTTP 404: …".into()), "no such service"),
             (PeerFailure::Fault("env:Sender: x".into()), "--show-wire"),

@@ -18,13 +18,16 @@ use serde::Serialize;
 use super::client::{json, read_whole};
 use super::{CommandError, Outcome, print};
 use crate::actors::context::RequestContext;
+use crate::actors::discovery::OwnPatients;
 use crate::actors::document_registry::{DocumentRegistry, PatientPolicy, QueryLimits};
 use crate::actors::document_repository::DocumentRepository;
 use crate::actors::federation::Federation;
 use crate::actors::initiating_gateway::{InitiatingGateway, OwnCommunity};
+use crate::actors::patient_directory::RegisteredPatients;
 use crate::actors::ports::{RegistryPort, SystemClock};
 use crate::actors::responding_gateway::RespondingGateway;
 use crate::actors::spool::Spool;
+use crate::model::discovery::Fault;
 use crate::model::document::BoxFuture;
 use crate::model::ids::{HomeCommunityId, RepositoryUniqueId};
 use crate::model::response::{ErrorCode, RegistryError, RegistryResponse, Severity};
@@ -39,9 +42,9 @@ use crate::transport::message::{Attachments, BodyStream, Bounds, EnvelopeRoom, M
 use crate::transport::pipeline::Actors;
 use crate::validate::codes::CodeSet;
 use crate::validate::update::UpdateKind;
-use crate::validate::{Profile, response, stored_query, submission, update};
+use crate::validate::{Profile, discovery, response, stored_query, submission, update};
 use crate::wire::xml::{self, Document, Node};
-use crate::wire::{ebrs, mtom, soap, xdsb};
+use crate::wire::{ebrs, hl7v3, mtom, soap, xcpd, xdsb};
 
 /// Arguments of `causeway validate`.
 #[derive(Debug, Clone, clap::Args)]
@@ -391,7 +394,12 @@ impl Rules {
             Payload::Retrieve(requests) | Payload::RemoveDocuments(requests) => {
                 crate::transform::retrieve::requests(requests).1
             }
-            Payload::RemoveMetadata(_) => Vec::new(),
+            Payload::Discovery(received) => {
+                let refusal = discovery::judge(received.query).err();
+                let details = refusal.into_iter().flat_map(|refusal| refusal.details);
+                return details.map(|detail| Finding::error(Fault::Query.code(), detail)).collect();
+            }
+            Payload::RemoveMetadata(_) | Payload::Location(_) => Vec::new(),
         };
         errors.into_iter().map(Finding::from).collect()
     }
@@ -431,7 +439,8 @@ impl Rules {
         let (patients, clock) = (PatientPolicy::default(), Arc::new(SystemClock));
         let registry = Arc::new(DocumentRegistry::new(Arc::clone(&store), self.codes.clone(), patients, clock, limits));
         let port: Arc<dyn RegistryPort> = Arc::new(self.clone());
-        let repository = Arc::new(DocumentRepository::new(repository, Arc::clone(&documents), store, port));
+        let repository =
+            Arc::new(DocumentRepository::new(repository, Arc::clone(&documents), Arc::clone(&store), port));
         let own = OwnCommunity {
             home,
             name: "validate".into(),
@@ -440,11 +449,13 @@ impl Rules {
             spool: Spool::new(documents, 0),
         };
         let federation = Arc::new(arc_swap::ArcSwap::from_pointee(Federation::default()));
+        let nobody = RegisteredPatients::new(store, PatientPolicy::default());
+        let patients = Arc::new(OwnPatients::new(Box::new(nobody), PatientPolicy::default(), Duration::ZERO));
         Actors {
             registry,
             repository,
             initiating: Arc::new(InitiatingGateway::new(own.clone(), Arc::clone(&federation))),
-            responding: Arc::new(RespondingGateway::new(own, federation)),
+            responding: Arc::new(RespondingGateway::new(own, federation, patients)),
         }
     }
 }
@@ -497,6 +508,8 @@ fn meant(action: Option<&str>, root: &str) -> Option<&'static Transaction> {
             "RetrieveDocumentSetRequest" | "RetrieveDocumentSetResponse" => TransactionId::RetrieveDocumentSet,
             "RemoveObjectsRequest" => TransactionId::RemoveMetadata,
             "RemoveDocumentsRequest" => TransactionId::RemoveDocuments,
+            hl7v3::REQUEST | hl7v3::RESPONSE => TransactionId::CrossGatewayPatientDiscovery,
+            xcpd::LOCATION_REQUEST | xcpd::LOCATION_RESPONSE => TransactionId::PatientLocationQuery,
             _ => return None,
         };
         Some(Transaction::of(id))
@@ -514,6 +527,8 @@ async fn judge_response(
         | TransactionId::CrossGatewayQuery
         | TransactionId::MultiPatientStoredQuery => "AdhocQueryResponse",
         TransactionId::RetrieveDocumentSet | TransactionId::CrossGatewayRetrieve => "RetrieveDocumentSetResponse",
+        TransactionId::CrossGatewayPatientDiscovery => hl7v3::RESPONSE,
+        TransactionId::PatientLocationQuery => xcpd::LOCATION_RESPONSE,
         _ => "RegistryResponse",
     };
     if payload.local() != root {
@@ -537,6 +552,8 @@ async fn judge_response(
             }
             Err(error) => return broken(error),
         },
+        hl7v3::RESPONSE => return hl7v3::read_response(payload).err().map(broken).unwrap_or_default(),
+        xcpd::LOCATION_RESPONSE => return xcpd::read_location_response(payload).err().map(broken).unwrap_or_default(),
         _ => match ebrs::read_registry_response(payload) {
             Ok(answer) => (answer.errors, Ok(())),
             Err(error) => return broken(error),

@@ -184,6 +184,16 @@ limits! {
     fingerprints: usize = 100_000, 0 => 100_000_000;
     /// Requests to the gateways that are remembered with what was done for each community (`causeway explain`).
     explained_requests: usize = 1_000, 0 => 1_000_000;
+    /// Patients whose identifier at another community is remembered, over all communities.
+    correlations: usize = 100_000, 2 => 10_000_000;
+    /// How long one is remembered whose community does not say how long it may be; 0 asks each time.
+    correlation_ttl: Duration = seconds(600), seconds(0) => seconds(30 * 86_400);
+    /// How long one is remembered at most.
+    correlation_longest: Duration = seconds(86_400), seconds(0) => seconds(366 * 86_400);
+    /// How long it is remembered that a community does not know a patient.
+    correlation_negative: Duration = seconds(60), seconds(0) => seconds(86_400);
+    /// How long other communities may remember an identifier that we gave them; 0 does not say.
+    correlation_offer: Duration = seconds(86_400), seconds(0) => seconds(366 * 86_400);
     /// Audit messages waiting to be written; who finds the queue full waits.
     audit_queue_bytes: usize = 32 * MIB, 8 * MIB => 1024 * MIB;
 }

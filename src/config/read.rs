@@ -171,7 +171,7 @@ impl Reader<'_> {
             domains.push(PatientDomain { oid, check });
         }
         let unknown = section.choice("unknown", UNKNOWN, UnknownPatients::Accept);
-        let mut patients = Patients { domains, unknown, known: Vec::new() };
+        let mut patients = Patients { domains, unknown, known: Vec::new(), people: None };
         for text in section.texts("known") {
             match known_patient(&text.value, &patients.domains, profile) {
                 Ok(id) => patients.known.push(id),
@@ -183,6 +183,9 @@ impl Reader<'_> {
         }
         if let Some(file) = section.text("known_file") {
             self.known_file(&file, &mut patients, profile);
+        }
+        if let Some(file) = section.text("directory") {
+            patients.people = self.people(&file, &patients, profile);
         }
         section.finish();
         patients
@@ -596,6 +599,13 @@ impl Reader<'_> {
         };
         let responding_gateway = self.url(url);
         let patient_id = self.peer_patient_id(section.text("patient_id"));
+        let discovery_spot = section.spot("patient_discovery");
+        let discovery = section.text("patient_discovery");
+        if discovery.is_some() && patient_id != PeerPatientId::Discover {
+            let fix = "write patient_id = \"discover\", or remove it";
+            self.findings.add(&discovery_spot, "nothing is asked there unless patient_id is \"discover\"", fix);
+        }
+        let patient_discovery = self.url(discovery);
         let (second, hour) = (Duration::from_millis(100), Duration::from_secs(3600));
         let timeout = section.duration("timeout", Duration::from_secs(8), second, hour);
         let max_in_flight = section.count("max_in_flight", 32, 1, 100_000);
@@ -611,6 +621,7 @@ impl Reader<'_> {
             nodes,
             responding_gateway,
             patient_id,
+            patient_discovery,
             timeout,
             max_in_flight: usize::try_from(max_in_flight).unwrap_or(usize::MAX),
             ca,
@@ -644,13 +655,14 @@ impl Reader<'_> {
         let Some(text) = text else {
             return PeerPatientId::SameDomain;
         };
-        let fix = "write \"same-domain\" or \"domain:1.2.3.4\"";
+        let fix = "write \"same-domain\", \"discover\" or \"domain:1.2.3.4\"";
         if text.value == "same-domain" {
             return PeerPatientId::SameDomain;
         }
         if text.value == "discover" {
-            self.findings.add(&text.spot, "discover (ITI-55) is not yet supported by this version", fix);
-        } else if let Some(oid) = text.value.strip_prefix("domain:") {
+            return PeerPatientId::Discover;
+        }
+        if let Some(oid) = text.value.strip_prefix("domain:") {
             match Oid::parse(oid) {
                 Ok(oid) => return PeerPatientId::Domain(oid),
                 Err(error) => self.findings.add(&text.spot, error.to_string(), fix),
@@ -716,7 +728,7 @@ impl Reader<'_> {
 }
 
 /// Reads a known patient's id; what is wrong is told without the id.
-fn known_patient(text: &str, domains: &[PatientDomain], profile: Profile) -> Result<PatientId, String> {
+pub(super) fn known_patient(text: &str, domains: &[PatientDomain], profile: Profile) -> Result<PatientId, String> {
     let id = PatientId::parse(text).map_err(|error| error.to_string())?;
     let authority = id.authority().as_str();
     let domain = domains.iter().find(|domain| domain.oid == *id.authority());

@@ -157,7 +157,9 @@ fn patients(out: &mut String, template: &Template) -> std::fmt::Result {
         "# Patient domains that are taken; an empty list takes any. A patient nobody has announced is\n\
          # accepted, or rejected with XDSUnknownPatientId; known lists patients as id^^^&OID&ISO.\n\
          [patients]\ndomains = [{}]\nunknown = \"{unknown}\"\nknown = []\n\
-         # known_file = \"patients.txt\"\n\n",
+         # known_file = \"patients.txt\"\n\
+         # directory describes patients for other communities' discovery (ITI-55), one as JSON a line.\n\
+         # directory = \"people.jsonl\"\n\n",
         list(domains),
     )
 }
@@ -185,7 +187,9 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
     out.write_str(
         "# Other communities, in the order of answers. scope: member, neighbour. kind: full, link-only,\n\
          # consume-only, publish-only, hub. state: planned, connecting, live, suspended, closed.\n\
-         # ca: the authority to trust for this one, if it is not that of [client].\n",
+         # ca: the authority to trust for this one, if it is not that of [client].\n\
+         # patient_id: same-domain, domain:OID (the same id in that domain), or discover: it is asked under which\n\
+         # id it knows a patient (ITI-55), at patient_discovery if that is another URL.\n",
     )?;
     if template.peers.is_empty() {
         out.write_str(

@@ -5,7 +5,7 @@
 //!
 //! | shape | transactions | source (110153) | destination (110152) |
 //! |---|---|---|---|
-//! | [`AuditEvent::query`] | ITI-18, 38 | requester | responder |
+//! | [`AuditEvent::query`], [`AuditEvent::patient_query`] | ITI-18, 38, 55, 56 | requester | responder |
 //! | [`AuditEvent::submission`] | ITI-41, 42 | requester | responder |
 //! | [`AuditEvent::retrieve`] | ITI-39, 43 | responder, the data flows from it | requester |
 //!
@@ -411,6 +411,8 @@ pub enum ParticipantObject {
     Patient(String),
     /// A stored query; the transaction that carried it gives the object its type.
     Query(AuditedQuery),
+    /// A query for patients or where they are: its message id, or its name.
+    PatientQuery(AuditedQuery),
     /// A document.
     Document(AuditedDocument),
     /// A document that was removed for good.
@@ -432,7 +434,7 @@ impl fmt::Debug for ParticipantObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Patient(_) => f.write_str("Patient(redacted)"),
-            Self::Query(query) => query.fmt(f),
+            Self::Query(query) | Self::PatientQuery(query) => query.fmt(f),
             Self::Document(document) => document.fmt(f),
             Self::RemovedDocument(document) => write!(f, "removed {document:?}"),
             Self::RemovedObject(id) => write!(f, "removed {id}"),
@@ -538,6 +540,12 @@ impl AuditEvent {
     #[must_use]
     pub fn query(exchange: Exchange, query: Option<AuditedQuery>) -> Self {
         Self::of(exchange, ParticipantRole::Source, query.map(ParticipantObject::Query))
+    }
+
+    /// A query for patients, ITI-55 or ITI-56 (ITI TF-2 §3.55.5.1, §3.56.5.1).
+    #[must_use]
+    pub fn patient_query(exchange: Exchange, query: Option<AuditedQuery>) -> Self {
+        Self::of(exchange, ParticipantRole::Source, query.map(ParticipantObject::PatientQuery))
     }
 
     /// A submission, ITI-41 or ITI-42 (ITI TF-2 §3.41.5.1, §3.42.5.1).

@@ -5,6 +5,7 @@
 
 pub mod audit_event;
 pub mod community;
+pub mod discovery;
 pub mod document;
 pub mod hl7;
 pub mod ids;

@@ -187,6 +187,10 @@ pub mod ns {
     pub const XDR: &str = "urn:ihe:iti:xdr:2014";
     /// Direct addressing block, seen from XDR edges
     pub const DIRECT: &str = "urn:direct:addressing";
+    /// HL7 version 3
+    pub const HL7V3: &str = "urn:hl7-org:v3";
+    /// xsi:type
+    pub const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
     /// xml:lang and friends
     pub const XML: &str = "http://www.w3.org/XML/1998/namespace";
 }

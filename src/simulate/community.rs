@@ -26,10 +26,12 @@ use super::latency::{Dice, Latency};
 use super::stream::{Script, Scripted, Wire};
 use super::{Settings, SimulateError, records};
 use crate::actors::context::RequestContext;
+use crate::actors::discovery::OwnPatients;
 use crate::actors::document_registry::{DocumentRegistry, PatientPolicy, QueryLimits};
 use crate::actors::document_repository::DocumentRepository;
 use crate::actors::federation::Federation;
 use crate::actors::initiating_gateway::{OwnCommunity, return_type};
+use crate::actors::patient_directory::RegisteredPatients;
 use crate::actors::ports::{RegistryPort, SystemClock};
 use crate::actors::responding_gateway::RespondingGateway;
 use crate::actors::spool::Spool;
@@ -152,7 +154,9 @@ impl Community {
         let records = Records { number, settings: &settings, repository: &repository_id };
         let holdings = records.register(&registry, &*documents).await?;
         let port = Arc::clone(&registry) as Arc<dyn RegistryPort>;
-        let repository = Arc::new(DocumentRepository::new(repository_id.clone(), documents, store, port));
+        let repository = Arc::new(DocumentRepository::new(repository_id.clone(), documents, store.clone(), port));
+        let known = RegisteredPatients::new(store.clone(), PatientPolicy::default());
+        let patients = Arc::new(OwnPatients::new(Box::new(known), PatientPolicy::default(), Duration::ZERO));
         let name = format!("Simulated {number}");
         let spool = Spool::new(Arc::clone(repository.documents()), 1 << 30);
         let own = OwnCommunity { home: home.clone(), name: name.clone(), registry, repository, spool };
@@ -162,7 +166,7 @@ impl Community {
             repository: repository_id,
             address,
             counters: Counters::default(),
-            gateway: RespondingGateway::new(own, Arc::new(ArcSwap::from_pointee(Federation::default()))),
+            gateway: RespondingGateway::new(own, Arc::new(ArcSwap::from_pointee(Federation::default())), patients),
             holdings,
             faults: ArcSwap::default(),
             latency: ArcSwap::from_pointee(settings.latency),

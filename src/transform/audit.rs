@@ -94,6 +94,7 @@ fn participant_object(
             plain(cx, (PERSON, 1), wire::CodedValue::new("2", "RFC-3881", "Patient Number"))
         }
         ParticipantObject::Query(query) => stored_query(query, event_type),
+        ParticipantObject::PatientQuery(query) => patient_query(query, event_type),
         ParticipantObject::Document(document) => report(document),
         ParticipantObject::RemovedDocument(document) => {
             wire::ParticipantObjectIdentification { data_life_cycle: Some(PERMANENT_ERASURE), ..report(document) }
@@ -121,6 +122,15 @@ fn stored_query(query: AuditedQuery, event_type: &wire::CodedValue) -> wire::Par
     wire::ParticipantObjectIdentification {
         content: Some(wire::ParticipantObjectContent::Query(query.request)),
         details: std::iter::once(detail("QueryEncoding", query.encoding.into_owned())).chain(home).collect(),
+        ..plain(query.query_id, (SYSTEM_OBJECT, 24), event_type.clone())
+    }
+}
+
+/// ITI TF-2 §3.55.5.1: as a stored query's, but for the name of the home community's detail.
+fn patient_query(query: AuditedQuery, event_type: &wire::CodedValue) -> wire::ParticipantObjectIdentification {
+    wire::ParticipantObjectIdentification {
+        content: Some(wire::ParticipantObjectContent::Query(query.request)),
+        details: query.home_community_id.map(|home| detail("ihe:homeCommunityID", home)).into_iter().collect(),
         ..plain(query.query_id, (SYSTEM_OBJECT, 24), event_type.clone())
     }
 }

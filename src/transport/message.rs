@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -44,7 +44,14 @@ pub struct Bounds {
 /// in it. What is read of an answer of a peer lives on after its envelope, bounded by
 /// `limits.results`.
 #[derive(Debug, Clone)]
-pub struct EnvelopeRoom(Arc<Semaphore>);
+pub struct EnvelopeRoom {
+    places: Arc<Semaphore>,
+    /// Blocks of envelopes that are done with: the next large one takes them, whichever thread it is on.
+    spare: Arc<Mutex<Vec<BytesMut>>>,
+}
+
+/// Blocks that are kept for the next envelope at most.
+const SPARE: usize = 64;
 
 /// An envelope takes no place for so much, in bytes.
 const SMALL: usize = 64 * 1024;
@@ -58,7 +65,27 @@ const ROOM_WAIT: Duration = Duration::from_millis(500);
 impl EnvelopeRoom {
     /// Room for so many bytes.
     pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes.div_ceil(PLACE).min(Semaphore::MAX_PERMITS))))
+        let places = Arc::new(Semaphore::new(bytes.div_ceil(PLACE).min(Semaphore::MAX_PERMITS)));
+        Self { places, spare: Arc::default() }
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Vec<BytesMut>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An empty block.
+    fn block(&self) -> BytesMut {
+        let kept = self.spare().pop();
+        kept.unwrap_or_else(|| BytesMut::with_capacity(BLOCK))
+    }
+
+    /// Takes a block back.
+    fn give_back(&self, mut block: BytesMut) {
+        block.clear();
+        let mut spare = self.spare();
+        if block.capacity() >= BLOCK && spare.len() < SPARE {
+            spare.push(block);
+        }
     }
 
     /// How many places an envelope of that size has.
@@ -68,23 +95,32 @@ impl EnvelopeRoom {
 
     async fn take(&self, places: usize) -> Result<OwnedSemaphorePermit, MessageError> {
         let places = u32::try_from(places).map_err(|_| MessageError::NoRoom)?;
-        match timeout(ROOM_WAIT, Arc::clone(&self.0).acquire_many_owned(places)).await {
+        match timeout(ROOM_WAIT, Arc::clone(&self.places).acquire_many_owned(places)).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(MessageError::NoRoom),
         }
     }
 }
 
-/// An envelope while it grows.
-#[derive(Default)]
+/// An envelope while it grows: in blocks, since one buffer that doubles would for a moment be three times as
+/// large as what is in it.
 struct Envelope {
-    bytes: BytesMut,
+    blocks: Vec<BytesMut>,
+    length: usize,
     held: Option<OwnedSemaphorePermit>,
+    room: EnvelopeRoom,
 }
 
+/// Bytes of a block.
+const BLOCK: usize = 256 * 1024;
+
 impl Envelope {
+    fn new(room: &EnvelopeRoom) -> Self {
+        Self { blocks: Vec::new(), length: 0, held: None, room: room.clone() }
+    }
+
     async fn push(&mut self, chunk: &[u8], bounds: &Bounds) -> Result<(), MessageError> {
-        let (before, after) = (self.bytes.len(), self.bytes.len() + chunk.len());
+        let (before, after) = (self.length, self.length + chunk.len());
         if after > bounds.envelope_bytes {
             return Err(MessageError::TooLarge { what: "the envelope", limit: bounds.envelope_bytes as u64 });
         }
@@ -97,8 +133,48 @@ impl Envelope {
                 None => self.held = Some(more),
             }
         }
-        self.bytes.extend_from_slice(chunk);
+        self.length = after;
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            let room = self.blocks.last().map_or(0, |block| BLOCK - block.len());
+            if room == 0 {
+                // The first one grows: most envelopes are small.
+                let first = self.blocks.is_empty();
+                self.blocks.push(if first {
+                    BytesMut::with_capacity(rest.len().min(BLOCK))
+                } else {
+                    self.room.block()
+                });
+                continue;
+            }
+            let (now, later) = rest.split_at(room.min(rest.len()));
+            if let Some(block) = self.blocks.last_mut() {
+                block.extend_from_slice(now);
+            }
+            rest = later;
+        }
         Ok(())
+    }
+
+    /// The whole, and its place.
+    fn whole(mut self) -> (Bytes, Option<OwnedSemaphorePermit>) {
+        let whole = match self.blocks.len() {
+            0 => Bytes::new(),
+            // The common case copies nothing.
+            1 => self.blocks.pop().unwrap_or_default().freeze(),
+            _ => {
+                let mut whole = BytesMut::with_capacity(self.length);
+                self.blocks.iter().for_each(|block| whole.extend_from_slice(block));
+                whole.freeze()
+            }
+        };
+        (whole, self.held.take())
+    }
+}
+
+impl Drop for Envelope {
+    fn drop(&mut self) {
+        self.blocks.drain(..).for_each(|block| self.room.give_back(block));
     }
 }
 
@@ -162,6 +238,8 @@ pub struct BodyStream {
     minimum_rate: u64,
     waited: Duration,
     received: u64,
+    /// What its head says that comes; 0 if it says nothing.
+    announced: u64,
     ended: bool,
 }
 
@@ -175,7 +253,9 @@ impl BodyStream {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let announced = body.size_hint().exact().unwrap_or_default();
         Self {
+            announced,
             body: Box::pin(body.map_err(Into::into)),
             left: bounds.message_bytes,
             limit: bounds.message_bytes,
@@ -269,6 +349,10 @@ pub async fn receive(
 ) -> Result<Message, MessageError> {
     let params = match Packaging::parse(content_type).map_err(MessageError::MediaType)? {
         Packaging::Simple { .. } => {
+            // What is announced to be too large need not be read first.
+            if body.announced > bounds.envelope_bytes as u64 {
+                return Err(MessageError::TooLarge { what: "the envelope", limit: bounds.envelope_bytes as u64 });
+            }
             let whole = timeout(bounds.envelope_time, collect(&mut body, bounds)).await;
             let (root, held) = whole.map_err(|_| MessageError::TooSlow)??;
             let attachments = Attachments::none(body, bounds);
@@ -305,14 +389,14 @@ async fn collect(
         // The common case copies nothing.
         return Ok((first, None));
     }
-    let mut envelope = Envelope::default();
+    let mut envelope = Envelope::new(&bounds.room);
     envelope.push(&first, bounds).await?;
     let mut next = second;
     while let Some(chunk) = next {
         envelope.push(&chunk, bounds).await?;
         next = body.next().await?;
     }
-    Ok((envelope.bytes.freeze(), envelope.held))
+    Ok(envelope.whole())
 }
 
 /// The next event, feeding the reader as needed; an end of input without the closing boundary is
@@ -347,11 +431,11 @@ async fn read_root(
         match event(reader, body).await? {
             Event::PartStart(headers) if params.is_root(&headers) => {
                 let whole = async {
-                    let mut root = Envelope::default();
+                    let mut root = Envelope::new(&bounds.room);
                     while let Event::Data(data) = event(reader, body).await? {
                         root.push(&data, bounds).await?;
                     }
-                    Ok((root.bytes.freeze(), root.held))
+                    Ok(root.whole())
                 };
                 return timeout(bounds.envelope_time, whole).await.unwrap_or(Err(MessageError::TooSlow));
             }
@@ -486,6 +570,20 @@ mod tests {
     async fn read(size: usize, bounds: &Bounds) -> Result<Message, MessageError> {
         let body = BodyStream::new(Full::new(Bytes::from(vec![b'x'; size])), bounds);
         receive(SIMPLE, body, bounds, None).await
+    }
+
+    #[tokio::test]
+    async fn an_envelope_is_what_came_however_it_was_cut() {
+        let bounds = bounds(4 << 20, 8 << 20);
+        let octets: Vec<u8> = (0..(2 * BLOCK + 4321)).map(|n| (n % 251) as u8).collect();
+        for piece in [1000, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK] {
+            let mut envelope = Envelope::new(&bounds.room);
+            for chunk in octets.chunks(piece) {
+                envelope.push(chunk, &bounds).await.unwrap();
+            }
+            assert!(envelope.whole().0 == octets, "pieces of {piece}");
+        }
+        assert!(Envelope::new(&bounds.room).whole().0.is_empty());
     }
 
     #[tokio::test]

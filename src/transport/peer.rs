@@ -1,5 +1,7 @@
 //! Outbound SOAP: one client per address, with its own connections, budget and bound; and a
-//! community behind its Responding Gateway (ITI-38, ITI-39).
+//! community behind its Responding Gateway (ITI-38, ITI-39, ITI-55).
+
+mod discovery;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,8 +30,11 @@ use super::tls::ReloadableClient;
 use super::trace_context;
 use crate::actors::context::{RequestContext, Trace};
 use crate::actors::explain::{Doing, Steps};
-use crate::actors::ports::{Clock, Community, PeerFailure};
-use crate::model::audit_event::{AuditNode, AuditOutcome, AuditSide, AuditedDocument, Exchange, NetworkAccessPoint};
+use crate::actors::ports::{Clock, Community, Discovered, PeerFailure};
+use crate::model::audit_event::{
+    AuditEvent, AuditNode, AuditOutcome, AuditSide, AuditedDocument, Exchange, NetworkAccessPoint,
+};
+use crate::model::discovery::DiscoveryQuery;
 use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse, RetrievedDocument};
 use crate::model::ids::HomeCommunityId;
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError};
@@ -40,6 +45,8 @@ use crate::wire::mtom::ContentId;
 use crate::wire::soap::{self, Addressing, Version};
 use crate::wire::xdsb::{self, Binary};
 use crate::wire::xml::{self, Document, Node};
+
+pub use discovery::belongs;
 
 type Pool = Client<Timed<HttpsConnector<Timed<HttpConnector>>>, OutBody>;
 
@@ -243,7 +250,10 @@ impl SoapClient {
             steps.took(Some(home), Doing::Wait, began + tcp + tls);
         }
         let response = answered.map_err(|error| Unanswered {
-            failure: PeerFailure::Unreachable(causes(&error)),
+            failure: match refused_certificate(&error) {
+                true => PeerFailure::Untrusted(causes(&error)),
+                false => PeerFailure::Unreachable(causes(&error)),
+            },
             broke_off: !error.is_connect(),
         })?;
         let began = Instant::now();
@@ -263,6 +273,22 @@ impl SoapClient {
             },
         })
     }
+}
+
+/// Whether it is we who did not accept the other side's certificate.
+fn refused_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidCertRevocationList(_));
+        }
+        // What an io::Error is made of is not its source.
+        cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
 }
 
 /// An error with its causes in one line: the outermost alone says only "client error".
@@ -286,6 +312,18 @@ pub fn read_answer<T>(
     limits: xml::Limits,
     read: impl FnOnce(Node<'_, '_>) -> Result<T, ebrs::BodyError>,
 ) -> Result<T, PeerFailure> {
+    read_envelope(root, limits, |envelope| read(envelope.payload))
+}
+
+/// Reads an answer with its headers; a fault becomes a failure.
+///
+/// # Errors
+/// When it is no SOAP message, or a fault.
+pub fn read_envelope<T>(
+    root: &[u8],
+    limits: xml::Limits,
+    read: impl FnOnce(&soap::Envelope<'_, '_>) -> Result<T, ebrs::BodyError>,
+) -> Result<T, PeerFailure> {
     let garbage = |error: &dyn std::fmt::Display| PeerFailure::Garbage(error.to_string());
     let text = xml::decode(root).map_err(|e| garbage(&e))?;
     let document = Document::parse(&text, limits).map_err(|e| garbage(&e))?;
@@ -293,7 +331,7 @@ pub fn read_answer<T>(
     if let Some(fault) = soap::received_fault(envelope.payload) {
         return Err(PeerFailure::Fault(fault));
     }
-    read(envelope.payload).map_err(|e| garbage(&e))
+    read(&envelope).map_err(|e| garbage(&e))
 }
 
 /// The request envelope of a transaction to an address.
@@ -382,6 +420,8 @@ pub struct PeerLimits {
 pub struct RemoteCommunity {
     home: HomeCommunityId,
     client: SoapClient,
+    /// Where it is asked for patients, if elsewhere.
+    discovery: Option<SoapClient>,
     limits: PeerLimits,
     in_flight: Semaphore,
     /// Those under way, and those that wait.
@@ -396,6 +436,7 @@ impl RemoteCommunity {
         Self {
             home,
             client,
+            discovery: None,
             limits,
             in_flight: Semaphore::new(limits.in_flight),
             admitted: Semaphore::new(limits.in_flight.saturating_add(limits.queue).min(Semaphore::MAX_PERMITS)),
@@ -444,7 +485,7 @@ impl RemoteCommunity {
             {
                 drop(leave);
             }
-            Err(PeerFailure::Timeout(_) | PeerFailure::Unreachable(_)) => {
+            Err(PeerFailure::Timeout(_) | PeerFailure::Unreachable(_) | PeerFailure::Untrusted(_)) => {
                 if leave.failed(Instant::now()) {
                     tracing::warn!(
                         community = %self.home, seconds = self.limits.breaker.pause.as_secs(),
@@ -473,7 +514,11 @@ impl RemoteCommunity {
         let began = Instant::now();
         let until = context.deadline.min(began + self.limits.budget);
         let result = self.admitted(context, until, call).await;
-        let exchange = self.services.exchange(context, transaction, self.client.uri(), facts);
+        let client = match (&self.discovery, transaction.id) {
+            (Some(elsewhere), TransactionId::CrossGatewayPatientDiscovery) => elsewhere,
+            _ => &self.client,
+        };
+        let exchange = self.services.exchange(context, transaction, client.uri(), facts);
         let (events, outcome) = match &result {
             Ok(answer) => {
                 let (status, errors, retrieved) = judge(answer);
@@ -486,6 +531,15 @@ impl RemoteCommunity {
                     Exchange { outcome: AuditOutcome::SeriousFailure, outcome_description: description, ..exchange };
                 (vec![facts.event(failed)], "unavailable")
             }
+        };
+        let events = match (&result, self.client.uri().host().map(NetworkAccessPoint::from_host)) {
+            (Err(PeerFailure::Untrusted(cause)), Some(remote)) => {
+                let (source, at) = (self.services.audit.source(), self.services.clock.now());
+                let failed = AuditOutcome::SeriousFailure;
+                let alert = AuditEvent::node_authentication_failure(source, at, None, &remote, cause, failed);
+                events.into_iter().chain([alert]).collect()
+            }
+            _ => events,
         };
         self.services.metrics.count(transaction.number, self.home.as_str(), outcome, began.elapsed());
         tracing::debug!(
@@ -635,6 +689,14 @@ impl BodySource for ReceivedBodies {
 }
 
 impl Community for RemoteCommunity {
+    fn discover<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        query: &'a DiscoveryQuery,
+    ) -> BoxFuture<'a, Result<Discovered, PeerFailure>> {
+        Box::pin(self.ask_for_patient(context, query))
+    }
+
     fn query<'a>(
         &'a self,
         context: &'a RequestContext,

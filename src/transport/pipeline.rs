@@ -383,6 +383,10 @@ impl Pipeline {
             }
         };
         attachments.drain().await;
+        let facts = match &answer {
+            Ok(answer) => facts.with_answer(answer),
+            Err(_) => facts,
+        };
         let events = self.inbound_events(&context, &endpoint, connection, &addressing, &facts, &answer);
         let audited = self.audit.record(events).await;
         let refused =
@@ -500,6 +504,7 @@ impl Pipeline {
         let transaction = context.transaction.id;
         let payload = match payload {
             Ok(payload) => payload,
+            Err(error) if !endpoint::has_error_list(transaction) => return Err(Fault::sender(format!("{error}."))),
             Err(error) => {
                 return Ok(Answer::failure(
                     transaction,
@@ -514,6 +519,9 @@ impl Pipeline {
         };
         // A short wait smooths bursts; who still finds no place is told so at once.
         let Ok(Ok(_permit)) = tokio::time::timeout(ADMISSION_WAIT, admission.acquire()).await else {
+            if let Some(busy) = endpoint::too_busy(payload)? {
+                return Ok(busy);
+            }
             let busy = RegistryError::new(
                 endpoint::busy_error(transaction),
                 "too many requests are under way; send it again in a moment",
@@ -542,6 +550,8 @@ impl Pipeline {
                 TransactionId::RestrictedUpdateDocumentSet => Ok(endpoint::iti92::answer(&scope, objects).await),
                 _ => Ok(endpoint::iti42::answer(&scope, objects).await),
             },
+            Payload::Discovery(received) => Ok(endpoint::iti55::answer(&scope, *received).await),
+            Payload::Location(patient) => Ok(endpoint::iti56::answer(&scope, patient).await),
             Payload::RemoveMetadata(uuids) => Ok(endpoint::iti62::answer(&scope, &uuids).await),
             Payload::RemoveDocuments(requests) => Ok(endpoint::iti86::answer(&scope, requests).await),
             Payload::Provide(provide) => endpoint::iti41::answer(&scope, provide, attachments).await,
@@ -592,7 +602,10 @@ impl Pipeline {
     ) -> Vec<AuditEvent> {
         let exchange = self.exchange(context, endpoint, connection, addressing, facts);
         match answer {
-            Ok(answer) => facts.events(exchange, answer.status(), answer.errors(), answer.retrieved()),
+            Ok(answer) => {
+                let exchange = Exchange { outcome_description: answer.refusal().map(str::to_owned), ..exchange };
+                facts.events(exchange, answer.status(), answer.errors(), answer.retrieved())
+            }
             Err(fault) => {
                 let exchange = Exchange {
                     outcome: AuditOutcome::SeriousFailure,
@@ -690,6 +703,10 @@ impl Pipeline {
                     }
                 }
             }
+            Answer::Discovery(reply) => {
+                reply.envelope(version, addressing, self.actors.responding.home(), self.clock.now())
+            }
+            Answer::Location(reply) => reply.envelope(version, &addressing),
             Answer::Registry(registry) => answer::envelope(version, &addressing, None, |out| {
                 ebrs::write_registry_response(out, registry.status, &registry.errors);
             }),

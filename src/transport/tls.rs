@@ -489,12 +489,12 @@ fn provider() -> Arc<CryptoProvider> {
 /// TLS 1.3 the client may believe itself connected until it reads the alert, but the server's
 /// accept fails and no HTTP byte is ever read.
 pub fn server_config(material: &TlsMaterial) -> Result<Arc<ServerConfig>, TlsError> {
-    server_config_with(material, VERSIONS, Arc::new(DefaultTimeProvider))
+    Ok(server_config_with(material, VERSIONS, Arc::new(DefaultTimeProvider))?.0)
 }
 
 /// Settings of a caller: own certificate shown, the server's judged, its name checked.
 pub fn client_config(material: &TlsMaterial) -> Result<Arc<ClientConfig>, TlsError> {
-    client_config_with(material, VERSIONS, Arc::new(DefaultTimeProvider))
+    Ok(client_config_with(material, VERSIONS, Arc::new(DefaultTimeProvider))?.0)
 }
 
 /// Who judges the certificates of a listener's clients.
@@ -523,13 +523,13 @@ fn server_config_with(
     material: &TlsMaterial,
     versions: &[&'static SupportedProtocolVersion],
     clock: Arc<dyn TimeProvider>,
-) -> Result<Arc<ServerConfig>, TlsError> {
+) -> Result<Built<ServerConfig>, TlsError> {
     let provider = provider();
     let verifier = client_verifier(material, &provider)?;
     let mut config = ServerConfig::builder_with_details(provider, clock)
         .with_protocol_versions(versions)
         .map_err(engine_error)?
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(Arc::clone(&verifier))
         .with_single_cert(material.chain.clone(), material.key.clone_key())
         .map_err(|error| material.refused(&error))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -539,14 +539,14 @@ fn server_config_with(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     // A submission sent as 0-RTT data could be replayed by whoever recorded it.
     config.max_early_data_size = 0;
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), Some(verifier)))
 }
 
 fn client_config_with(
     material: &TlsMaterial,
     versions: &[&'static SupportedProtocolVersion],
     clock: Arc<dyn TimeProvider>,
-) -> Result<Arc<ClientConfig>, TlsError> {
+) -> Result<Built<ClientConfig>, TlsError> {
     let provider = provider();
     let builder = || {
         WebPkiServerVerifier::builder_with_provider(material.anchors.clone(), provider.clone())
@@ -568,7 +568,7 @@ fn client_config_with(
         .with_client_auth_cert(material.chain.clone(), material.key.clone_key())
         .map_err(|error| material.refused(&error))?;
     // ALPN stays empty: hyper-rustls sets it, and panics if somebody was there before it.
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), None))
 }
 
 fn engine_error(error: rustls::Error) -> TlsError {
@@ -697,13 +697,13 @@ impl ServerCertVerifier for KnownRevocation<WebPkiServerVerifier> {
 // --- reload ----------------------------------------------------------------------------------
 
 type Build<C> =
-    fn(&TlsMaterial, &[&'static SupportedProtocolVersion], Arc<dyn TimeProvider>) -> Result<Arc<C>, TlsError>;
+    fn(&TlsMaterial, &[&'static SupportedProtocolVersion], Arc<dyn TimeProvider>) -> Result<Built<C>, TlsError>;
 
 struct Current<C> {
     source: TlsSource,
     config: Arc<C>,
-    /// Judges clients again that were accepted earlier; a caller's own settings need no such judge.
-    clients: Arc<dyn ClientCertVerifier>,
+    /// Judges clients again that were accepted earlier; a caller's own settings have no such judge.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
     generation: u64,
 }
 
@@ -779,12 +779,12 @@ impl<C> fmt::Debug for Reloadable<C> {
     }
 }
 
-type Built<C> = (Arc<C>, Arc<dyn ClientCertVerifier>);
+/// Settings, and who judges the clients of a listener.
+type Built<C> = (Arc<C>, Option<Arc<dyn ClientCertVerifier>>);
 
 fn build_from<C>(source: &TlsSource, clock: &Arc<dyn TimeProvider>, build: Build<C>) -> Result<Built<C>, TlsError> {
     let now = clock.current_time().ok_or_else(|| TlsError::Engine { reason: "there is no time".to_owned() })?;
-    let material = source.load(now)?;
-    Ok((build(&material, VERSIONS, clock.clone())?, client_verifier(&material, &provider())?))
+    build(&source.load(now)?, VERSIONS, clock.clone())
 }
 
 impl ReloadableServer {
@@ -807,7 +807,8 @@ impl ReloadableServer {
             let judged = std::mem::replace(&mut generation, current) == current;
             if !judged
                 && let (Some((leaf, others)), Some(now)) = (chain.split_first(), self.clock.current_time())
-                && let Err(error) = self.current.load().clients.verify_client_cert(leaf, others, now)
+                && let Some(clients) = &self.current.load().clients
+                && let Err(error) = clients.verify_client_cert(leaf, others, now)
             {
                 return tls_cause(&error);
             }
@@ -1042,13 +1043,13 @@ mod tests {
         fn server(&self, name: &str, versions: &[&'static SupportedProtocolVersion]) -> TlsAcceptor {
             let source = TlsSource::from(self.files(name));
             let material = source.load(unix(NOW + DAY)).unwrap();
-            server_config_with(&material, versions, clock()).unwrap().into()
+            server_config_with(&material, versions, clock()).unwrap().0.into()
         }
 
         fn client(&self, name: &str, versions: &[&'static SupportedProtocolVersion]) -> TlsConnector {
             let source = TlsSource::from(self.files(name));
             let material = source.load(unix(NOW + DAY)).unwrap();
-            client_config_with(&material, versions, clock()).unwrap().into()
+            client_config_with(&material, versions, clock()).unwrap().0.into()
         }
     }
 

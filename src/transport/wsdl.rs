@@ -12,7 +12,7 @@ macro_rules! schemas {
 }
 
 const SCHEMAS: &[(&str, &str)] =
-    schemas!["rim.xsd", "rs.xsd", "lcm.xsd", "query.xsd", "xdsb.xsd", "rmd.xsd", "xml.xsd"];
+    schemas!["rim.xsd", "rs.xsd", "lcm.xsd", "query.xsd", "xdsb.xsd", "rmd.xsd", "hl7v3.xsd", "xcpd.xsd", "xml.xsd"];
 
 fn wsdl(service: Service) -> &'static str {
     match service {

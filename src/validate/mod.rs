@@ -13,6 +13,7 @@
 //! that may identify a patient.
 
 pub mod codes;
+pub mod discovery;
 pub mod metadata;
 pub mod response;
 pub mod stored_query;

@@ -1,10 +1,11 @@
 //! What an answer must carry (ITI TF-3 Table 4.3.2.1-3, TF-2 §3.38.4.2.2, §3.39.4.2.2): for those
 //! who judge other systems' answers.
 
+use super::{Findings, Mode, Profile, metadata};
 use crate::model::ids::{HomeCommunityId, UniqueId};
 use crate::model::metadata::Noun;
-use crate::model::response::QueryResponse;
-use crate::model::rim::Body;
+use crate::model::response::{QueryResponse, RegistryError};
+use crate::model::rim::{Body, RegistryObject};
 
 /// Judges a query's answer: every object has its id, and metadata its status; at a gateway
 /// everything has its home.
@@ -30,6 +31,20 @@ pub fn query_response(response: &QueryResponse, home_required: bool) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Judges the DocumentEntries of an answer by the rules that they were registered under, leniently:
+/// what a source may leave out or misshape is a warning. In an answer each has a UUID.
+pub fn document_entries(objects: &[RegistryObject<'_>]) -> Vec<RegistryError> {
+    let mut findings = Findings::in_mode(Mode::Lenient);
+    for object in objects.iter().filter(|object| object.noun() == Noun::DocumentEntry) {
+        let profile = if object.is_on_demand() { Profile::RegisterOnDemand } else { Profile::Register };
+        metadata::judge_any_version(object, profile, None, &mut findings);
+        if object.uuid().is_none() {
+            findings.metadata(format_args!("a DocumentEntry's entryUUID is a UUID in an answer (ITI TF-3 §4.2.3.1.5)"));
+        }
+    }
+    findings.into_errors()
 }
 
 /// Judges a retrieve's answer: every document has its id, at a gateway its home.
@@ -102,6 +117,27 @@ mod tests {
         let mut failed = QueryResponse::failure(vec![RegistryError::new(ErrorCode::XDSRegistryError, "x")]);
         failed.objects.push(entry(|o| o.common.home = None));
         assert_eq!(query_response(&failed, true), Ok(()));
+    }
+
+    #[test]
+    fn entries_keep_the_rules_of_their_submission() {
+        use crate::model::response::Severity;
+        let judge = |change: fn(&mut RegistryObject<'static>)| {
+            let mut entry = super::super::fixture::entry();
+            entry.common.id = Some(ObjectId::read(super::super::fixture::KNOWN.into()));
+            for classification in &mut entry.classifications {
+                classification.classified.clone_from(&entry.common.id);
+            }
+            for identifier in &mut entry.identifiers {
+                identifier.registry_object.clone_from(&entry.common.id);
+            }
+            change(&mut entry);
+            document_entries(&[entry]).into_iter().map(|finding| finding.severity).collect::<Vec<_>>()
+        };
+        assert_eq!(judge(|_| ()), []);
+        assert_eq!(judge(|entry| entry.common.slots.retain(|slot| slot.name != "hash")), [Severity::Error]);
+        assert_eq!(judge(|entry| entry.common.slots.retain(|slot| slot.name != "languageCode")), [Severity::Warning]);
+        assert!(judge(|entry| entry.common.id = Some(ObjectId::Symbol("doc".into()))).contains(&Severity::Error));
     }
 
     #[test]

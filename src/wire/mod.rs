@@ -1,13 +1,15 @@
 //! Wire formats: bytes ⇄ syntax. No I/O, no rules, no panic on any input.
 //!
 //! [`xml`] reads foreign XML under limits; [`soap`] frames messages; [`mtom`] splits and makes
-//! multipart packages chunk by chunk; [`ebrim`], [`ebrs`] and [`xdsb`] read and write the bodies,
-//! to and from the plain types of [`crate::model`].
+//! multipart packages chunk by chunk; [`ebrim`], [`ebrs`], [`xdsb`], [`hl7v3`] and [`xcpd`] read and write the
+//! bodies, to and from the plain types of [`crate::model`].
 
 pub mod audit;
 pub mod ebrim;
 pub mod ebrs;
+pub mod hl7v3;
 pub mod mtom;
 pub mod soap;
+pub mod xcpd;
 pub mod xdsb;
 pub mod xml;

@@ -160,6 +160,8 @@ pub struct Envelope<'d, 'a> {
     pub addressing: Addressing,
     /// `wsse:Security`, byte for byte with its namespaces; read and verified elsewhere.
     pub security: Option<String>,
+    /// `xcpd:CorrelationTimeToLive` (ITI TF-2 §3.55.4.1.2).
+    pub correlation_ttl: Option<String>,
     /// The one element in the Body.
     pub payload: Node<'d, 'a>,
 }
@@ -291,7 +293,7 @@ pub fn read<'d, 'a>(document: &'d Document<'a>) -> Result<Envelope<'d, 'a>, Faul
         (None, _) => return Err(Fault::sender("The env:Body is empty.")),
         _ => return Err(Fault::sender("The env:Body holds more than one element.")),
     };
-    let (mut addressing, mut security) = (Addressing::default(), None);
+    let (mut addressing, mut security, mut correlation_ttl) = (Addressing::default(), None, None);
     if let Some(header) = header {
         let mut not_understood = Vec::new();
         for block in header.children().filter(|block| targets_us(*block, version)) {
@@ -300,6 +302,9 @@ pub fn read<'d, 'a>(document: &'d Document<'a>) -> Result<Envelope<'d, 'a>, Faul
             let mandatory = block.attr_ns(own, "mustUnderstand").is_some_and(|value| is_true(&value));
             if mandatory && !understood {
                 not_understood.push((block.uri().to_owned(), block.local().to_owned()));
+            }
+            if block.is(Ns::Xcpd, "CorrelationTimeToLive") {
+                correlation_ttl = text(block);
             }
             if block.is(Ns::Wsse, "Security") {
                 if security.is_some() {
@@ -319,7 +324,7 @@ pub fn read<'d, 'a>(document: &'d Document<'a>) -> Result<Envelope<'d, 'a>, Faul
         }
         addressing = read_addressing(header)?;
     }
-    Ok(Envelope { version, addressing, security, payload })
+    Ok(Envelope { version, addressing, security, correlation_ttl, payload })
 }
 
 impl Addressing {
@@ -360,7 +365,8 @@ impl Addressing {
     }
 }
 
-/// Starts an envelope with its headers, up to the opened Body.
+/// Starts an envelope with its headers, up to the opened Body; `security` may be any header block,
+/// and is written as it is.
 pub fn write_start(out: &mut Vec<u8>, version: Version, addressing: &Addressing, security: Option<&str>) {
     out.extend_from_slice(
         format!("<env:Envelope xmlns:env=\"{}\" xmlns:wsa=\"{}\"><env:Header>", version.ns(), ns::WSA).as_bytes(),

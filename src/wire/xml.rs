@@ -67,6 +67,8 @@ pub enum Ns {
     Xcpd,
     Xdr,
     Direct,
+    Hl7v3,
+    Xsi,
     Xml,
     Foreign(u16),
 }
@@ -87,6 +89,8 @@ fn known(uri: &str) -> Option<Ns> {
         ns::XCPD => Ns::Xcpd,
         ns::XDR => Ns::Xdr,
         ns::DIRECT => Ns::Direct,
+        ns::HL7V3 => Ns::Hl7v3,
+        ns::XSI => Ns::Xsi,
         ns::XML => Ns::Xml,
         _ => return None,
     })
@@ -498,6 +502,8 @@ impl<'a> Document<'a> {
             Ns::Xcpd => ns::XCPD,
             Ns::Xdr => ns::XDR,
             Ns::Direct => ns::DIRECT,
+            Ns::Hl7v3 => ns::HL7V3,
+            Ns::Xsi => ns::XSI,
             Ns::Xml => ns::XML,
             Ns::Foreign(number) => self.foreign.get(usize::from(number)).map_or("", AsRef::as_ref),
         }

@@ -81,6 +81,11 @@ impl Access {
         self.client.request(request).await.map_err(|error| Lost(format!("{error:?}")))
     }
 
+    /// Any envelope to any service.
+    pub async fn call(&self, service: &str, envelope: Bytes) -> Reply {
+        self.post(service, SIMPLE, envelope).await.expect("an answer")
+    }
+
     async fn post(&self, service: &str, content_type: &str, body: Bytes) -> Result<Reply, Lost> {
         let exchange = async {
             let response = self.send(service, content_type, Full::new(body).boxed()).await?;
@@ -180,6 +185,13 @@ pub struct Submission {
 pub struct Message {
     content_type: String,
     body: Bytes,
+}
+
+impl Message {
+    /// Its Content-Type, and its octets.
+    pub fn parts(&self) -> (&str, &[u8]) {
+        (&self.content_type, &self.body)
+    }
 }
 
 impl Submission {

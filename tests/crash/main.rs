@@ -12,6 +12,7 @@ mod memory;
 #[allow(dead_code)]
 mod support;
 mod tables;
+mod trouble;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -13,7 +13,7 @@ use causeway::model::rim::ObjectId;
 use causeway::model::vocabulary::association;
 use causeway::validate::Profile;
 use causeway::validate::submission::judge;
-use causeway::wire::{ebrs, xdsb, xml};
+use causeway::wire::{ebrs, hl7v3, xcpd, xdsb, xml};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 
@@ -69,9 +69,9 @@ struct Gap {
     reason: String,
 }
 
-const OURS: [&str; 12] = [
-    "ITI-18", "ITI-38", "ITI-39", "ITI-41", "ITI-42", "ITI-43", "ITI-51", "ITI-57", "ITI-61", "ITI-62", "ITI-86",
-    "ITI-92",
+const OURS: [&str; 14] = [
+    "ITI-18", "ITI-38", "ITI-39", "ITI-41", "ITI-42", "ITI-43", "ITI-51", "ITI-55", "ITI-56", "ITI-57", "ITI-61",
+    "ITI-62", "ITI-86", "ITI-92",
 ];
 
 /// Marks a row that cannot be judged before a transaction is there.
@@ -331,6 +331,15 @@ fn is_valid(row: &Row, text: &str) -> Result<(), String> {
             causeway::validate::stored_query::read(&query).map(|_| ()).map_err(|errors| format!("{errors:?}"))
         }
         ("request", "ITI-39" | "ITI-43") => xdsb::read_retrieve(payload).map(|_| ()).map_err(text),
+        ("request", "ITI-55") => {
+            let received = hl7v3::read_request(payload).map_err(text)?;
+            causeway::validate::discovery::judge(received.query)
+                .map(|_| ())
+                .map_err(|refusal| refusal.details.join("; "))
+        }
+        ("request", "ITI-56") => xcpd::read_location_request(payload).map(|_| ()).map_err(text),
+        (_, "ITI-55") => hl7v3::read_response(payload).map(|_| ()).map_err(text),
+        (_, "ITI-56") => xcpd::read_location_response(payload).map(|_| ()).map_err(text),
         ("request", "ITI-42") => {
             let submit = ebrs::read_submit(payload).map_err(text)?;
             judge(submit.objects, Profile::Register, None).map(|_| ()).map_err(|errors| format!("{errors:?}"))

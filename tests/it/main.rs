@@ -1,13 +1,16 @@
 //! Integration tests: real brokers on real sockets with real mutual TLS.
 
 mod assertions;
+mod certificates;
 mod conformance;
 mod demo;
+mod discovery;
 mod faults;
 mod gateways;
 mod hostile;
 mod lifecycle;
 mod oracle;
+mod probe;
 mod rules;
 mod submit_and_find;
 mod support;

@@ -53,11 +53,16 @@ impl Certificates {
     }
 }
 
-type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+pub type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// An HTTPS client that shows the certificate of that name.
 pub fn client(name: &str) -> HttpClient {
-    let tls = ReloadableClient::new(CERTIFICATES.files(name)).expect("client certificates");
+    client_with(CERTIFICATES.files(name))
+}
+
+/// The same with those files.
+pub fn client_with(files: TlsFiles) -> HttpClient {
+    let tls = ReloadableClient::new(files).expect("client certificates");
     let connector =
         HttpsConnectorBuilder::new().with_tls_config((*tls.config()).clone()).https_only().enable_http1().build();
     Client::builder(TokioExecutor::new()).build(connector)

@@ -15,6 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("transport", &["model", "transaction", "wire", "transform", "validate", "store", "actors"]),
     ("config", &["model", "transaction", "validate", "transport"]),
     ("terminal", &["config"]),
+    ("probe", &["model", "transaction", "wire", "validate", "transport", "terminal"]),
     ("broker", &["model", "transaction", "wire", "validate", "store", "actors", "transport", "config"]),
     (
         "demo",
@@ -54,6 +55,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "demo",
             "simulate",
             "bench",
+            "probe",
         ],
     ),
 ];

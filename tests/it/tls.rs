@@ -107,8 +107,16 @@ async fn a_client_that_is_revoked_loses_its_connection() {
     assert!(broker.reload(config.clone()).is_err());
     assert!(!ended(&mut connections[1], Duration::from_millis(300)).await);
     authority.revoke(&clients[1].1);
+    // As one of a hundred thousand.
+    let mut other = authority.issue_client("other").unwrap();
+    for number in 0..100_000 {
+        other.serial = format!("7{number:030x}");
+        authority.revoke(&other);
+    }
     write("ca.crl", &authority.revocation_list_pem(now, later).unwrap());
+    let began = std::time::Instant::now();
     broker.reload(config).unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1), "read again after {:?}", began.elapsed());
     assert!(ended(&mut connections[1], Duration::from_secs(10)).await, "its connection is closed");
     assert!(!ended(&mut connections[0], Duration::from_millis(300)).await, "the other one's is not");
     let mut again = connect("goes").await;

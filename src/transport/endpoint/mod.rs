@@ -7,6 +7,8 @@ pub mod iti41;
 pub mod iti42;
 pub mod iti43;
 pub mod iti51;
+pub mod iti55;
+pub mod iti56;
 pub mod iti57;
 pub mod iti61;
 pub mod iti62;
@@ -23,13 +25,16 @@ use crate::model::audit_event::{
     AuditEvent, AuditOutcome, AuditedDocument, AuditedQuery, AuditedSubmissionSet, Exchange, ParticipantObject,
 };
 use crate::model::document::{RetrieveResponse, RetrievedDocument};
-use crate::model::ids::EntryUuid;
+use crate::model::ids::{EntryUuid, PatientId};
 use crate::model::metadata::Noun;
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError, RegistryResponse, ResponseStatus, Severity};
 use crate::model::rim::RegistryObject;
 use crate::model::stored_query::{AdhocQuery, Kind, QueryDefinition, ReturnType};
 use crate::transaction::{Service, TransactionId};
 use crate::wire::ebrs::{self, BodyError};
+use crate::wire::hl7v3::{self, ReceivedQuery};
+use crate::wire::soap::Fault;
+use crate::wire::xcpd;
 use crate::wire::xdsb::{self, Binary, RawDocumentRequest};
 use crate::wire::xml::Node;
 
@@ -72,6 +77,10 @@ pub enum Payload {
     Provide(Provide),
     /// ITI-43, ITI-39
     Retrieve(Vec<RawDocumentRequest>),
+    /// ITI-55
+    Discovery(Box<ReceivedQuery>),
+    /// ITI-56
+    Location(PatientId),
     /// ITI-62
     RemoveMetadata(Vec<EntryUuid>),
     /// ITI-86
@@ -86,6 +95,10 @@ pub enum Answer {
     Query(QueryResponse, ReturnType),
     /// ITI-43, ITI-39
     Retrieve(RetrieveResponse),
+    /// ITI-55
+    Discovery(Box<iti55::Reply>),
+    /// ITI-56
+    Location(iti56::Reply),
 }
 
 impl Answer {
@@ -99,6 +112,10 @@ impl Answer {
             }
             TransactionId::CrossGatewayRetrieve | TransactionId::RetrieveDocumentSet => {
                 Self::Retrieve(RetrieveResponse::failure(vec![error]))
+            }
+            // These have no list of errors; what cannot be read of them is a fault before it comes here.
+            TransactionId::CrossGatewayPatientDiscovery | TransactionId::PatientLocationQuery => {
+                Self::Discovery(Box::default())
             }
             TransactionId::ProvideAndRegisterDocumentSet
             | TransactionId::RegisterDocumentSet
@@ -116,6 +133,16 @@ impl Answer {
             Self::Registry(response) => response.status,
             Self::Query(response, _) => response.status,
             Self::Retrieve(response) => response.status(),
+            Self::Discovery(reply) if reply.refusal().is_some() => ResponseStatus::Failure,
+            Self::Discovery(_) | Self::Location(_) => ResponseStatus::Success,
+        }
+    }
+
+    /// Why it is none, where the transaction has no list of errors: a code.
+    pub fn refusal(&self) -> Option<&'static str> {
+        match self {
+            Self::Discovery(reply) => reply.refusal(),
+            _ => None,
         }
     }
 
@@ -125,13 +152,14 @@ impl Answer {
             Self::Registry(response) => &response.errors,
             Self::Query(response, _) => &response.errors,
             Self::Retrieve(response) => &response.errors,
+            Self::Discovery(_) | Self::Location(_) => &[],
         }
     }
 
     /// The codes of its errors, not of warnings, for the log: contexts may name a patient.
     pub fn error_codes(&self) -> String {
         let errors = self.errors().iter().filter(|error| error.severity == Severity::Error);
-        let mut codes: Vec<&str> = errors.map(|error| error.code.without_their_words()).collect();
+        let mut codes: Vec<&str> = errors.map(|error| error.code.without_their_words()).chain(self.refusal()).collect();
         codes.dedup();
         codes.join(",")
     }
@@ -151,6 +179,8 @@ pub fn frame_error(transaction: TransactionId) -> ErrorCode {
         TransactionId::RegistryStoredQuery
         | TransactionId::CrossGatewayQuery
         | TransactionId::MultiPatientStoredQuery
+        | TransactionId::CrossGatewayPatientDiscovery
+        | TransactionId::PatientLocationQuery
         | TransactionId::RemoveMetadata => ErrorCode::XDSRegistryError,
         TransactionId::RegisterDocumentSet
         | TransactionId::UpdateDocumentSet
@@ -174,11 +204,33 @@ pub fn busy_error(transaction: TransactionId) -> ErrorCode {
         TransactionId::RegistryStoredQuery
         | TransactionId::CrossGatewayQuery
         | TransactionId::MultiPatientStoredQuery
+        | TransactionId::CrossGatewayPatientDiscovery
+        | TransactionId::PatientLocationQuery
         | TransactionId::RegisterDocumentSet
         | TransactionId::RegisterOnDemandDocumentEntry
         | TransactionId::UpdateDocumentSet
         | TransactionId::RestrictedUpdateDocumentSet
         | TransactionId::RemoveMetadata => ErrorCode::XDSRegistryBusy,
+    }
+}
+
+/// Whether a transaction's answer can tell errors of the registry.
+pub fn has_error_list(transaction: TransactionId) -> bool {
+    !matches!(transaction, TransactionId::CrossGatewayPatientDiscovery | TransactionId::PatientLocationQuery)
+}
+
+/// What is said instead of an answer where a transaction has no list of errors: in its own way if
+/// it has one, else by a fault.
+///
+/// # Errors
+/// The fault.
+pub fn too_busy(payload: Payload) -> Result<Option<Answer>, Fault> {
+    match payload {
+        Payload::Discovery(received) => Ok(Some(Answer::Discovery(Box::new(iti55::Reply::busy(*received))))),
+        Payload::Location(_) => {
+            Err(Fault::receiver("Too many requests are under way; send it again in a moment.").with_status(503))
+        }
+        _ => Ok(None),
     }
 }
 
@@ -191,6 +243,8 @@ pub fn read(transaction: TransactionId, payload: Node<'_, '_>) -> Result<Payload
         TransactionId::RegistryStoredQuery
         | TransactionId::CrossGatewayQuery
         | TransactionId::MultiPatientStoredQuery => Ok(Payload::Query(ebrs::read_query(payload)?)),
+        TransactionId::CrossGatewayPatientDiscovery => Ok(Payload::Discovery(Box::new(hl7v3::read_request(payload)?))),
+        TransactionId::PatientLocationQuery => Ok(Payload::Location(xcpd::read_location_request(payload)?)),
         TransactionId::RemoveMetadata => Ok(Payload::RemoveMetadata(ebrs::read_remove(payload)?)),
         TransactionId::RemoveDocuments => Ok(Payload::RemoveDocuments(xdsb::read_retrieve(payload)?)),
         TransactionId::RegisterDocumentSet
@@ -238,6 +292,13 @@ pub enum AuditFacts {
     },
     /// Of a retrieve.
     Retrieve(Vec<AuditedDocument>),
+    /// Of a query for patients, or for where they are.
+    Patients {
+        /// The query itself; absent when it could not be read.
+        query: Option<AuditedQuery>,
+        /// The patients found or asked about, in CX form.
+        patients: Vec<String>,
+    },
     /// Of a removal: the objects, or the documents.
     Removal(Vec<ParticipantObject>),
 }
@@ -245,20 +306,23 @@ pub enum AuditFacts {
 /// A query longer than this is audited by its beginning: the trail bounds its records.
 const MAX_AUDITED_QUERY: usize = 1 << 20;
 
+fn audited_request(mut request: String) -> Bytes {
+    if request.len() > MAX_AUDITED_QUERY {
+        let mut end = MAX_AUDITED_QUERY;
+        while !request.is_char_boundary(end) {
+            end -= 1;
+        }
+        request.truncate(end);
+    }
+    request.into()
+}
+
 /// Gathers the facts of a request.
 pub fn facts(payload: Option<&Payload>, node: Node<'_, '_>) -> AuditFacts {
     match payload {
-        Some(Payload::Query(query)) => {
-            let mut request = node.fragment();
-            if request.len() > MAX_AUDITED_QUERY {
-                let mut end = MAX_AUDITED_QUERY;
-                while !request.is_char_boundary(end) {
-                    end -= 1;
-                }
-                request.truncate(end);
-            }
-            query_facts(query, request.into())
-        }
+        Some(Payload::Query(query)) => query_facts(query, audited_request(node.fragment())),
+        Some(Payload::Discovery(received)) => iti55::facts(received),
+        Some(Payload::Location(patient)) => iti56::facts(patient, audited_request(node.fragment())),
         Some(Payload::Submit(objects)) => submission_facts(objects),
         Some(Payload::Provide(provide)) => submission_facts(&provide.objects),
         Some(Payload::Retrieve(requests)) => AuditFacts::Retrieve(requests.iter().map(audited).collect()),
@@ -288,7 +352,19 @@ impl AuditFacts {
             "AdhocQueryRequest" => Self::Query { query: None, patients: Vec::new() },
             "RetrieveDocumentSetRequest" => Self::Retrieve(Vec::new()),
             "RemoveObjectsRequest" | "RemoveDocumentsRequest" => Self::Removal(Vec::new()),
+            hl7v3::REQUEST | xcpd::LOCATION_REQUEST => Self::Patients { query: None, patients: Vec::new() },
             _ => Self::Submission { set: None, patients: Vec::new() },
+        }
+    }
+
+    /// The same, with the patients whom the answer tells of (§3.55.5.1).
+    #[must_use]
+    pub fn with_answer(self, answer: &Answer) -> Self {
+        match (self, answer) {
+            (Self::Patients { query, .. }, Answer::Discovery(reply)) => {
+                Self::Patients { query, patients: reply.patients() }
+            }
+            (facts, _) => facts,
         }
     }
 }
@@ -343,7 +419,9 @@ impl AuditFacts {
     /// The patients, in CX form.
     pub fn patients(&self) -> Vec<String> {
         match self {
-            Self::Query { patients, .. } | Self::Submission { patients, .. } => patients.clone(),
+            Self::Query { patients, .. } | Self::Submission { patients, .. } | Self::Patients { patients, .. } => {
+                patients.clone()
+            }
             Self::Retrieve(_) | Self::Removal(_) => Vec::new(),
         }
     }
@@ -352,6 +430,7 @@ impl AuditFacts {
     pub fn event(&self, exchange: Exchange) -> AuditEvent {
         match self {
             Self::Query { query, .. } => AuditEvent::query(exchange, query.clone()),
+            Self::Patients { query, .. } => AuditEvent::patient_query(exchange, query.clone()),
             Self::Submission { set, .. } => AuditEvent::submission(exchange, set.clone()),
             Self::Retrieve(documents) => AuditEvent::retrieve(exchange, documents.iter().cloned()),
             Self::Removal(objects) => AuditEvent::removal(exchange, objects.iter().cloned()),
@@ -371,7 +450,7 @@ impl AuditFacts {
         let description = first.map(|error| error.code.without_their_words().to_owned());
         let failed = |exchange: Exchange| Exchange {
             outcome: AuditOutcome::SeriousFailure,
-            outcome_description: description.clone(),
+            outcome_description: description.clone().or(exchange.outcome_description),
             ..exchange
         };
         match (status, self) {

@@ -1,0 +1,168 @@
+//! The metadata of a patient that the operator named, and one of the documents (ITI TF-3 §4.2).
+//!
+//! What is seen is said in counts, attributes and rules: neither whose metadata it is, nor of what.
+
+use aws_lc_rs::digest;
+
+use super::{Case, Found, Judged, bad, skip, weak};
+use crate::model::ids::{HomeCommunityId, PatientId, RepositoryUniqueId, UniqueId};
+use crate::model::metadata::Noun;
+use crate::model::packed::PackedObject;
+use crate::model::response::{QueryResponse, Severity};
+use crate::model::rim::{Body, RegistryObject};
+use crate::model::vocabulary::slot;
+use crate::probe::line::LARGEST_DOCUMENT;
+use crate::probe::schema::shown;
+use crate::validate;
+
+/// SHA-1 of nothing: such a document is not assembled yet, and its hash says nothing.
+const HASH_OF_NOTHING: &str = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+
+/// A document that can be retrieved and compared: stable, assembled, and not too large.
+pub fn comparable(object: &PackedObject) -> Option<Found> {
+    let object = object.unpack().ok()?;
+    let value = |name| object.common.slot_value(name).map(str::trim);
+    let (hash, size) = (value(slot::HASH)?.to_ascii_lowercase(), value(slot::SIZE)?.parse().ok()?);
+    if object.noun() != Noun::DocumentEntry || object.is_on_demand() {
+        return None;
+    }
+    if size > LARGEST_DOCUMENT || hash == HASH_OF_NOTHING {
+        return None;
+    }
+    Some(Found {
+        uuid: object.uuid()?,
+        unique_id: UniqueId::parse(object.unique_id()?).ok()?,
+        repository: RepositoryUniqueId::parse(value(slot::REPOSITORY_UNIQUE_ID)?).ok()?,
+        home: object.common.home.as_deref().and_then(|home| HomeCommunityId::parse(home.trim()).ok()),
+        hash,
+        size,
+    })
+}
+
+fn response<'a>(case: &Case<'a>) -> Result<&'a QueryResponse, super::Verdict> {
+    let query = case.query()?;
+    match &query.read {
+        Ok(response) => Ok(response),
+        Err(why) => bad(format!("{}: {}", query.told, shown(why))),
+    }
+}
+
+/// Looks at each object; the first that is wrong is told.
+fn each(case: &Case<'_>, good: &str, judge: impl Fn(&RegistryObject<'_>) -> Result<(), String>) -> Judged {
+    let response = response(case)?;
+    if response.objects.is_empty() {
+        return skip("no documents were found");
+    }
+    for (number, packed) in response.objects.iter().enumerate() {
+        let judged = packed.unpack().map_err(|error| error.to_string()).and_then(|object| judge(&object));
+        if let Err(why) = judged {
+            return bad(format!("object {} of {}: {why}", number + 1, response.objects.len()));
+        }
+    }
+    Ok(format!("{} objects{good}", response.objects.len()))
+}
+
+/// An answer that can be read, whether there is much in it or nothing.
+pub fn found(case: &Case<'_>) -> Judged {
+    let count = response(case)?.objects.len();
+    let told = &case.query()?.told;
+    let seen = format!("{told}: {count} objects");
+    match response(case)?.status {
+        crate::model::response::ResponseStatus::Success => Ok(seen),
+        crate::model::response::ResponseStatus::PartialSuccess => weak(seen),
+        crate::model::response::ResponseStatus::Failure => bad(seen),
+    }
+}
+
+/// DocumentEntries, whole and Approved, as was asked.
+pub fn as_asked(case: &Case<'_>) -> Judged {
+    each(case, ", all of them Approved DocumentEntries", |object| match object.noun() {
+        Noun::DocumentEntry if object.is_approved() => Ok(()),
+        Noun::DocumentEntry => Err("a DocumentEntry that is not Approved".to_owned()),
+        // References to objects that are not returned may stand beside (ITI TF-2 §3.18.4.1.2.3).
+        _ if object.body == Body::ObjectRef => Ok(()),
+        noun => Err(format!("a {}", noun.as_str())),
+    })
+}
+
+/// Everything has its home.
+pub fn homes(case: &Case<'_>) -> Judged {
+    let response = response(case)?;
+    if response.objects.is_empty() {
+        return skip("no documents were found");
+    }
+    match validate::response::query_response(response, true) {
+        Ok(()) => Ok(format!("{} objects with their home", response.objects.len())),
+        Err(why) => bad(shown(&why)),
+    }
+}
+
+/// Nobody else's documents. A community may know the patient by an id of its own.
+pub fn of_the_patient(case: &Case<'_>) -> Judged {
+    let Some(asked) = &case.knowledge.settings.patient else { return skip("no patient is given") };
+    let gateway = case.knowledge.is_gateway();
+    each(case, " of the patient", |object| {
+        if object.noun() != Noun::DocumentEntry {
+            return Ok(());
+        }
+        let text = object.patient_id().ok_or("it has no patientId")?;
+        let patient = PatientId::parse(text).map_err(|error| format!("its patientId: {error}"))?;
+        let known_otherwise = gateway && patient.authority() != asked.authority();
+        if patient == *asked || known_otherwise { Ok(()) } else { Err("it is of another patient".to_owned()) }
+    })
+}
+
+/// The metadata keeps the rules of its submission, judged leniently.
+pub fn entries(case: &Case<'_>) -> Judged {
+    let response = response(case)?;
+    if response.objects.is_empty() {
+        return skip("no documents were found");
+    }
+    let objects: Vec<_> = response.objects.iter().filter_map(|packed| packed.unpack().ok()).collect();
+    let findings = validate::response::document_entries(&objects);
+    let (errors, warnings): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.severity == Severity::Error);
+    match (errors.first(), warnings.first()) {
+        (Some(first), _) => bad(format!("{} findings, the first: {}", errors.len(), first.context)),
+        (None, Some(first)) => weak(format!("{} findings, the first: {}", warnings.len(), first.context)),
+        (None, None) => Ok(format!("{} objects without a finding", objects.len())),
+    }
+}
+
+/// The document that was asked for by its entryUUID, and no other.
+pub fn by_id(case: &Case<'_>) -> Judged {
+    let Some(found) = &case.knowledge.found else { return skip("no document was found") };
+    let response = response(case)?;
+    let ids: Vec<_> = response.objects.iter().map(PackedObject::uuid).collect();
+    if ids == [Some(found.uuid)] { Ok("the entry asked for".to_owned()) } else { bad(format!("{} objects", ids.len())) }
+}
+
+/// The document is what was registered.
+pub fn document(case: &Case<'_>) -> Judged {
+    let Some(found) = &case.knowledge.found else { return skip("no document was found") };
+    let retrieve = case.retrieve()?;
+    let documents = match &retrieve.read {
+        Ok((_, documents)) => documents,
+        Err(why) => return bad(format!("{}: {}", retrieve.told, shown(why))),
+    };
+    let [document] = documents.as_slice() else {
+        return bad(format!("{}: {} documents", retrieve.told, documents.len()));
+    };
+    if document.unique_id.as_ref() != Some(&found.unique_id) {
+        return bad("another document than was asked for");
+    }
+    if case.knowledge.is_gateway() && document.home != found.home {
+        return bad("the document has another HomeCommunityId than was asked for");
+    }
+    let content = match &document.content {
+        Ok(content) => content,
+        Err(why) => return bad(why.as_str()),
+    };
+    let sha1 = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, content);
+    let sha1: String = sha1.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let octets = u64::try_from(content.len()).unwrap_or(u64::MAX);
+    match (octets == found.size, sha1 == found.hash) {
+        (true, true) => Ok(format!("{octets} octets, hash and size as registered")),
+        (false, _) => bad(format!("{octets} octets, registered are {}", found.size)),
+        (true, false) => bad("its hash is not that of the metadata"),
+    }
+}

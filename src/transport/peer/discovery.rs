@@ -1,0 +1,60 @@
+//! Asking a community for a patient (ITI-55).
+
+use super::{RemoteCommunity, SoapClient, read_envelope, request_envelope};
+use crate::actors::context::RequestContext;
+use crate::actors::ports::{Discovered, PeerFailure};
+use crate::model::discovery::{DiscoveryAnswer, DiscoveryQuery};
+use crate::model::response::ResponseStatus;
+use crate::model::time::Dtm;
+use crate::transaction::{Transaction, TransactionId};
+use crate::transport::endpoint::iti55::outbound_facts;
+use crate::wire::hl7v3::{self, ReceivedAnswer};
+use crate::wire::xcpd;
+
+/// Whether an answer is one to a query: it names the message or the query. A mix-up of two answers
+/// would be one of two patients.
+pub fn belongs(received: &ReceivedAnswer, query: &DiscoveryQuery) -> bool {
+    received.target.as_ref() == Some(&query.header.message_id) || received.query_id.as_ref() == Some(&query.query_id)
+}
+
+impl RemoteCommunity {
+    /// The same, asked for patients at another address.
+    #[must_use]
+    pub fn with_discovery_at(self, client: SoapClient) -> Self {
+        Self { discovery: Some(client), ..self }
+    }
+
+    pub(super) async fn ask_for_patient(
+        &self,
+        context: &RequestContext,
+        query: &DiscoveryQuery,
+    ) -> Result<Discovered, PeerFailure> {
+        let transaction = Transaction::of(TransactionId::CrossGatewayPatientDiscovery);
+        let facts = outbound_facts(query);
+        self.bounded(context, transaction, &facts, self.call_discover(context, query), |discovered| {
+            match discovered.answer {
+                DiscoveryAnswer::Refused(_) => (ResponseStatus::Failure, &[], &[]),
+                _ => (ResponseStatus::Success, &[], &[]),
+            }
+        })
+        .await
+    }
+
+    async fn call_discover(&self, context: &RequestContext, query: &DiscoveryQuery) -> Result<Discovered, PeerFailure> {
+        let transaction = Transaction::of(TransactionId::CrossGatewayPatientDiscovery);
+        let client = self.discovery.as_ref().unwrap_or(&self.client);
+        let (created, address) = (Dtm::from_timestamp(self.services.clock.now()), client.uri().to_string());
+        let root = request_envelope(transaction, client.uri(), context.security.as_deref(), |out| {
+            hl7v3::write_request(out, query, created, Some(&address));
+        });
+        let message = client.ask(transaction, || self.outbound(context, root.clone())).await?;
+        let (received, time_to_live) = read_envelope(&message.root, client.bounds.xml, |envelope| {
+            Ok((hl7v3::read_response(envelope.payload)?, envelope.correlation_ttl.clone()))
+        })?;
+        if !belongs(&received, query) {
+            return Err(PeerFailure::Garbage("the answer is one to another query".into()));
+        }
+        let expires = time_to_live.and_then(|text| xcpd::expiry(&text, self.services.clock.now()));
+        Ok(Discovered { answer: received.answer, expires })
+    }
+}
