@@ -105,7 +105,7 @@ while read -r faults steps; do
         fi
     done
 done <<'END'
-unnamed,altered,undiscovered,anywhere,welcoming neighbours-iti18-who-is-missing-is-named one-gone-iti43-from-all-at-once late-iti18-is-named-in-time synchronous-iti43-retrieve asynchronous-iti43-retrieve neighbours-iti18-all-others-answers asynchronous-unlisted-address-is-refused iti55-nobody-is-found
+unnamed,altered,undiscovered,anywhere,welcoming neighbours-iti18-who-is-missing-is-named one-gone-iti43-from-all-at-once late-iti18-is-named-in-time faulting-asynchronous-iti18-is-named-in-time synchronous-iti43-retrieve asynchronous-iti43-retrieve neighbours-iti18-all-others-answers asynchronous-unlisted-address-is-refused iti55-nobody-is-found iti55-another-birth-date-is-somebody-else asynchronous-iti55-nobody-is-found
 patient,connected neighbours-iti18-in-time late-iti18-is-named-in-time asynchronous-iti18-get-documents asynchronous-iti43-retrieve neighbours-iti18-all-others-answers
 END
 exit "$code"

@@ -41,6 +41,8 @@ final class Client implements AutoCloseable {
         ITI_51("xds-iti51", XdsCamelValidators.iti51RequestValidator(), XdsCamelValidators.iti51ResponseValidator()),
         ITI_55("xcpd-iti55", PixPdqV3CamelValidators.iti55RequestValidator(),
                 PixPdqV3CamelValidators.iti55ResponseValidator()),
+        ITI_56("xcpd-iti56", PixPdqV3CamelValidators.iti56RequestValidator(),
+                PixPdqV3CamelValidators.iti56ResponseValidator()),
         ITI_57("xds-iti57", XdsCamelValidators.iti57RequestValidator(), XdsCamelValidators.iti57ResponseValidator()),
         ITI_61("xds-iti61", XdsCamelValidators.iti61RequestValidator(), XdsCamelValidators.iti61ResponseValidator()),
         ITI_62("rmd-iti62", XdsCamelValidators.iti62RequestValidator(), XdsCamelValidators.iti62ResponseValidator()),
@@ -63,7 +65,7 @@ final class Client implements AutoCloseable {
 
         /** Whether answers to it may come to an address of their own. */
         boolean asynchronous() {
-            return this == ITI_38 || this == ITI_39 || this == ITI_55;
+            return this == ITI_38 || this == ITI_39 || this == ITI_55 || this == ITI_56;
         }
     }
 
@@ -143,6 +145,11 @@ final class Client implements AutoCloseable {
     /** ITI-55: request and answer as text. */
     String discover(String path, String request) throws Exception {
         return call(Transaction.ITI_55, path, request, true, String.class);
+    }
+
+    /** ITI-56, likewise. */
+    String locate(String path, String request) throws Exception {
+        return call(Transaction.ITI_56, path, request, true, String.class);
     }
 
     /** Registers, updates or removes what is named in the request. */

@@ -65,7 +65,8 @@ final class Community extends RouteBuilder {
 
     /** Its address is {@code /services/} and its name. */
     void share(Container container) {
-        container.share(about.name(), service("iti39"), service("iti55"), service("iti38"));
+        container.share(about.name(), service("iti38"),
+                Map.of(Container.RETRIEVAL, service("iti39"), Container.DISCOVERY, service("iti55")));
     }
 
     private String service(String transaction) {
@@ -111,7 +112,8 @@ final class Community extends RouteBuilder {
 
     private void discover(Exchange exchange) throws Exception {
         String request = exchange.getIn().getBody(String.class);
-        Identifiable found = Discovery.identifiers(request).contains(shared) ? patient : null;
+        Discovery.Asked asked = Discovery.asked(request);
+        Identifiable found = asked.described() && asked.identifiers().contains(shared) ? patient : null;
         exchange.getMessage().setBody(Discovery.answer(request, found, about.oid()));
         TtlHeaderUtils.setTtl(DatatypeFactory.newInstance().newDuration("PT1H"), exchange.getMessage());
     }

@@ -23,8 +23,10 @@ import org.apache.tomcat.util.net.SSLHostConfigCertificate;
 
 /** The servlet container that IPF's services live in: HTTPS on loopback, with the client's certificate required. */
 final class Container {
-    private static final String RETRIEVAL = "RetrieveDocumentSetRequest";
-    private static final String DISCOVERY = "PRPA_IN201305UV02";
+    /** Roots of messages that share an address with others. */
+    static final String RETRIEVAL = "RetrieveDocumentSetRequest";
+    static final String DISCOVERY = "PRPA_IN201305UV02";
+    static final String LOCATION = "PatientLocationQueryRequest";
 
     private final Tomcat tomcat = new Tomcat();
     private final CXFNonSpringServlet services = new CXFNonSpringServlet();
@@ -74,14 +76,9 @@ final class Container {
         return wrapper;
     }
 
-    /** Below {@code /services/}: retrievals to one of IPF's addresses, everything else to the other. */
-    void share(String path, String retrieval, String other) {
-        add(path, "/services/" + path, new SharedAddress(Map.of(RETRIEVAL, retrieval), other));
-    }
-
-    /** The same with one more for patient discovery. */
-    SharedAddress share(String path, String retrieval, String discovery, String other) {
-        var shared = new SharedAddress(Map.of(RETRIEVAL, retrieval, DISCOVERY, discovery), other);
+    /** Below {@code /services/}: each root to one of IPF's addresses, everything else to {@code other}. */
+    SharedAddress share(String path, String other, Map<String, String> byRoot) {
+        SharedAddress shared = new SharedAddress(byRoot, other);
         add(path, "/services/" + path, shared);
         return shared;
     }

@@ -3,7 +3,9 @@ package causeway.interop;
 import java.io.StringReader;
 import java.io.StringWriter;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.UUID;
 import javax.xml.parsers.DocumentBuilderFactory;
 import javax.xml.transform.OutputKeys;
@@ -19,7 +21,7 @@ import org.w3c.dom.Node;
 import org.w3c.dom.NodeList;
 import org.xml.sax.InputSource;
 
-/** The messages of patient discovery (ITI-55), which IPF hands on as text: one person, asked for and found. */
+/** The messages of patient discovery (ITI-55, ITI-56), which IPF hands on as text: one person, asked for and found. */
 final class Discovery {
     static final String FAMILY = "Specimen";
     static final String GIVEN = "Interop";
@@ -27,6 +29,25 @@ final class Discovery {
     static final String GENDER = "F";
 
     private static final String HL7 = "urn:hl7-org:v3";
+    private static final String XCPD = "urn:ihe:iti:xcpd:2009";
+
+    /** Who is asked for: born when, known as whom in that domain; {@code id} may be null. */
+    record Wanted(String born, String domain, String id) {
+        static Wanted of(Identifiable patient) {
+            return new Wanted(BORN, patient.getAssigningAuthority().getUniversalId(), patient.getId());
+        }
+
+        Wanted withoutId() {
+            return new Wanted(born, domain, null);
+        }
+
+        Wanted bornOn(String date) {
+            return new Wanted(date, domain, id);
+        }
+    }
+
+    /** What a request asks for: these identifiers, and whether the person of this class. */
+    record Asked(List<Identifiable> identifiers, boolean described) {}
 
     /** A patient who was found, and where. */
     record Match(Identifiable patient, String home, String family, String born) {}
@@ -38,24 +59,24 @@ final class Discovery {
 
     // ---- asking -------------------------------------------------------------------------------------------------
 
-    static String request(Identifiable patient, String senderOid, String receiverOid) {
+    static String request(Wanted wanted, String senderOid, String receiverOid) {
         return "<PRPA_IN201305UV02 xmlns=\"" + HL7 + "\" ITSVersion=\"XML_1.0\">"
                 + head("PRPA_IN201305UV02", "AL", senderOid, receiverOid)
                 + "<controlActProcess classCode=\"CACT\" moodCode=\"EVN\">"
                 + "<code code=\"PRPA_TE201305UV02\" codeSystem=\"2.16.840.1.113883.1.6\"/>"
                 + "<authorOrPerformer typeCode=\"AUT\"><assignedDevice classCode=\"ASSIGNED\"><id root=\""
-                + patient.getAssigningAuthority().getUniversalId() + "\"/></assignedDevice></authorOrPerformer>"
+                + wanted.domain() + "\"/></assignedDevice></authorOrPerformer>"
                 + "<queryByParameter><queryId root=\"" + senderOid + "\" extension=\"" + UUID.randomUUID() + "\"/>"
                 + "<statusCode code=\"new\"/><responseModalityCode code=\"R\"/><responsePriorityCode code=\"I\"/>"
                 + "<parameterList>"
                 + "<livingSubjectAdministrativeGender><value code=\"" + GENDER + "\"/>"
                 + "<semanticsText>LivingSubject.administrativeGender</semanticsText>"
                 + "</livingSubjectAdministrativeGender>"
-                + "<livingSubjectBirthTime><value value=\"" + BORN + "\"/>"
+                + "<livingSubjectBirthTime><value value=\"" + wanted.born() + "\"/>"
                 + "<semanticsText>LivingSubject.birthTime</semanticsText></livingSubjectBirthTime>"
-                + "<livingSubjectId><value root=\"" + patient.getAssigningAuthority().getUniversalId()
-                + "\" extension=\"" + patient.getId() + "\"/>"
-                + "<semanticsText>LivingSubject.id</semanticsText></livingSubjectId>"
+                + (wanted.id() == null ? ""
+                        : "<livingSubjectId><value root=\"" + wanted.domain() + "\" extension=\"" + wanted.id()
+                        + "\"/><semanticsText>LivingSubject.id</semanticsText></livingSubjectId>")
                 + "<livingSubjectName><value><family>" + FAMILY + "</family><given>" + GIVEN + "</given></value>"
                 + "<semanticsText>LivingSubject.name</semanticsText></livingSubjectName>"
                 + "</parameterList></queryByParameter></controlActProcess></PRPA_IN201305UV02>";
@@ -63,15 +84,17 @@ final class Discovery {
 
     // ---- answering ----------------------------------------------------------------------------------------------
 
-    /** The identifiers that a request names. */
-    static List<Identifiable> identifiers(String request) throws Exception {
+    static Asked asked(String request) throws Exception {
+        Element root = parse(request).getDocumentElement();
         List<Identifiable> identifiers = new ArrayList<>();
-        for (Element parameter : all(parse(request).getDocumentElement(), "livingSubjectId")) {
-            for (Element value : all(parameter, "value")) {
-                identifiers.add(identifier(value));
-            }
+        for (Element value : values(root, "livingSubjectId")) {
+            identifiers.add(identifier(value));
         }
-        return identifiers;
+        boolean born = values(root, "livingSubjectBirthTime").stream()
+                .allMatch(value -> value.getAttribute("value").equals(BORN));
+        boolean named = values(root, "livingSubjectName").stream().allMatch(
+                value -> all(value, "family").stream().anyMatch(name -> name.getTextContent().equals(FAMILY)));
+        return new Asked(identifiers, born && named);
     }
 
     /** The answer of a community that knows the person as {@code found}, or not at all. */
@@ -128,6 +151,42 @@ final class Discovery {
                 + "<id root=\"" + oid + "\"/></representedOrganization></asAgent></device>";
     }
 
+    // ---- where a patient is (ITI-56) ----------------------------------------------------------------------------
+
+    static String locate(Identifiable patient) {
+        return "<xcpd:PatientLocationQueryRequest xmlns:xcpd=\"" + XCPD + "\">"
+                + id("RequestedPatientId", patient) + "</xcpd:PatientLocationQueryRequest>";
+    }
+
+    static Identifiable located(String request) throws Exception {
+        return identifier((Element) parse(request).getElementsByTagNameNS(XCPD, "RequestedPatientId").item(0));
+    }
+
+    /** By home, as whom the patient is known there. */
+    static String locations(Identifiable asked, Map<String, Identifiable> there) {
+        StringBuilder answer = new StringBuilder("<xcpd:PatientLocationQueryResponse xmlns:xcpd=\"" + XCPD + "\">");
+        there.forEach((home, patient) -> answer.append("<xcpd:PatientLocationResponse><xcpd:HomeCommunityId>")
+                .append(home).append("</xcpd:HomeCommunityId>").append(id("CorrespondingPatientId", patient))
+                .append(id("RequestedPatientId", asked)).append("</xcpd:PatientLocationResponse>"));
+        return answer.append("</xcpd:PatientLocationQueryResponse>").toString();
+    }
+
+    static Map<String, Identifiable> locations(String answer) throws Exception {
+        Map<String, Identifiable> there = new HashMap<>();
+        NodeList homes = parse(answer).getElementsByTagNameNS(XCPD, "HomeCommunityId");
+        for (int i = 0; i < homes.getLength(); i++) {
+            Element location = (Element) homes.item(i).getParentNode();
+            there.put(homes.item(i).getTextContent(), identifier(
+                    (Element) location.getElementsByTagNameNS(XCPD, "CorrespondingPatientId").item(0)));
+        }
+        return there;
+    }
+
+    private static String id(String name, Identifiable patient) {
+        return "<xcpd:" + name + " root=\"" + patient.getAssigningAuthority().getUniversalId() + "\" extension=\""
+                + patient.getId() + "\"/>";
+    }
+
     // ---- reading ------------------------------------------------------------------------------------------------
 
     static Answer read(String answer) throws Exception {
@@ -168,6 +227,10 @@ final class Discovery {
             found.add((Element) nodes.item(i));
         }
         return found;
+    }
+
+    private static List<Element> values(Element root, String parameter) {
+        return all(root, parameter).stream().flatMap(element -> all(element, "value").stream()).toList();
     }
 
     private static Element child(Element parent, String name) {

@@ -112,7 +112,7 @@ final class Federation {
     }
 
     private Identifiable discover(Neighbour neighbour, Identifiable patient) throws Exception {
-        String answer = to(neighbour).discover(path(neighbour), Discovery.request(patient, oid, neighbour.oid()));
+        String answer = to(neighbour).discover(path(neighbour), Discovery.request(Discovery.Wanted.of(patient), oid, neighbour.oid()));
         Discovery.Answer read = Discovery.read(answer);
         if (!read.acknowledgement().equals("AA")) {
             throw new Failed("no answer but " + read.acknowledgement());

@@ -24,7 +24,6 @@ import javax.net.ssl.SSLContext;
 import javax.xml.namespace.QName;
 import org.apache.cxf.binding.soap.SoapFault;
 import org.openehealth.ipf.commons.ihe.xds.core.metadata.DocumentEntry;
-import org.openehealth.ipf.commons.ihe.xds.core.metadata.Identifiable;
 import org.openehealth.ipf.commons.ihe.xds.core.metadata.ObjectReference;
 import org.openehealth.ipf.commons.ihe.xds.core.requests.QueryRegistry;
 import org.openehealth.ipf.commons.ihe.xds.core.requests.RetrieveDocumentSet;
@@ -234,21 +233,18 @@ final class Neighbourhood {
     // ---- the broker's Responding Gateway ------------------------------------------------------------------------
 
     private void discovery(String prefix, Client client) {
+        Discovery.Wanted wanted = Discovery.Wanted.of(suite.patient());
         List<Discovery.Match> matches = new ArrayList<>();
         report.step(prefix + "iti55-patient-is-found", () -> {
-            Discovery.Answer answer = discover(client, suite.patient());
-            Suite.same("acknowledgement", "AA", answer.acknowledgement());
-            Suite.same("queryResponseCode", "OK", answer.code());
-            Suite.same("matches", List.of(new Discovery.Match(suite.patient(), suite.home(), Discovery.FAMILY,
-                    Discovery.BORN)), answer.matches());
-            matches.addAll(answer.matches());
+            matches.addAll(found(client, wanted));
             Suite.need(client.timeToLive() != null, "no CorrelationTimeToLive");
         });
-        report.step(prefix + "iti55-nobody-is-found", () -> {
-            Discovery.Answer answer = discover(client, suite.nobody());
-            Suite.same("acknowledgement", "AA", answer.acknowledgement());
-            Suite.same("queryResponseCode", "NF", answer.code());
-            Suite.same("matches", List.of(), answer.matches());
+        report.step(prefix + "iti55-patient-is-found-without-an-id", () -> found(client, wanted.withoutId()));
+        report.step(prefix + "iti55-nobody-is-found", () ->
+                notFound(client, Discovery.Wanted.of(suite.nobody())));
+        report.step(prefix + "iti55-another-birth-date-is-somebody-else", () -> {
+            notFound(client, wanted.bornOn("19480706"));
+            notFound(client, wanted.withoutId().bornOn("19480706"));
         });
         report.step(prefix + "iti38-as-discovered", () -> {
             Suite.need(!matches.isEmpty(), "nobody was discovered");
@@ -259,10 +255,29 @@ final class Neighbourhood {
                     Suite.query(client, ITI_38, Suite.RESPONDING, find, QueryReturnType.LEAF_CLASS);
             Suite.need(!answer.getDocumentEntries().isEmpty(), "no documents");
         });
+        report.step(prefix + "iti56-where-the-patient-is", () -> Suite.same("locations",
+                Map.of(suite.home(), suite.patient()), Discovery.locations(
+                        client.locate(Suite.RESPONDING, Discovery.locate(suite.patient())))));
     }
 
-    private Discovery.Answer discover(Client client, Identifiable patient) throws Exception {
-        String request = Discovery.request(patient, OWN_OID, suite.home().substring("urn:oid:".length()));
+    private List<Discovery.Match> found(Client client, Discovery.Wanted wanted) throws Exception {
+        Discovery.Answer answer = discover(client, wanted);
+        Suite.same("acknowledgement", "AA", answer.acknowledgement());
+        Suite.same("queryResponseCode", "OK", answer.code());
+        Suite.same("matches", List.of(new Discovery.Match(suite.patient(), suite.home(), Discovery.FAMILY,
+                Discovery.BORN)), answer.matches());
+        return answer.matches();
+    }
+
+    private void notFound(Client client, Discovery.Wanted wanted) throws Exception {
+        Discovery.Answer answer = discover(client, wanted);
+        Suite.same("acknowledgement", "AA", answer.acknowledgement());
+        Suite.same("queryResponseCode", "NF", answer.code());
+        Suite.same("matches", List.of(), answer.matches());
+    }
+
+    private Discovery.Answer discover(Client client, Discovery.Wanted wanted) throws Exception {
+        String request = Discovery.request(wanted, OWN_OID, suite.home().substring("urn:oid:".length()));
         return Discovery.read(client.discover(Suite.RESPONDING, request));
     }
 

@@ -42,7 +42,7 @@ public final class RespondingGateway {
 
     /** The first message takes seconds, in which rules are compiled; the suite measures time. */
     private static void warmUp(Identifiable patient) throws Exception {
-        String request = Discovery.request(patient, "2.999.826.9.19", "2.999.826.9.10");
+        String request = Discovery.request(Discovery.Wanted.of(patient), "2.999.826.9.19", "2.999.826.9.10");
         judge(iti55RequestValidator(), request);
         judge(iti55ResponseValidator(), Discovery.answer(request, patient, "2.999.826.9.10"));
     }

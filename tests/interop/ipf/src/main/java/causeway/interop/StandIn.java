@@ -3,6 +3,7 @@ package causeway.interop;
 import static org.openehealth.ipf.commons.ihe.xds.core.metadata.AvailabilityStatus.APPROVED;
 import static org.openehealth.ipf.commons.ihe.xds.core.metadata.AvailabilityStatus.DEPRECATED;
 import static org.openehealth.ipf.platform.camel.ihe.hl7v3.PixPdqV3CamelValidators.iti55RequestValidator;
+import static org.openehealth.ipf.platform.camel.ihe.hl7v3.PixPdqV3CamelValidators.iti56RequestValidator;
 import static org.openehealth.ipf.platform.camel.ihe.xds.XdsCamelValidators.iti18RequestValidator;
 import static org.openehealth.ipf.platform.camel.ihe.xds.XdsCamelValidators.iti38RequestValidator;
 import static org.openehealth.ipf.platform.camel.ihe.xds.XdsCamelValidators.iti39RequestValidator;
@@ -21,6 +22,7 @@ import java.util.Set;
 import java.util.UUID;
 import java.util.function.Predicate;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import javax.xml.datatype.DatatypeFactory;
 import org.apache.camel.Exchange;
 import org.apache.camel.builder.RouteBuilder;
@@ -107,9 +109,10 @@ public final class StandIn extends RouteBuilder {
         StandIn routes = new StandIn(arguments, callbacks);
         String listed = arguments.get("callbacks", null);
         arguments.refuseOthers();
-        container.share("repository", "iti43", "iti41");
-        container.share("initiating-gateway", "consumer-iti43", "consumer-iti18");
-        SharedAddress responding = container.share("responding-gateway", "iti39", "iti55", "iti38");
+        container.share("repository", "iti41", Map.of(Container.RETRIEVAL, "iti43"));
+        container.share("initiating-gateway", "consumer-iti18", Map.of(Container.RETRIEVAL, "consumer-iti43"));
+        SharedAddress responding = container.share("responding-gateway", "iti38", Map.of(
+                Container.RETRIEVAL, "iti39", Container.DISCOVERY, "iti55", Container.LOCATION, "iti56"));
         if (!routes.faults.contains(Federation.Fault.ANYWHERE)) {
             responding.answersOnlyTo(listed);
         }
@@ -130,6 +133,7 @@ public final class StandIn extends RouteBuilder {
         from("xca-iti39://iti39" + xca).process(iti39RequestValidator()).process(
                 exchange -> reply(exchange, local(exchange.getIn().getBody(RetrieveDocumentSet.class), true)));
         from("xcpd-iti55://iti55?audit=false").process(iti55RequestValidator()).process(this::discover);
+        from("xcpd-iti56://iti56?audit=false").process(iti56RequestValidator()).process(this::locate);
         from("xds-iti18://consumer-iti18?audit=false").process(iti18RequestValidator())
                 .process(exchange -> reply(exchange, federated(exchange.getIn().getBody(QueryRegistry.class))));
         from("xds-iti43://consumer-iti43?audit=false").process(iti43RequestValidator())
@@ -137,13 +141,22 @@ public final class StandIn extends RouteBuilder {
     }
 
     /** Whoever has documents here is known. */
-    private void discover(Exchange exchange) throws Exception {
+    private synchronized void discover(Exchange exchange) throws Exception {
         String request = exchange.getIn().getBody(String.class);
-        List<Identifiable> asked = Discovery.identifiers(request);
-        boolean known = faults.contains(Federation.Fault.WELCOMING)
-                || entries.values().stream().anyMatch(entry -> asked.contains(entry.getPatientId()));
-        reply(exchange, Discovery.answer(request, known ? asked.get(0) : null, oid()));
+        Discovery.Asked asked = Discovery.asked(request);
+        Stream<Identifiable> known = asked.described() ? entries.values().stream().map(DocumentEntry::getPatientId)
+                .filter(id -> asked.identifiers().isEmpty() || asked.identifiers().contains(id)) : Stream.empty();
+        if (faults.contains(Federation.Fault.WELCOMING)) {
+            known = asked.identifiers().stream();
+        }
+        reply(exchange, Discovery.answer(request, known.findFirst().orElse(null), oid()));
         TtlHeaderUtils.setTtl(DatatypeFactory.newInstance().newDuration("PT1H"), exchange.getMessage());
+    }
+
+    private synchronized void locate(Exchange exchange) throws Exception {
+        Identifiable asked = Discovery.located(exchange.getIn().getBody(String.class));
+        boolean here = entries.values().stream().anyMatch(entry -> entry.getPatientId().equals(asked));
+        reply(exchange, Discovery.locations(asked, here ? Map.of(home, asked) : Map.of()));
     }
 
     // ---- submission -------------------------------------------------------------------------------------------
