@@ -35,11 +35,12 @@ use crate::store::{Change, DocumentStore, EmbeddedOptions, RegistryStore, StoreE
 use crate::transport::admin::{AdminListener, AdminView};
 use crate::transport::audit_sink::AuditSink;
 use crate::transport::breaker::BreakerLimits;
+use crate::transport::callbacks::Callbacks;
 use crate::transport::listener::{Listener, ListenerLimits};
 use crate::transport::message::{Bounds, EnvelopeRoom};
 use crate::transport::metrics::Metrics;
 use crate::transport::peer::{PeerLimits, PeerServices, RemoteCommunity, SoapClient};
-use crate::transport::pipeline::{Actors, Pipeline, PipelineLimits};
+use crate::transport::pipeline::{Actors, LaterLimits, Pipeline, PipelineLimits};
 use crate::transport::remote_registry::RemoteRegistry;
 use crate::transport::tls::{ReloadableClient, ReloadableServer, TlsError};
 use crate::transport::{certificates, tls};
@@ -270,8 +271,16 @@ impl Broker {
             retrieve_deadline: config.limits.retrieve_deadline,
             documents_per_retrieve: config.limits.documents_per_retrieve,
             explained: config.limits.explained_requests,
+            later: LaterLimits {
+                pending: config.limits.asynchronous_requests,
+                tries: config.limits.delivery_tries,
+                pause: config.limits.delivery_pause,
+                deadline: config.limits.delivery_deadline,
+                stall: config.limits.write_stall,
+            },
         };
         let pipeline = Arc::new(Pipeline::new(actors, audit, metrics, clock, limits));
+        pipeline.set_callbacks(callbacks(&config, &client, &answer_bounds)?);
         // The directory has them now, and a reload gives it others.
         let mut kept = config.clone();
         kept.patients.people = None;
@@ -394,8 +403,10 @@ impl Broker {
         let known = shared.federation.load();
         let (learned, correlations) = (Arc::clone(&known.learned), known.correlations.clone());
         let (client, bounds) = (&shared.client, &shared.answer_bounds);
+        let callbacks = callbacks(&config, client, bounds)?;
         let federation = federation(&config, client, &shared.services, bounds, learned, correlations)?;
         shared.federation.store(Arc::new(federation));
+        shared.pipeline.set_callbacks(callbacks);
         *current = config;
         Ok(())
     }
@@ -421,6 +432,7 @@ impl Broker {
         self.shared.pipeline.actors().responding.patients().set_directory(directory(&config, &self.shared.store));
         let codes = codes(&config).map(|codes| self.shared.pipeline.actors().registry.set_codes(codes));
         let codes = codes.inspect_err(|error| tracing::error!(%error, "reload: the old codes stay in use"));
+        self.shared.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner).asynchronous = config.asynchronous;
         let peers = self.set_peers(config.peers).inspect_err(|error| {
             tracing::error!(%error, "reload: the communities asked stay as they were");
         });
@@ -519,6 +531,33 @@ fn correlations(config: &Config, patients: &Arc<OwnPatients>, clock: &Arc<dyn Cl
     Arc::new(Correlations::new(Arc::clone(patients), own, Arc::clone(clock), limits))
 }
 
+/// With what a peer is called.
+fn client_for(
+    config: &Config,
+    peer: &config::Peer,
+    client: &Arc<ReloadableClient>,
+) -> Result<Arc<ReloadableClient>, TlsError> {
+    match &peer.ca {
+        None => Ok(Arc::clone(client)),
+        // Never the general authorities instead: they are wider than what was asked for.
+        Some(_) => Ok(Arc::new(ReloadableClient::new(config.tls_for(peer))?)),
+    }
+}
+
+/// Where answers may be sent: those of peers first, for they may have authorities of their own.
+fn callbacks(config: &Config, client: &Arc<ReloadableClient>, answer_bounds: &Bounds) -> Result<Callbacks, TlsError> {
+    let client_of = |tls| Arc::new(SoapClient::new(tls, http::Uri::default(), answer_bounds.clone()));
+    let mut listed = Vec::new();
+    for peer in config.peers.iter().filter(|peer| peer.states.first != config::PeerState::Closed) {
+        if let Some(callback) = &peer.callback {
+            listed.push((callback.clone(), client_of(client_for(config, peer, client)?)));
+        }
+    }
+    let general = client_of(Arc::clone(client));
+    listed.extend(config.asynchronous.callbacks.iter().map(|callback| (callback.clone(), Arc::clone(&general))));
+    Ok(Callbacks::new(listed))
+}
+
 fn federation(
     config: &Config,
     client: &Arc<ReloadableClient>,
@@ -528,11 +567,7 @@ fn federation(
     correlations: Option<Arc<Correlations>>,
 ) -> Result<Federation, TlsError> {
     let peers = config.peers.iter().map(|peer| {
-        let tls = match &peer.ca {
-            None => Arc::clone(client),
-            // Never the general authorities instead: they are wider than what was asked for.
-            Some(_) => Arc::new(ReloadableClient::new(config.tls_for(peer))?),
-        };
+        let tls = client_for(config, peer, client)?;
         // A peer without an address is known and shown, and never asked.
         let uri =
             peer.responding_gateway.clone().unwrap_or_else(|| http::Uri::from_static("https://unconfigured.invalid/"));

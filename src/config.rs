@@ -28,6 +28,7 @@ use http::Uri;
 
 use crate::model::discovery::Person;
 use crate::model::ids::{HomeCommunityId, IdentifierRule, Oid, PatientId, RepositoryUniqueId};
+use crate::transport::callbacks::Callback;
 use crate::transport::tls::TlsFiles;
 use crate::validate::SourceModes;
 
@@ -152,6 +153,8 @@ pub struct Config {
     pub client: TlsFiles,
     /// The communities around, in the order in which they are asked and answered for.
     pub peers: Vec<Peer>,
+    /// Answers that do not come back on their connection.
+    pub asynchronous: Asynchronous,
     /// A remote registry that our repository registers with; none means our own.
     pub registry: Option<Uri>,
     /// The audit trail.
@@ -336,6 +339,15 @@ pub struct Peer {
     pub max_in_flight: usize,
     /// Authorities to trust for it instead of those of `[client]`.
     pub ca: Option<PathBuf>,
+    /// Where it may have our answers sent, besides `[asynchronous]`.
+    pub callback: Option<Callback>,
+}
+
+/// Answers that do not come back on their connection (`[asynchronous]`, ITI TF-2 §V.5).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asynchronous {
+    /// Where callers may have our answers sent.
+    pub callbacks: Vec<Callback>,
 }
 
 impl Peer {

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use causeway::commands::{
-    ServeArgs, bench, certs, check, demo, discover, explain, find, get, init, probe, retrieve, serve, simulate, store,
-    submit, validate,
+    ServeArgs, bench, certs, check, demo, discover, doctor, explain, find, get, init, probe, retrieve, serve, simulate,
+    store, submit, validate,
 };
 use causeway::config::{Config, Log, LogFormat};
 use clap::{Parser, Subcommand};
@@ -33,6 +33,7 @@ A running broker in two commands:
     after_help = "\
 Examples:
   causeway check --config my-broker/causeway.toml      what would go wrong, with the fix
+  causeway doctor https://peer.example:8443/xca        why a peer does not work: the step and the fix
   causeway certs dev certs --dns gateway.example       certificates for a trial
   CAUSEWAY__STORAGE__METADATA=memory: causeway serve   any key of the file from the environment
 
@@ -64,6 +65,8 @@ Examples:
     Init(init::Args),
     /// Check configuration, certificates, stores and peers; exit code 1 if anything fails
     Check(check::Args),
+    /// Say why a peer does not work: which step fails, and what to do
+    Doctor(Box<doctor::Args>),
     /// Run the broker; SIGTERM stops it gracefully, SIGHUP reloads certificates, revocation lists, codes and peers
     Serve(ServeArgs),
     /// Make certificates for development
@@ -133,6 +136,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args).await,
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(args).await,
+        Command::Doctor(args) => doctor::run(*args).await,
         Command::Serve(args) => {
             let config = Config::load(&args.config)?;
             log(&config.log, None)?;

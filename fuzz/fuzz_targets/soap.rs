@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(envelope.version, soap::version(document));
         let _ = soap::received_fault(envelope.payload);
         for refused in
-            [envelope.addressing.required_action().err(), envelope.addressing.synchronous().err()].iter().flatten()
+            [envelope.addressing.required_action().err(), envelope.addressing.answer_goes().err()].iter().flatten()
         {
             fault_is_readable(refused);
         }
@@ -30,8 +30,13 @@ fuzz_target!(|bytes: &[u8]| {
         with_written(out, |again| {
             let again = soap::read(again).expect("what was an envelope is one");
             assert_eq!(again.version, envelope.version);
-            // FaultTo is read for its checks only: we answer on the connection.
-            let sent = soap::Addressing { fault_to: None, ..envelope.addressing.clone() };
+            // What says where faults go, and what to send along, is read only.
+            let sent = soap::Addressing {
+                fault_to: None,
+                reply_parameters: None,
+                fault_parameters: None,
+                ..envelope.addressing.clone()
+            };
             assert_eq!(again.addressing, sent);
             assert!(tree::same(again.payload, envelope.payload));
             match (&envelope.security, &again.security) {

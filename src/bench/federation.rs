@@ -107,13 +107,7 @@ impl Bench {
         let own = folder.join("broker");
         let address = free_address()?;
         init(&own, address)?;
-        let file = |name: &str, ending: &str| own.join("certs").join(format!("{name}.{ending}"));
-        let files = |name: &str| TlsFiles {
-            certificate: file(name, "pem"),
-            key: file(name, "key"),
-            client_ca: file("ca", "pem"),
-            crl: None,
-        };
+        let files = |name: &str| TlsFiles::in_folder(&own.join("certs"), name);
         let served = Arc::new(Served::default());
         let settings = Settings {
             communities: options.communities,

@@ -451,18 +451,30 @@ impl Call<'_> {
 
 /// Certificate, key and authorities: as given, or those that `causeway init` wrote into `folder`.
 pub(super) fn tls_files(args: &ClientArgs, folder: &Path) -> Result<TlsFiles, CommandError> {
-    let certificate = args.cert.clone().unwrap_or_else(|| folder.join("certs").join("client.pem"));
+    let ClientArgs { cert, key, ca, crl, .. } = args;
+    given_files(cert.as_deref(), key.as_deref(), ca.as_deref(), crl.as_deref(), folder)
+}
+
+/// The same by options.
+pub(super) fn given_files(
+    cert: Option<&Path>,
+    key: Option<&Path>,
+    ca: Option<&Path>,
+    crl: Option<&Path>,
+    folder: &Path,
+) -> Result<TlsFiles, CommandError> {
+    let certificate = cert.map_or_else(|| folder.join("certs").join("client.pem"), Path::to_owned);
     let beside = |name: &str| certificate.parent().unwrap_or(Path::new("")).join(name);
     let files = TlsFiles {
-        key: args.key.clone().unwrap_or_else(|| certificate.with_extension("key")),
-        client_ca: args.ca.clone().unwrap_or_else(|| beside("ca.pem")),
-        crl: args.crl.clone(),
+        key: key.map_or_else(|| certificate.with_extension("key"), Path::to_owned),
+        client_ca: ca.map_or_else(|| beside("ca.pem"), Path::to_owned),
+        crl: crl.map(Path::to_owned),
         certificate,
     };
     for (option, given, file) in [
-        ("--cert", args.cert.is_some(), &files.certificate),
-        ("--key", args.key.is_some(), &files.key),
-        ("--ca", args.ca.is_some(), &files.client_ca),
+        ("--cert", cert.is_some(), &files.certificate),
+        ("--key", key.is_some(), &files.key),
+        ("--ca", ca.is_some(), &files.client_ca),
     ] {
         if file.exists() {
             continue;

@@ -10,6 +10,7 @@ pub mod check;
 pub mod client;
 pub mod demo;
 pub mod discover;
+pub mod doctor;
 pub mod explain;
 pub mod find;
 pub mod get;

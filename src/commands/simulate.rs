@@ -118,10 +118,8 @@ pub async fn run(args: Args) -> Outcome {
 }
 
 fn settings(args: &Args) -> Settings {
-    let file = |name: &str| args.certs.join(name);
-    let tls =
-        TlsFiles { certificate: file("server.pem"), key: file("server.key"), client_ca: file("ca.pem"), crl: None };
-    let bad = Some(file("bad")).filter(|folder| folder.is_dir());
+    let tls = TlsFiles::in_folder(&args.certs, "server");
+    let bad = Some(args.certs.join("bad")).filter(|folder| folder.is_dir());
     Settings {
         seed: args.seed,
         communities: args.communities,

@@ -194,6 +194,14 @@ limits! {
     correlation_negative: Duration = seconds(60), seconds(0) => seconds(86_400);
     /// How long other communities may remember an identifier that we gave them; 0 does not say.
     correlation_offer: Duration = seconds(86_400), seconds(0) => seconds(366 * 86_400);
+    /// Requests whose answers go elsewhere (wsa:ReplyTo) and are not delivered yet; more are told to come back.
+    asynchronous_requests: usize = 128, 1 => 100_000;
+    /// Tries to deliver such an answer.
+    delivery_tries: usize = 3, 1 => 100;
+    /// Pause after the first of them; it doubles from one to the next.
+    delivery_pause: Duration = seconds(2), Duration::from_millis(100) => seconds(3600);
+    /// Time from such a request until its answer is delivered or given up.
+    delivery_deadline: Duration = seconds(600), seconds(1) => seconds(86_400);
     /// Audit messages waiting to be written; who finds the queue full waits.
     audit_queue_bytes: usize = 32 * MIB, 8 * MIB => 1024 * MIB;
 }

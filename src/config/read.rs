@@ -12,11 +12,12 @@ use jiff::Timestamp;
 
 use super::raw::{Findings, Origin, Section, Spot, Text};
 use super::{
-    Audit, Codes, Community, Config, DEFAULT_ADMIN, DocumentStorage, IdentifierCheck, Limits, Listener, Log, LogFormat,
-    MetadataStorage, NHS_NUMBER_DOMAIN, Node, PatientDomain, Patients, Peer, PeerKind, PeerPatientId, PeerState,
-    Profile, Scope, Service, States, Storage, UnknownPatients, units,
+    Asynchronous, Audit, Codes, Community, Config, DEFAULT_ADMIN, DocumentStorage, IdentifierCheck, Limits, Listener,
+    Log, LogFormat, MetadataStorage, NHS_NUMBER_DOMAIN, Node, PatientDomain, Patients, Peer, PeerKind, PeerPatientId,
+    PeerState, Profile, Scope, Service, States, Storage, UnknownPatients, units,
 };
 use crate::model::ids::{HomeCommunityId, InvalidId, Oid, PatientId, RepositoryUniqueId};
+use crate::transport::callbacks::Callback;
 use crate::transport::tls::TlsFiles;
 use crate::validate::{Mode, OTHER_SOURCES, SourceModes};
 
@@ -61,6 +62,7 @@ impl Reader<'_> {
         let first = listeners.first().map(|listener| &listener.tls);
         let client = self.client(root.section("client"), first);
         let peers = self.peers(&mut root, profile, community.as_ref());
+        let asynchronous = self.asynchronous(root.section("asynchronous"));
         let registry = self.registry(root.section("registry"), &listeners);
         if registry.is_some() && validation != SourceModes::default() {
             self.findings.add(
@@ -85,6 +87,7 @@ impl Reader<'_> {
             admin,
             client: client?,
             peers,
+            asynchronous,
             registry,
             audit,
             log,
@@ -611,6 +614,7 @@ impl Reader<'_> {
         let max_in_flight = section.count("max_in_flight", 32, 1, 100_000);
         let ca = section.text("ca");
         let ca = self.file(ca);
+        let callback = section.text("callback").and_then(|text| self.callback(&text));
         section.finish();
         Some(Peer {
             name: name?.value,
@@ -625,7 +629,19 @@ impl Reader<'_> {
             timeout,
             max_in_flight: usize::try_from(max_in_flight).unwrap_or(usize::MAX),
             ca,
+            callback,
         })
+    }
+
+    fn asynchronous(&self, mut section: Section<'_>) -> Asynchronous {
+        let callbacks = section.texts("callbacks").iter().filter_map(|text| self.callback(text)).collect();
+        section.finish();
+        Asynchronous { callbacks }
+    }
+
+    fn callback(&self, text: &Text) -> Option<Callback> {
+        let fix = "write it like https://peer.example:8443/services/initiating-gateway: all below it is allowed too";
+        Callback::parse(&text.value).map_err(|error| self.findings.add(&text.spot, error.to_string(), fix)).ok()
     }
 
     fn url(&self, text: Option<Text>) -> Option<Uri> {

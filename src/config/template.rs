@@ -118,6 +118,11 @@ fn write(out: &mut String, template: &Template) -> std::fmt::Result {
     )?;
     peers(out, template)?;
     out.write_str(
+        "# Answers that do not come back on their connection (wsa:ReplyTo). callbacks: where callers may have our\n\
+         # answers sent, and all below it; a peer's own callback is allowed too. No other address is ever called.\n\
+         # [asynchronous]\n# callbacks = [\"https://hwe.example:8443/services/initiating-gateway\"]\n\n",
+    )?;
+    out.write_str(
         "# Every transaction leaves a record here before it is answered.\n\
          [audit]\ndir = \"data/audit\"\nsource_id = \"causeway\"\n\n\
          # format \"text\" or \"json\"; level error, warn, info, debug, trace, or as \"info,causeway=debug\".\n\
@@ -187,7 +192,8 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
     out.write_str(
         "# Other communities, in the order of answers. scope: member, neighbour. kind: full, link-only,\n\
          # consume-only, publish-only, hub. state: planned, connecting, live, suspended, closed.\n\
-         # ca: the authority to trust for this one, if it is not that of [client].\n\
+         # ca: the authority to trust for this one, if it is not that of [client]. callback: where it may have\n\
+         # our answers sent, see [asynchronous].\n\
          # patient_id: same-domain, domain:OID (the same id in that domain), or discover: it is asked under which\n\
          # id it knows a patient (ITI-55), at patient_discovery if that is another URL.\n",
     )?;
@@ -198,7 +204,8 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
              # kind = \"full\"\n# state = \"live\"\n\
              # responding_gateway = \"https://hwe.example:8443/services/responding-gateway\"\n\
              # patient_id = \"same-domain\"\n# timeout = \"8s\"\n# max_in_flight = 32\n\
-             # ca = \"certs/hwe-ca.pem\"\n\n",
+             # ca = \"certs/hwe-ca.pem\"\n\
+             # callback = \"https://hwe.example:8443/services/initiating-gateway\"\n\n",
         )?;
     }
     for peer in &template.peers {

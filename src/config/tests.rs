@@ -82,10 +82,13 @@ patient_id = "domain:2.999.7"
 timeout = "1500ms"
 max_in_flight = 4
 ca = "east.pem"
+callback = "https://east.example/services/initiating-gateway"
 [[peer]]
 name = "West"
 home_community_id = "urn:oid:2.999.3"
 state = "planned"
+[asynchronous]
+callbacks = ["https://far.example:8443/", "https://West.example/answers/"]
 [audit]
 dir = "trail"
 source_id = "broker-1"
@@ -120,6 +123,12 @@ results = 10_000
     assert_eq!(config.tls_for(east).client_ca, Path::new("/etc/causeway/east.pem"));
     assert_eq!(config.tls_for(east).crl, None);
     assert_eq!(config.tls_for(west), config.client);
+    let listed = |text: &str| Callback::parse(text).unwrap();
+    assert_eq!(east.callback, Some(listed("https://east.example:443/services/initiating-gateway")));
+    assert_eq!(
+        config.asynchronous.callbacks,
+        [listed("https://far.example:8443"), listed("https://west.example/answers")]
+    );
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.limits.document_bytes, 1 << 30);
     assert_eq!(config.limits.header_timeout, Duration::from_secs(5));
@@ -265,6 +274,16 @@ const CASES: &[Case] = &[
         "from \"100ms\" to \"1h\"",
         "\"8s\"",
     ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\ncallback = \"http://e/x\"",
+        5,
+        "peer[0].callback",
+        "mutual TLS only",
+        "https://",
+    ),
+    ("[asynchronous]\ncallbacks = [\"https://e/x/../y\"]", 2, "asynchronous.callbacks[0]", ". or ..", "all below it"),
+    ("[asynchronous]\ncallback = [\"https://e/x\"]", 2, "asynchronous.callback", "unknown key", "callbacks"),
+    ("[limits]\ndelivery_tries = 0", 2, "limits.delivery_tries", "from 1 to 100", "3"),
     ("[peer]\nname = \"E\"", 1, "peer", "list of sections", "[[peer]]"),
     (
         "[registry]\nurl = \"https://registry.example/\"",

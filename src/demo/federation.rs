@@ -26,8 +26,8 @@ use super::documents::{CODES, Community, Samples};
 use super::trouble::{Day, SlowWay};
 use crate::broker::Broker;
 use crate::config::{
-    Audit, Codes, Config, DocumentStorage, IdentifierCheck, Limits, Listener, Log, MetadataStorage, PatientDomain,
-    Patients, Peer, PeerPatientId, PeerState, Profile, Scope, Service, Storage, UnknownPatients,
+    Asynchronous, Audit, Codes, Config, DocumentStorage, IdentifierCheck, Limits, Listener, Log, MetadataStorage,
+    PatientDomain, Patients, Peer, PeerPatientId, PeerState, Profile, Scope, Service, Storage, UnknownPatients,
 };
 use crate::transport::certificates::{DevelopmentAuthority, IssuedCertificate};
 use crate::transport::tls::TlsFiles;
@@ -275,6 +275,7 @@ fn peer(community: &Community, responding_gateway: Option<Uri>) -> Peer {
         timeout: PEER_TIMEOUT,
         max_in_flight: PEER_IN_FLIGHT,
         ca: None,
+        callback: None,
     }
 }
 
@@ -314,6 +315,7 @@ fn config(community: &Community, samples: &Samples, folder: &Path, own: &Path, t
         admin: Some(any_port),
         client: tls,
         peers: Vec::new(),
+        asynchronous: Asynchronous::default(),
         registry: None,
         audit: Audit {
             dir: own.join("audit"),

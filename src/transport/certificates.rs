@@ -1,11 +1,12 @@
 //! X.509: made for development, read for identity, judged for `causeway check`.
 //!
-//! Three uses, none on the data path:
+//! Four uses, none on the data path:
 //!
 //! - **making**: [`DevelopmentAuthority`] issues certificates in memory, [`write_development_set`]
 //!   writes a whole folder of good and deliberately bad ones;
 //! - **reading**: [`facts`] says what a certificate states, once per connection;
-//! - **judging**: [`check_chain`] finds what will fail a handshake before a peer does.
+//! - **judging**: [`check_chain`] finds what will fail a handshake before a peer does;
+//! - **asking**: [`old_handshake`] tells what a peer speaks that takes nothing of what we offer.
 //!
 //! Whether a peer is let in is decided by rustls in [`super::tls`], never here. Keys stay out of
 //! every `Debug` and every error. This is the one file that names openssl.
@@ -30,6 +31,7 @@ use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{Id, PKey, Private};
+use openssl::ssl::{HandshakeError, Ssl, SslContext, SslMethod, SslRef, SslVerifyMode, SslVersion};
 use openssl::stack::Stack;
 use openssl::x509::extension::{
     AuthorityKeyIdentifier, BasicConstraints, CrlNumber, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName,
@@ -160,6 +162,10 @@ pub struct CertificateFacts {
     pub may_serve: bool,
     /// May be used by a client: extendedKeyUsage absent, or present with clientAuth.
     pub may_call: bool,
+    /// How its issuer signed it: `ecdsa-with-SHA256`, `sha256WithRSAEncryption`, …
+    pub signature_algorithm: String,
+    /// The purposes that extendedKeyUsage allows, as far as they are known here; none if it is absent.
+    pub purposes: Option<Vec<&'static str>>,
 }
 
 impl CertificateFacts {
@@ -295,7 +301,73 @@ fn facts_of(certificate: &X509Ref) -> Result<CertificateFacts, CertificateError>
         is_authority: certificate.key_usage().is_some_and(|u| u.contains(X509KeyUsage::KEY_CERT_SIGN)),
         may_serve: allows(X509ExtendedKeyUsage::SSL_SERVER),
         may_call: allows(X509ExtendedKeyUsage::SSL_CLIENT),
+        signature_algorithm: signature_algorithm(certificate),
+        purposes: usage.map(purposes),
     })
+}
+
+/// The names of RFC 5280 §4.2.1.12.
+fn purposes(usage: X509ExtendedKeyUsage) -> Vec<&'static str> {
+    let known = [
+        (X509ExtendedKeyUsage::SSL_SERVER, "serverAuth"),
+        (X509ExtendedKeyUsage::SSL_CLIENT, "clientAuth"),
+        (X509ExtendedKeyUsage::CODE_SIGN, "codeSigning"),
+        (X509ExtendedKeyUsage::SMIME, "emailProtection"),
+        (X509ExtendedKeyUsage::TIMESTAMP, "timeStamping"),
+        (X509ExtendedKeyUsage::OCSP_SIGN, "OCSPSigning"),
+        (X509ExtendedKeyUsage::ANYEKU, "anyExtendedKeyUsage"),
+    ];
+    known.into_iter().filter(|(purpose, _)| usage.contains(*purpose)).map(|(_, name)| name).collect()
+}
+
+fn signature_algorithm(certificate: &X509Ref) -> String {
+    let object = certificate.signature_algorithm().object();
+    match object.nid() {
+        Nid::UNDEF => object.to_string(),
+        known => known.long_name().map_or_else(|_| object.to_string(), str::to_owned),
+    }
+}
+
+/// Whether one certificate is another's issuer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Issued {
+    /// By name and by signature.
+    Yes,
+    /// The name is right, but its key did not make the signature.
+    NameOnly,
+    /// It has another name.
+    No,
+}
+
+/// Whether the DER certificate `issuer` issued the DER certificate `of`.
+pub fn issued(of: &[u8], issuer: &[u8]) -> Result<Issued, CertificateError> {
+    let (of, issuer) = (read_certificate(of)?, read_certificate(issuer)?);
+    if !of.issuer_name().try_cmp(issuer.subject_name()).is_ok_and(|order| order.is_eq()) {
+        return Ok(Issued::No);
+    }
+    let signed = issuer.public_key().and_then(|key| of.verify(&key));
+    Ok(if matches!(signed, Ok(true)) { Issued::Yes } else { Issued::NameOnly })
+}
+
+/// A DER name as RFC 4514 text: a TLS server names the authorities it accepts so.
+pub fn name_text_of(der: &[u8]) -> Result<String, CertificateError> {
+    if der.len() > MAX_CERTIFICATE_BYTES {
+        return Err(CertificateError::Unreadable { what: "name", reason: "too long".to_owned() });
+    }
+    name_text(&*X509Name::from_der(der).map_err(unreadable("name"))?)
+}
+
+/// Since when a DER revocation list of its issuer revokes a DER certificate.
+pub fn revoked_since(list: &[u8], certificate: &[u8]) -> Result<Option<Timestamp>, CertificateError> {
+    let list = X509Crl::from_der(list).map_err(unreadable("revocation list"))?;
+    let certificate = read_certificate(certificate)?;
+    if !certificate.issuer_name().try_cmp(list.issuer_name()).is_ok_and(|order| order.is_eq()) {
+        return Ok(None);
+    }
+    match list.get_by_cert(&certificate) {
+        CrlStatus::Revoked(revoked) => timestamp(revoked.revocation_date()).map(Some),
+        _ => Ok(None),
+    }
 }
 
 fn carries_mark(certificate: &X509Ref) -> bool {
@@ -476,6 +548,43 @@ fn signature_of(list: &X509Crl, authorities: &[X509]) -> ListSignature {
     answer
 }
 
+// --- asking ----------------------------------------------------------------------------------
+
+/// What a peer takes when everything is offered that was ever common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldHandshake {
+    /// As `TLSv1.1`.
+    pub version: String,
+    /// As `AES128-SHA`.
+    pub cipher: String,
+}
+
+/// Offers TLS 1.0 and up with every cipher suite over a fresh connection, and tells what the peer
+/// takes; nothing if it takes none of it. For the diagnosis of a peer that takes nothing of what we
+/// offer: its certificate is not judged, ours is not shown, and not a byte is sent over the
+/// connection. Blocks, as long as the stream's timeouts let it.
+pub fn old_handshake(stream: std::net::TcpStream, host: &str) -> Option<OldHandshake> {
+    let mut context = SslContext::builder(SslMethod::tls_client()).ok()?;
+    context.set_verify(SslVerifyMode::NONE);
+    context.set_security_level(0);
+    context.set_min_proto_version(Some(SslVersion::TLS1)).ok()?;
+    context.set_cipher_list("ALL:COMPLEMENTOFALL:!eNULL:@SECLEVEL=0").ok()?;
+    let mut ssl = Ssl::new(&context.build()).ok()?;
+    if host.parse::<IpAddr>().is_err() {
+        ssl.set_hostname(host).ok()?;
+    }
+    let told = |ssl: &SslRef| {
+        let cipher = ssl.current_cipher()?.name().to_owned();
+        Some(OldHandshake { version: ssl.version_str().to_owned(), cipher })
+    };
+    match ssl.connect(stream) {
+        Ok(stream) => told(stream.ssl()),
+        // Refused for want of our certificate, which is later than what is asked here.
+        Err(HandshakeError::Failure(broken) | HandshakeError::WouldBlock(broken)) => told(broken.ssl()),
+        Err(HandshakeError::SetupFailure(_)) => None,
+    }
+}
+
 // --- making ----------------------------------------------------------------------------------
 
 /// A certificate with its key, fresh from a [`DevelopmentAuthority`].
@@ -606,6 +715,31 @@ impl DevelopmentAuthority {
     /// Issues a certificate for a consumer, source or person's tool: clientAuth only.
     pub fn issue_client(&self, common_name: &str) -> Result<IssuedCertificate, CertificateError> {
         self.issue(&self.leaf(common_name, Usage::Client)?)
+    }
+
+    /// An authority below this one.
+    #[cfg(test)]
+    pub(super) fn issue_authority(&self, name: &str) -> Result<Self, CertificateError> {
+        let (key, subject) = (generate_key()?, subject(name, name)?);
+        let not_after = later(self.not_before, AUTHORITY_DAYS)?;
+        let mut builder = start(&subject, self.certificate.subject_name(), &key, self.not_before, not_after)?;
+        let mut extend = || -> Result<(), ErrorStack> {
+            builder.append_extension(BasicConstraints::new().critical().ca().build()?)?;
+            builder.append_extension(KeyUsage::new().critical().key_cert_sign().crl_sign().build()?)?;
+            let id = SubjectKeyIdentifier::new().build(&builder.x509v3_context(Some(&self.certificate), None))?;
+            builder.append_extension(id)?;
+            builder.sign(&self.key, MessageDigest::sha256())
+        };
+        extend().map_err(failed("make an authority"))?;
+        let organisation = name.to_owned();
+        Ok(Self {
+            certificate: builder.build(),
+            key,
+            organisation,
+            not_before: self.not_before,
+            valid_days: self.valid_days,
+            revoked: BTreeSet::new(),
+        })
     }
 
     /// Revokes a certificate: the next list names it.

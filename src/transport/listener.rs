@@ -169,6 +169,7 @@ impl Connection {
             remote: self.remote,
             scheme: "https",
             access: Arc::clone(&self.access),
+            tasks: self.requests.clone(),
         });
         let (pipeline, requests, permit) =
             (Arc::clone(&self.pipeline), self.requests.clone(), Arc::clone(&self.permit));

@@ -477,6 +477,11 @@ impl Attachments {
         }
     }
 
+    /// Of a message without any.
+    pub fn empty(bounds: &Bounds) -> Self {
+        Self::none(BodyStream::new(http_body_util::Empty::new(), bounds), bounds)
+    }
+
     /// Moves to the next part; none at the end of the package.
     ///
     /// # Errors

@@ -10,7 +10,8 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use base64::Engine as _;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Uri, header};
+use http::{HeaderValue, Method, Request, Response, Uri, header};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -189,6 +190,14 @@ impl SoapClient {
             }
             other => other.map_err(|unanswered| unanswered.failure),
         }
+    }
+
+    /// Posts a message that is no request of ours, on a new connection.
+    ///
+    /// # Errors
+    /// When nothing came back, with the cause.
+    pub async fn post(&self, request: Request<OutBody>) -> Result<Response<Incoming>, String> {
+        self.pools().fresh.request(request).await.map_err(|error| causes(&error))
     }
 
     async fn send(

@@ -1,21 +1,27 @@
 //! The one way of every inbound message: TLS identity → limits → SOAP and addressing
 //! → security header → access decision → actor → durable audit → answer. No transaction has a
-//! private copy of a step; what is its own is in [`super::endpoint`].
+//! private copy of a step; what is its own is in [`super::endpoint`], what is done for an answer that
+//! goes elsewhere in [`later`].
+
+mod later;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::answer::{self, Inline, OnFailure, OutBody, Package, Part};
 use super::audit_sink::AuditSink;
+use super::callbacks::{Callbacks, Elsewhere};
 use super::endpoint::{self, Answer, AuditFacts, Payload};
 use super::message::{Attachments, BodyStream, Bounds, receive};
 use super::metrics::Metrics;
@@ -82,6 +88,23 @@ pub struct PipelineLimits {
     pub documents_per_retrieve: usize,
     /// Requests that are remembered with what was done for them.
     pub explained: usize,
+    /// Of answers that go elsewhere.
+    pub later: LaterLimits,
+}
+
+/// Bounds of answers that do not go back on their connection, from `[limits]`.
+#[derive(Debug, Clone, Copy)]
+pub struct LaterLimits {
+    /// Requests whose answers are not delivered yet.
+    pub pending: usize,
+    /// Tries to deliver one.
+    pub tries: usize,
+    /// Pause after the first try; it doubles from one to the next.
+    pub pause: Duration,
+    /// Time from the request until its answer is delivered, or given up.
+    pub deadline: Duration,
+    /// How long the receiver may take nothing.
+    pub stall: Duration,
 }
 
 /// Everything a message meets on its way.
@@ -93,6 +116,8 @@ pub struct Pipeline {
     limits: PipelineLimits,
     in_flight: Arc<Semaphore>,
     submissions: Arc<Semaphore>,
+    pending: Arc<Semaphore>,
+    callbacks: ArcSwap<Callbacks>,
     cut: CancellationToken,
     explanations: Explanations,
 }
@@ -107,6 +132,8 @@ pub struct ConnectionInfo {
     pub scheme: &'static str,
     /// What its listener allows.
     pub access: Arc<dyn AccessPolicy>,
+    /// What outlives its request is waited for here when the listener stops.
+    pub tasks: TaskTracker,
 }
 
 impl ConnectionInfo {
@@ -132,6 +159,22 @@ pub struct Inbound {
     /// What audit says of it.
     pub facts: AuditFacts,
     security: Option<Arc<str>>,
+    /// Where its answer goes, if not back on its connection.
+    elsewhere: Option<Elsewhere>,
+}
+
+/// A request that has been read, with what its later steps need to know of it.
+struct Taken {
+    service: Service,
+    context: RequestContext,
+    connection: Arc<ConnectionInfo>,
+    /// The address that was called.
+    endpoint: String,
+    version: Version,
+    addressing: Addressing,
+    multipart: bool,
+    facts: AuditFacts,
+    began: Instant,
 }
 
 /// A fault with what is needed to send it.
@@ -153,8 +196,13 @@ impl Refused {
 /// Reads an envelope that came to a service.
 ///
 /// # Errors
-/// The fault for one that is no request of the service.
-pub fn read_envelope(root: &[u8], service: Service, limits: xml::Limits) -> Result<Inbound, Box<Refused>> {
+/// The fault for one that is no request of the service, or wants its answer where none may be sent.
+pub fn read_envelope(
+    root: &[u8],
+    service: Service,
+    limits: xml::Limits,
+    callbacks: &Callbacks,
+) -> Result<Inbound, Box<Refused>> {
     let text = xml::decode(root).map_err(|e| Refused::unread(e.into()))?;
     let document = Document::parse(&text, limits).map_err(|e| Refused::unread(e.into()))?;
     let version = soap::version(&document);
@@ -168,7 +216,7 @@ pub fn read_envelope(root: &[u8], service: Service, limits: xml::Limits) -> Resu
     };
     let envelope = soap::read(&document).map_err(refused)?;
     let transaction = find_transaction(&envelope.addressing, service, envelope.payload.local()).map_err(refused)?;
-    envelope.addressing.synchronous().map_err(refused)?;
+    let elsewhere = callbacks.route(&envelope.addressing).map_err(refused)?;
     let payload = endpoint::read(transaction.id, envelope.payload);
     let facts = endpoint::facts(payload.as_ref().ok(), envelope.payload);
     Ok(Inbound {
@@ -178,6 +226,7 @@ pub fn read_envelope(root: &[u8], service: Service, limits: xml::Limits) -> Resu
         payload,
         facts,
         security: envelope.security.map(Into::into),
+        elsewhere,
     })
 }
 
@@ -236,9 +285,15 @@ impl Pipeline {
     ) -> Self {
         let in_flight = Arc::new(Semaphore::new(limits.in_flight));
         let submissions = Arc::new(Semaphore::new(limits.in_flight_submissions));
-        let cut = CancellationToken::new();
+        let pending = Arc::new(Semaphore::new(limits.later.pending));
+        let (callbacks, cut) = (ArcSwap::default(), CancellationToken::new());
         let explanations = Explanations::new(limits.explained);
-        Self { actors, audit, metrics, clock, limits, in_flight, submissions, cut, explanations }
+        Self { actors, audit, metrics, clock, limits, in_flight, submissions, pending, callbacks, cut, explanations }
+    }
+
+    /// Says where answers may be sent that are not to come back on their connection.
+    pub fn set_callbacks(&self, callbacks: Callbacks) {
+        self.callbacks.store(Arc::new(callbacks));
     }
 
     /// Ends every wait for a peer: requests go on at once to their audit record.
@@ -273,7 +328,7 @@ impl Pipeline {
 
     /// Answers one HTTP request; `gone` tells that its client has gone away.
     pub async fn handle(
-        &self,
+        self: &Arc<Self>,
         request: Request<Incoming>,
         connection: Arc<ConnectionInfo>,
         gone: CancellationToken,
@@ -300,7 +355,7 @@ impl Pipeline {
     }
 
     async fn post(
-        &self,
+        self: &Arc<Self>,
         service: Service,
         request: Request<Incoming>,
         connection: &Arc<ConnectionInfo>,
@@ -317,7 +372,7 @@ impl Pipeline {
     }
 
     async fn converse(
-        &self,
+        self: &Arc<Self>,
         service: Service,
         request: Request<Incoming>,
         connection: &Arc<ConnectionInfo>,
@@ -349,10 +404,10 @@ impl Pipeline {
                 return self.refuse_early(service, &correlation_id, connection, &parts, began, refused).await;
             }
         };
-        let _held = message.held;
+        let held = message.held;
         let multipart = message.multipart;
         let mut attachments = message.attachments;
-        let inbound = match read_envelope(&message.root, service, self.limits.bounds.xml) {
+        let inbound = match read_envelope(&message.root, service, self.limits.bounds.xml, &self.callbacks.load()) {
             Ok(inbound) => inbound,
             Err(refused) => {
                 attachments.drain().await;
@@ -373,9 +428,30 @@ impl Pipeline {
             steps: if service.is_gateway() { Steps::noted(began) } else { Steps::default() },
             ..self.context(transaction, &correlation_id, connection, message_id, began)
         };
-        let Inbound { version, addressing, payload, facts, .. } = inbound;
-        let answer = match connection.access.decide(&context, service) {
-            Decision::Permit => self.perform(&context, service, payload, &mut attachments).await,
+        let Inbound { version, addressing, payload, facts, elsewhere, .. } = inbound;
+        let connection = Arc::clone(connection);
+        let taken = Taken { service, context, connection, endpoint, version, addressing, multipart, facts, began };
+        if let Some(elsewhere) = elsewhere {
+            return self.answer_later(taken, payload, attachments, held, elsewhere).await;
+        }
+        match self.work(&taken, payload, &mut attachments, None).await {
+            Ok(answer) => self.encode(&taken, taken.answer_addressing(), answer),
+            Err(fault) => self.refuse(service, &correlation_id, &taken.connection, began, &taken.refused(fault)),
+        }
+    }
+
+    /// From the access decision to the durable audit record; `admitted` has its place already.
+    async fn work(
+        &self,
+        taken: &Taken,
+        payload: Result<Payload, ebrs::BodyError>,
+        attachments: &mut Attachments,
+        admitted: Option<OwnedSemaphorePermit>,
+    ) -> Result<Answer, Fault> {
+        let Taken { service, context, connection, endpoint, addressing, facts, began, .. } = taken;
+        let transaction = context.transaction;
+        let answer = match connection.access.decide(context, *service) {
+            Decision::Permit => self.perform(context, *service, payload, attachments, admitted).await,
             Decision::Deny(reason) => {
                 tracing::warn!(correlation_id = %context.correlation_id, transaction = transaction.number, caller = %context.caller, reason, "denied");
                 Err(Fault::sender("This caller may not do this here; the operator of this server knows why.")
@@ -383,24 +459,15 @@ impl Pipeline {
             }
         };
         attachments.drain().await;
-        let facts = match &answer {
-            Ok(answer) => facts.with_answer(answer),
-            Err(_) => facts,
+        let told = match &answer {
+            Ok(answer) => facts.clone().with_answer(answer),
+            Err(_) => facts.clone(),
         };
-        let events = self.inbound_events(&context, &endpoint, connection, &addressing, &facts, &answer);
-        let audited = self.audit.record(events).await;
-        let refused =
-            |fault| Refused { version, relates_to: addressing.message_id.clone(), attempted: Some(transaction), fault };
-        let answer = match (audited, answer) {
-            (Ok(()), Ok(answer)) => answer,
-            (Ok(()), Err(fault)) => {
-                return self.refuse(service, &context.correlation_id, connection, began, &refused(fault));
-            }
-            (Err(error), _) => {
-                let fault = unaudited(&context.correlation_id, &error);
-                return self.refuse(service, &context.correlation_id, connection, began, &refused(fault));
-            }
-        };
+        let events = self.inbound_events(context, endpoint, connection, addressing, &told, &answer);
+        if let Err(error) = self.audit.record(events).await {
+            return Err(unaudited(&context.correlation_id, &error));
+        }
+        let answer = answer?;
         let outcome = outcome_name(answer.status());
         self.metrics.count(transaction.number, "inbound", outcome, began.elapsed());
         tracing::info!(
@@ -408,10 +475,9 @@ impl Pipeline {
             outcome, errors = %answer.error_codes(), ms = began.elapsed().as_millis() as u64, "answered"
         );
         if service.is_gateway() {
-            self.explain(&context, outcome, answer.errors(), began);
+            self.explain(context, outcome, answer.errors(), *began);
         }
-        let on_failure = self.on_stream_failure(&context, &endpoint, connection, &addressing, &facts);
-        self.encode(transaction, version, multipart, addressing.message_id, answer, on_failure)
+        Ok(answer)
     }
 
     /// Keeps what was done for a request, for who asks about it later.
@@ -493,13 +559,25 @@ impl Pipeline {
         }
     }
 
-    /// Calls the transaction, within its admission bound.
+    /// A place among the requests under way; none if there is none.
+    async fn admit(&self, transaction: TransactionId) -> Option<OwnedSemaphorePermit> {
+        let admission = if transaction == TransactionId::ProvideAndRegisterDocumentSet {
+            &self.submissions
+        } else {
+            &self.in_flight
+        };
+        // A short wait smooths bursts; who still finds no place is told so at once.
+        tokio::time::timeout(ADMISSION_WAIT, Arc::clone(admission).acquire_owned()).await.ok()?.ok()
+    }
+
+    /// Calls the transaction, within its admission bound; `admitted` has its place already.
     async fn perform(
         &self,
         context: &RequestContext,
         service: Service,
         payload: Result<Payload, ebrs::BodyError>,
         attachments: &mut Attachments,
+        admitted: Option<OwnedSemaphorePermit>,
     ) -> Result<Answer, Fault> {
         let transaction = context.transaction.id;
         let payload = match payload {
@@ -512,13 +590,11 @@ impl Pipeline {
                 ));
             }
         };
-        let admission = if transaction == TransactionId::ProvideAndRegisterDocumentSet {
-            &self.submissions
-        } else {
-            &self.in_flight
+        let admitted = match admitted {
+            Some(admitted) => Some(admitted),
+            None => self.admit(transaction).await,
         };
-        // A short wait smooths bursts; who still finds no place is told so at once.
-        let Ok(Ok(_permit)) = tokio::time::timeout(ADMISSION_WAIT, admission.acquire()).await else {
+        let Some(_admitted) = admitted else {
             if let Some(busy) = endpoint::too_busy(payload)? {
                 return Ok(busy);
             }
@@ -532,6 +608,18 @@ impl Pipeline {
             };
             return Ok(Answer::failure(transaction, busy));
         };
+        self.call(context, service, payload, attachments).await
+    }
+
+    /// Calls the transaction.
+    async fn call(
+        &self,
+        context: &RequestContext,
+        service: Service,
+        payload: Payload,
+        attachments: &mut Attachments,
+    ) -> Result<Answer, Fault> {
+        let transaction = context.transaction.id;
         let scope = endpoint::Scope {
             actors: &self.actors,
             context,
@@ -572,7 +660,7 @@ impl Pipeline {
     ) -> Exchange {
         let remote = Some(connection.remote.ip().into());
         let requester = match addressing.reply_to.as_deref() {
-            Some(address) if address != soap::ANONYMOUS => AuditNode::new(address, remote),
+            Some(address) if address != soap::ANONYMOUS && address != soap::NO_REPLY => AuditNode::new(address, remote),
             _ => AuditNode::new(&*context.caller, remote),
         };
         Exchange {
@@ -618,14 +706,8 @@ impl Pipeline {
     }
 
     /// Audits a retrieve whose bytes broke off after its success was told.
-    fn on_stream_failure(
-        &self,
-        context: &RequestContext,
-        endpoint: &str,
-        connection: &ConnectionInfo,
-        addressing: &Addressing,
-        facts: &AuditFacts,
-    ) -> OnFailure {
+    fn on_stream_failure(&self, taken: &Taken) -> OnFailure {
+        let Taken { context, endpoint, connection, addressing, facts, .. } = taken;
         let exchange = self.exchange(context, endpoint, connection, addressing, facts);
         let (facts, audit) = (facts.clone(), self.audit.clone());
         let (correlation_id, transaction) = (Arc::clone(&context.correlation_id), context.transaction.number);
@@ -659,21 +741,10 @@ impl Pipeline {
         fault_response(refused)
     }
 
-    fn encode(
-        &self,
-        transaction: &'static Transaction,
-        version: Version,
-        multipart: bool,
-        relates_to: Option<String>,
-        answer: Answer,
-        on_failure: OnFailure,
-    ) -> Response<OutBody> {
-        let addressing = Addressing {
-            action: Some(transaction.response_action.to_owned()),
-            message_id: Some(soap::new_message_id()),
-            relates_to: relates_to.clone(),
-            ..Addressing::default()
-        };
+    fn encode(&self, taken: &Taken, addressing: Addressing, answer: Answer) -> Response<OutBody> {
+        let Taken { version, multipart, .. } = *taken;
+        let (transaction, relates_to) = (taken.context.transaction, addressing.relates_to.clone());
+        let on_failure = self.on_stream_failure(taken);
         let simple_type = format!("{}; charset=UTF-8", version.media_type());
         // Retrieves answer as they were asked: a client that sent no MTOM may not read it either.
         let packaged = multipart && transaction.packaging == Packaging::Mtom;
@@ -719,6 +790,27 @@ impl Pipeline {
                 response(200, &package.content_type(transaction.response_action), package.into_body(on_failure))
             }
             Err(error) => internal(version, relates_to, &error.to_string()),
+        }
+    }
+}
+
+impl Taken {
+    /// The headers of its answer on its connection.
+    fn answer_addressing(&self) -> Addressing {
+        Addressing {
+            action: Some(self.context.transaction.response_action.to_owned()),
+            message_id: Some(soap::new_message_id()),
+            relates_to: self.addressing.message_id.clone(),
+            ..Addressing::default()
+        }
+    }
+
+    fn refused(&self, fault: Fault) -> Refused {
+        Refused {
+            version: self.version,
+            relates_to: self.addressing.message_id.clone(),
+            attempted: Some(self.context.transaction),
+            fault,
         }
     }
 }

@@ -218,6 +218,14 @@ pub struct TlsFiles {
     pub crl: Option<PathBuf>,
 }
 
+impl TlsFiles {
+    /// Those of that name in a folder as `causeway init` and `causeway certs dev` make it; without its list.
+    pub fn in_folder(folder: &Path, name: &str) -> Self {
+        let file = |name: &str, ending: &str| folder.join(format!("{name}.{ending}"));
+        Self { certificate: file(name, "pem"), key: file(name, "key"), client_ca: file("ca", "pem"), crl: None }
+    }
+}
+
 /// The same in memory: for the demonstration and tests.
 #[derive(Clone)]
 pub struct TlsPem {
@@ -319,6 +327,7 @@ impl TlsSource {
             chain,
             key: private_key,
             anchors: Arc::new(anchors),
+            authorities: roots,
             lists,
             certificate_name: certificate.name,
             key_name: key.name,
@@ -367,6 +376,7 @@ pub struct TlsMaterial {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     anchors: Arc<RootCertStore>,
+    authorities: Vec<CertificateDer<'static>>,
     lists: RevocationLists,
     certificate_name: String,
     key_name: String,
@@ -376,6 +386,16 @@ impl TlsMaterial {
     /// Own certificate first, then its intermediates.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain
+    }
+
+    /// The authorities that peers' certificates must come from.
+    pub fn authorities(&self) -> &[CertificateDer<'static>] {
+        &self.authorities
+    }
+
+    /// The revocation lists that are honoured, of each issuer the newest first.
+    pub fn lists(&self) -> &[CertificateRevocationListDer<'static>] {
+        &self.lists.lists
     }
 
     /// How many revocation lists are honoured.
@@ -547,28 +567,31 @@ fn client_config_with(
     versions: &[&'static SupportedProtocolVersion],
     clock: Arc<dyn TimeProvider>,
 ) -> Result<Built<ClientConfig>, TlsError> {
-    let provider = provider();
-    let builder = || {
-        WebPkiServerVerifier::builder_with_provider(material.anchors.clone(), provider.clone())
-            .with_crls(material.lists.lists.iter().cloned())
-            .enforce_revocation_expiration()
-    };
-    let verifier = KnownRevocation {
-        listed: builder().only_check_end_entity_revocation().build().map_err(verifier_error)?,
-        whole_chain: builder().allow_unknown_revocation_status().build().map_err(verifier_error)?,
-        issuers: material.lists.issuers.clone(),
-    };
     // `dangerous` is rustls' word for any verifier of one's own. Ours only ever asks rustls' own
     // verifiers, and asks them more, never less.
-    let config = ClientConfig::builder_with_details(provider, clock)
+    let config = ClientConfig::builder_with_details(provider(), clock)
         .with_protocol_versions(versions)
         .map_err(engine_error)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_custom_certificate_verifier(server_verifier(material)?)
         .with_client_auth_cert(material.chain.clone(), material.key.clone_key())
         .map_err(|error| material.refused(&error))?;
     // ALPN stays empty: hyper-rustls sets it, and panics if somebody was there before it.
     Ok((Arc::new(config), None))
+}
+
+/// Who judges the certificate of a server that we call.
+pub(super) fn server_verifier(material: &TlsMaterial) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    let builder = || {
+        WebPkiServerVerifier::builder_with_provider(material.anchors.clone(), provider())
+            .with_crls(material.lists.lists.iter().cloned())
+            .enforce_revocation_expiration()
+    };
+    Ok(Arc::new(KnownRevocation {
+        listed: builder().only_check_end_entity_revocation().build().map_err(verifier_error)?,
+        whole_chain: builder().allow_unknown_revocation_status().build().map_err(verifier_error)?,
+        issuers: material.lists.issuers.clone(),
+    }))
 }
 
 fn engine_error(error: rustls::Error) -> TlsError {
@@ -931,7 +954,7 @@ fn tls_cause(error: &rustls::Error) -> &'static str {
     }
 }
 
-fn certificate_cause(reason: &PeerCertificateError) -> &'static str {
+pub(super) fn certificate_cause(reason: &PeerCertificateError) -> &'static str {
     use PeerCertificateError as Reason;
     match reason {
         Reason::Expired | Reason::ExpiredContext { .. } => "the peer's certificate has expired",

@@ -114,6 +114,47 @@ impl Fault {
         Self { subcodes: subcodes.to_vec(), problem: Some(problem), ..Self::sender(reason) }
     }
 
+    /// `wsa:OnlyAnonymousAddressSupported`: answers are given on the same connection only.
+    pub fn only_anonymous() -> Self {
+        Self::addressing(
+            &["wsa:InvalidAddressingHeader", "wsa:OnlyAnonymousAddressSupported"],
+            Problem::Header("wsa:ReplyTo"),
+            "Answers are given on the same connection only: leave wsa:ReplyTo out or make it anonymous.",
+        )
+    }
+
+    /// `wsa:DestinationUnreachable`: an address that is not called from here.
+    pub fn unreachable(address: &str) -> Self {
+        Self::addressing(
+            &["wsa:DestinationUnreachable"],
+            Problem::Iri(address.to_owned()),
+            "Answers are sent to addresses that the operator of this server has listed, and this is none of them.",
+        )
+    }
+
+    /// `wsa:EndpointUnavailable`: too much is under way.
+    pub fn endpoint_unavailable(reason: impl Into<String>) -> Self {
+        Self { subcodes: vec!["wsa:EndpointUnavailable"], ..Self::receiver(reason) }.with_status(503)
+    }
+
+    /// An answer that is no answer to anything, or not any more.
+    pub fn not_awaited() -> Self {
+        Self::addressing(
+            &["wsa:InvalidAddressingHeader"],
+            Problem::Header("wsa:RelatesTo"),
+            "No request with this id waits for an answer: it was answered, or its time is up.",
+        )
+    }
+
+    /// The `wsa:Action` of a message with this fault.
+    pub fn action(&self) -> &'static str {
+        if self.subcodes.first().is_some_and(|code| code.starts_with("wsa:")) {
+            FAULT_ACTION
+        } else {
+            SOAP_FAULT_ACTION
+        }
+    }
+
     /// `wsa:ActionNotSupported`.
     pub fn action_not_supported(action: &str, reason: impl Into<String>) -> Self {
         Self::addressing(&["wsa:ActionNotSupported"], Problem::Action(action.to_owned()), reason)
@@ -150,6 +191,23 @@ pub struct Addressing {
     pub fault_to: Option<String>,
     /// `wsa:RelatesTo`
     pub relates_to: Option<String>,
+    /// `wsa:ReplyTo/wsa:ReferenceParameters`, as header blocks of the answer.
+    pub reply_parameters: Option<String>,
+    /// `wsa:FaultTo/wsa:ReferenceParameters`, as header blocks of the fault.
+    pub fault_parameters: Option<String>,
+    /// Header blocks that the receiver wants to see again (WS-Addressing 1.0 SOAP Binding §3.3).
+    pub parameters: Option<String>,
+}
+
+/// Where an answer goes (WS-Addressing 1.0 Core §3.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplyTo<'a> {
+    /// Back on the same connection.
+    Here,
+    /// Nowhere: none is wanted.
+    Nowhere,
+    /// To that address, on a connection of ours.
+    Address(&'a str),
 }
 
 /// A parsed envelope.
@@ -208,9 +266,50 @@ fn text(node: Node<'_, '_>) -> Option<String> {
     Some(node.text_ref().trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-fn endpoint(header: Node<'_, '_>, name: &'static str, qname: &'static str) -> Result<Option<String>, Fault> {
+/// Reference parameters of one endpoint take so many bytes at most.
+const MAX_PARAMETERS: usize = 16 * 1024;
+
+/// An endpoint's reference parameters as the header blocks that a message to it carries: each marked as
+/// what it is (WS-Addressing 1.0 SOAP Binding §3.3).
+fn parameters(endpoint: Node<'_, '_>, qname: &'static str) -> Result<Option<String>, Fault> {
+    let Some(parameters) = endpoint.child(Ns::Wsa, "ReferenceParameters") else { return Ok(None) };
+    let invalid = |reason: &str| {
+        Fault::addressing(
+            &["wsa:InvalidAddressingHeader", "wsa:InvalidEPR"],
+            Problem::Header(qname),
+            format!("The wsa:ReferenceParameters of {qname} {reason}."),
+        )
+    };
+    let mut out = String::new();
+    for block in parameters.children() {
+        // What means something to whoever reads our answer is for us alone to say.
+        if matches!(block.ns(), Ns::Soap12 | Ns::Soap11 | Ns::Wsa | Ns::Wsse) {
+            return Err(invalid("hold a header of SOAP, WS-Addressing or WS-Security"));
+        }
+        let fragment = block.fragment();
+        if fragment.len() > MAX_PARAMETERS - out.len() {
+            return Err(invalid("are too long"));
+        }
+        if block.attr_ns(Ns::Wsa, "IsReferenceParameter").is_some() {
+            out.push_str(&fragment);
+            continue;
+        }
+        if fragment.contains("xmlns:wsaparam") {
+            return Err(invalid("declare the prefix that marks them"));
+        }
+        let name_ends = fragment.find(|c: char| c.is_ascii_whitespace() || c == '/' || c == '>').unwrap_or(0);
+        let (name, rest) = fragment.split_at(name_ends);
+        // A prefix of its own: the block may have given ours another meaning.
+        out.push_str(&format!("{name} xmlns:wsaparam=\"{}\" wsaparam:IsReferenceParameter=\"true\"{rest}", ns::WSA));
+    }
+    Ok(Some(out).filter(|out| !out.is_empty()))
+}
+
+type Endpoint = (Option<String>, Option<String>);
+
+fn endpoint(header: Node<'_, '_>, name: &'static str, qname: &'static str) -> Result<Endpoint, Fault> {
     let Some(node) = once(header, name, qname)? else {
-        return Ok(None);
+        return Ok((None, None));
     };
     let address = node.child(Ns::Wsa, "Address").and_then(text).ok_or_else(|| {
         Fault::addressing(
@@ -230,17 +329,23 @@ fn endpoint(header: Node<'_, '_>, name: &'static str, qname: &'static str) -> Re
             format!("{qname} is no absolute http or https address."),
         ));
     }
-    Ok(Some(address))
+    Ok((Some(address), parameters(node, qname)?))
 }
 
 fn read_addressing(header: Node<'_, '_>) -> Result<Addressing, Fault> {
+    let (reply_to, reply_parameters) = endpoint(header, "ReplyTo", "wsa:ReplyTo")?;
+    let (fault_to, fault_parameters) = endpoint(header, "FaultTo", "wsa:FaultTo")?;
+    once(header, "From", "wsa:From")?;
     Ok(Addressing {
         action: once(header, "Action", "wsa:Action")?.and_then(text),
         message_id: once(header, "MessageID", "wsa:MessageID")?.and_then(text),
         to: once(header, "To", "wsa:To")?.and_then(text),
-        reply_to: endpoint(header, "ReplyTo", "wsa:ReplyTo")?,
-        fault_to: endpoint(header, "FaultTo", "wsa:FaultTo")?,
+        reply_to,
+        fault_to,
         relates_to: header.child(Ns::Wsa, "RelatesTo").and_then(text),
+        reply_parameters,
+        fault_parameters,
+        parameters: None,
     })
 }
 
@@ -344,24 +449,30 @@ impl Addressing {
         Ok(action)
     }
 
-    /// Whether the answer goes back on this connection.
+    /// Where the answer is to go.
     ///
     /// # Errors
-    /// The fault for a reply address that we will not call.
-    pub fn synchronous(&self) -> Result<(), Fault> {
+    /// The fault for an answer that could not be told from others there.
+    pub fn answer_goes(&self) -> Result<ReplyTo<'_>, Fault> {
         match self.reply_to.as_deref() {
-            None | Some(ANONYMOUS) => Ok(()),
+            None | Some(ANONYMOUS) => Ok(ReplyTo::Here),
+            Some(NO_REPLY) => Ok(ReplyTo::Nowhere),
             Some(_) if self.message_id.is_none() => Err(Fault::addressing(
                 &["wsa:MessageAddressingHeaderRequired"],
                 Problem::Header("wsa:MessageID"),
                 "wsa:MessageID is required when the answer goes elsewhere.",
             )),
-            Some(_) => Err(Fault::addressing(
-                &["wsa:InvalidAddressingHeader", "wsa:OnlyAnonymousAddressSupported"],
-                Problem::Header("wsa:ReplyTo"),
-                "Answers are given on the same connection only: leave wsa:ReplyTo out or make it anonymous.",
-            )),
+            Some(address) => Ok(ReplyTo::Address(address)),
         }
+    }
+
+    /// Where a fault is to go, if that is said.
+    pub fn faults_go(&self) -> Option<ReplyTo<'_>> {
+        Some(match self.fault_to.as_deref()? {
+            ANONYMOUS => ReplyTo::Here,
+            NO_REPLY => ReplyTo::Nowhere,
+            address => ReplyTo::Address(address),
+        })
     }
 }
 
@@ -389,6 +500,9 @@ pub fn write_start(out: &mut Vec<u8>, version: Version, addressing: &Addressing,
     header("RelatesTo", addressing.relates_to.as_ref(), false);
     header("ReplyTo", addressing.reply_to.as_ref(), true);
     header("To", addressing.to.as_ref(), false);
+    if let Some(parameters) = &addressing.parameters {
+        out.extend_from_slice(parameters.as_bytes());
+    }
     if let Some(security) = security {
         out.extend_from_slice(security.as_bytes());
     }
@@ -407,8 +521,13 @@ pub fn new_message_id() -> String {
 
 /// Writes a whole fault message.
 pub fn write_fault(version: Version, fault: &Fault, relates_to: Option<&str>) -> Vec<u8> {
+    let addressing = Addressing { relates_to: relates_to.map(str::to_owned), ..Addressing::default() };
+    write_fault_with(version, fault, &addressing)
+}
+
+/// The same with more addressing headers; the action is the fault's.
+pub fn write_fault_with(version: Version, fault: &Fault, addressing: &Addressing) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
-    let wsa_fault = fault.subcodes.first().is_some_and(|code| code.starts_with("wsa:"));
     out.extend_from_slice(
         format!(
             "<env:Envelope xmlns:env=\"{}\" xmlns:wsa=\"{}\" xmlns:wsse=\"{}\"><env:Header><wsa:Action>",
@@ -418,12 +537,19 @@ pub fn write_fault(version: Version, fault: &Fault, relates_to: Option<&str>) ->
         )
         .as_bytes(),
     );
-    out.extend_from_slice(if wsa_fault { FAULT_ACTION } else { SOAP_FAULT_ACTION }.as_bytes());
+    out.extend_from_slice(fault.action().as_bytes());
     out.extend_from_slice(b"</wsa:Action>");
-    if let Some(relates_to) = relates_to {
-        out.extend_from_slice(b"<wsa:RelatesTo>");
-        push_text(&mut out, relates_to);
-        out.extend_from_slice(b"</wsa:RelatesTo>");
+    for (name, value) in
+        [("MessageID", &addressing.message_id), ("RelatesTo", &addressing.relates_to), ("To", &addressing.to)]
+    {
+        if let Some(value) = value {
+            out.extend_from_slice(format!("<wsa:{name}>").as_bytes());
+            push_text(&mut out, value);
+            out.extend_from_slice(format!("</wsa:{name}>").as_bytes());
+        }
+    }
+    if let Some(parameters) = &addressing.parameters {
+        out.extend_from_slice(parameters.as_bytes());
     }
     if version == Version::V12 {
         for (uri, local) in &fault.not_understood {
@@ -541,7 +667,58 @@ mod tests {
         );
         let addressing = judge(&text).unwrap();
         assert_eq!(addressing.required_action().unwrap(), "urn:x");
-        assert!(addressing.synchronous().is_ok());
+        assert_eq!(addressing.answer_goes(), Ok(ReplyTo::Here));
+    }
+
+    #[test]
+    fn where_answers_and_faults_go() {
+        let to = |name: &str, address: &str| format!("<a:{name}><a:Address> {address} </a:Address></a:{name}>");
+        let addressing = |headers: &str| judge(&envelope(Version::V12, headers, "<x/>")).unwrap();
+        assert_eq!(addressing("").answer_goes(), Ok(ReplyTo::Here));
+        assert_eq!(addressing(&to("ReplyTo", NO_REPLY)).answer_goes(), Ok(ReplyTo::Nowhere));
+        let away = to("ReplyTo", "https://a.example/x");
+        assert_eq!(addressing(&away).answer_goes().unwrap_err().subcodes, ["wsa:MessageAddressingHeaderRequired"]);
+        let away = addressing(&(away + "<a:MessageID>urn:uuid:1</a:MessageID>"));
+        assert_eq!((away.answer_goes(), away.faults_go()), (Ok(ReplyTo::Address("https://a.example/x")), None));
+        for (address, goes) in
+            [(ANONYMOUS, ReplyTo::Here), (NO_REPLY, ReplyTo::Nowhere), ("http://f", ReplyTo::Address("http://f"))]
+        {
+            assert_eq!(addressing(&to("FaultTo", address)).faults_go(), Some(goes));
+        }
+    }
+
+    #[test]
+    fn reference_parameters_become_marked_headers() {
+        let reply = |parameters: &str| {
+            let reply = format!(
+                "<a:ReplyTo xmlns:q='urn:q'><a:Address>https://r</a:Address><a:ReferenceParameters>{parameters}</a:ReferenceParameters></a:ReplyTo>"
+            );
+            judge(&envelope(Version::V12, &reply, "<x/>"))
+        };
+        let asked = reply("<q:s a='1'>&lt;7</q:s><t xmlns='urn:t' xmlns:wsa='urn:other' wsa:x='y'/><q:u/>").unwrap();
+        let addressing = Addressing { parameters: asked.reply_parameters, ..Addressing::default() };
+        let mut written = Vec::new();
+        write_start(&mut written, Version::V12, &addressing, None);
+        written.extend_from_slice(b"<x/>");
+        write_end(&mut written);
+        let fault = write_fault_with(Version::V12, &Fault::sender("no"), &addressing);
+        for written in [written, fault] {
+            let text = String::from_utf8(written).unwrap();
+            let document = Document::parse(&text, Limits::default()).unwrap();
+            read(&document).unwrap();
+            let header = document.root().children().next().unwrap();
+            let found: Vec<_> = header.children().filter(|block| block.ns() != Ns::Wsa).collect();
+            let names: Vec<_> = found.iter().map(|block| (block.uri(), block.local())).collect();
+            assert_eq!(names, [("urn:q", "s"), ("urn:t", "t"), ("urn:q", "u")], "{text}");
+            assert!(found.iter().all(|b| b.attr_ns(Ns::Wsa, "IsReferenceParameter").as_deref() == Some("true")));
+            assert_eq!((found[0].text_ref(), found[0].attr("a").as_deref()), ("<7", Some("1")));
+        }
+        for refused in ["<a:RelatesTo>urn:uuid:1</a:RelatesTo>", &format!("<q:s>{}</q:s>", "x".repeat(MAX_PARAMETERS))]
+        {
+            assert_eq!(reply(refused).unwrap_err().subcodes, ["wsa:InvalidAddressingHeader", "wsa:InvalidEPR"]);
+        }
+        let already = "<q:s a:IsReferenceParameter='true'/>";
+        assert!(!reply(already).unwrap().reply_parameters.unwrap().contains("wsaparam"));
     }
 
     #[test]

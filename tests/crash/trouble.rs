@@ -25,13 +25,7 @@ const GROWTH: u64 = 32 * MIB;
 /// A broker that asks simulated communities.
 async fn broker_and_communities(communities: u16, environment: &[(&str, &str)]) -> (Installation, Running, Simulation) {
     let installation = Installation::new(STORES[0], 1, &[]);
-    let certs = installation.folder().join("certs");
-    let tls = TlsFiles {
-        certificate: certs.join("server.pem"),
-        key: certs.join("server.key"),
-        client_ca: certs.join("ca.pem"),
-        crl: None,
-    };
+    let tls = TlsFiles::in_folder(&installation.folder().join("certs"), "server");
     let settings = Settings { communities, patients: 1, known: 1.0, ..Settings::new(tls) };
     let simulation = Simulation::start(settings).await.expect("communities");
     let file = installation.folder().join("causeway.toml");
@@ -131,13 +125,7 @@ async fn connect(installation: &Installation, tls: &ReloadableClient) -> TlsStre
 }
 
 fn client(installation: &Installation) -> Arc<ReloadableClient> {
-    let certs = installation.folder().join("certs");
-    let files = TlsFiles {
-        certificate: certs.join("client.pem"),
-        key: certs.join("client.key"),
-        client_ca: certs.join("ca.pem"),
-        crl: None,
-    };
+    let files = TlsFiles::in_folder(&installation.folder().join("certs"), "client");
     Arc::new(ReloadableClient::new(files).expect("a client's settings"))
 }
 

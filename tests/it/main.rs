@@ -1,10 +1,12 @@
 //! Integration tests: real brokers on real sockets with real mutual TLS.
 
 mod assertions;
+mod asynchronous;
 mod certificates;
 mod conformance;
 mod demo;
 mod discovery;
+mod doctor;
 mod faults;
 mod gateways;
 mod hostile;

@@ -87,6 +87,16 @@ pub enum Payload {
     RemoveDocuments(Vec<RawDocumentRequest>),
 }
 
+impl Payload {
+    /// The same once more, where the answer is made while it is sent and asking again changes nothing.
+    pub fn repeatable(&self) -> Option<Self> {
+        match self {
+            Self::Retrieve(requests) => Some(Self::Retrieve(requests.clone())),
+            _ => None,
+        }
+    }
+}
+
 /// What a transaction answers.
 pub enum Answer {
     /// Submissions, updates, removals
