@@ -208,7 +208,7 @@ final class Neighbourhood {
 
     /** A community that was there and is gone: its connections are cut, and new ones refused. */
     private void stop(Map<String, byte[]> bodies, Map<String, DocumentEntry> sent) {
-        report.step("stopping", () -> {
+        report.step("neighbours-one-stops", () -> {
             HttpClient http = HttpClient.newBuilder().sslContext(tls).build();
             HttpRequest close = HttpRequest.newBuilder(URI.create(gateways).resolve("/close"))
                     .POST(HttpRequest.BodyPublishers.noBody()).build();
