@@ -23,7 +23,7 @@ use crate::actors::patient_directory::{ListedPatients, PatientDirectory, Registe
 use crate::actors::ports::{Clock, RegistryPort, SystemClock, Tally};
 use crate::actors::responding_gateway::RespondingGateway;
 use crate::actors::spool::Spool;
-use crate::config::{self, Config, DocumentStorage, MetadataStorage, PeerPatientId, UnknownPatients};
+use crate::config::{self, Config, DocumentStorage, MetadataStorage, PeerExchange, PeerPatientId, UnknownPatients};
 use crate::model::audit_event::{AuditEvent, AuditOutcome, AuditSource};
 use crate::model::ids::HomeCommunityId;
 use crate::store::audit_trail::{AuditError, AuditTrail, AuditTrailOptions};
@@ -34,6 +34,7 @@ use crate::store::sled::SledStore;
 use crate::store::{Change, DocumentStore, EmbeddedOptions, RegistryStore, StoreError};
 use crate::transport::admin::{AdminListener, AdminView};
 use crate::transport::audit_sink::AuditSink;
+use crate::transport::awaited::{AnswersTo, Awaited};
 use crate::transport::breaker::BreakerLimits;
 use crate::transport::callbacks::Callbacks;
 use crate::transport::listener::{Listener, ListenerLimits};
@@ -142,6 +143,13 @@ fn answer_bounds(limits: &config::Limits) -> Bounds {
     }
 }
 
+/// The limits of a message where peers send their answers, which is where consumers send requests too.
+/// Its room is its own as well.
+fn posted_bounds(limits: &config::Limits, requests: &Bounds) -> Bounds {
+    let envelope_bytes = limits.envelope_bytes.max(limits.peer_response_bytes);
+    Bounds { envelope_bytes, room: EnvelopeRoom::new(envelope_bytes.saturating_mul(LARGE_ANSWERS)), ..requests.clone() }
+}
+
 /// Answers of the largest size that one peer may have under way at once.
 const LARGE_ANSWERS: usize = 4;
 
@@ -245,7 +253,9 @@ impl Broker {
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock),
             own_home: config.community.home_community_id.to_string(),
+            awaited: Arc::new(Awaited::new(config.limits.awaited_answers)),
         };
+        let awaited = Arc::clone(&services.awaited);
         let patients = own_patients(&config, &store);
         let correlations = Some(correlations(&config, &patients, &clock));
         let learned = Arc::new(Learned::new(config.limits.fingerprints));
@@ -264,7 +274,8 @@ impl Broker {
             patients,
         );
         let limits = PipelineLimits {
-            bounds: bounds.clone(),
+            answers: posted_bounds(&config.limits, &bounds),
+            bounds,
             in_flight: config.limits.in_flight,
             in_flight_submissions: config.limits.in_flight_submissions,
             request_deadline: config.limits.request_deadline,
@@ -279,7 +290,7 @@ impl Broker {
                 stall: config.limits.write_stall,
             },
         };
-        let pipeline = Arc::new(Pipeline::new(actors, audit, metrics, clock, limits));
+        let pipeline = Arc::new(Pipeline::new(actors, audit, metrics, clock, limits, awaited));
         pipeline.set_callbacks(callbacks(&config, &client, &answer_bounds)?);
         // The directory has them now, and a reload gives it others.
         let mut kept = config.clone();
@@ -593,6 +604,10 @@ fn federation(
             Some(uri) => community.with_discovery_at(SoapClient::new(tls, uri.clone(), answer_bounds.clone())),
             None => community,
         };
+        let address = config.asynchronous.address.as_ref().filter(|_| peer.exchange == PeerExchange::Asynchronous);
+        let community = community.with_answers_to(
+            address.map(|address| AnswersTo { address: address.to_string(), awaited: Arc::clone(&services.awaited) }),
+        );
         Ok(Peer {
             home: peer.home_community_id.clone(),
             name: peer.name.clone(),

@@ -341,6 +341,8 @@ pub struct Peer {
     pub ca: Option<PathBuf>,
     /// Where it may have our answers sent, besides `[asynchronous]`.
     pub callback: Option<Callback>,
+    /// How its answers come to us.
+    pub exchange: PeerExchange,
 }
 
 /// Answers that do not come back on their connection (`[asynchronous]`, ITI TF-2 §V.5).
@@ -348,6 +350,17 @@ pub struct Peer {
 pub struct Asynchronous {
     /// Where callers may have our answers sent.
     pub callbacks: Vec<Callback>,
+    /// Where peers send their answers to us, as they see it.
+    pub address: Option<Uri>,
+}
+
+/// How the answers of a community come to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerExchange {
+    /// On the connection of the request.
+    Synchronous,
+    /// As messages to `[asynchronous]` address.
+    Asynchronous,
 }
 
 impl Peer {

@@ -380,6 +380,15 @@ impl Transaction {
         self.policy_action == "query-many"
     }
 
+    /// Whether an action is that of its response; `Async` is said or not, as in requests.
+    pub fn is_answered_by(&self, action: &str) -> bool {
+        let action = action.strip_suffix("Async").unwrap_or(action);
+        action == self.response_action
+            || action
+                .strip_suffix("AsyncResponse")
+                .is_some_and(|stem| self.response_action.strip_suffix("Response").is_some_and(|ours| ours == stem))
+    }
+
     /// The transaction that a service receives under an action. Some stacks append `Async` to the
     /// action of an asynchronous exchange; it means the same transaction, as does a deferred one.
     pub fn find(service: Service, action: &str) -> Option<&'static Self> {
@@ -411,6 +420,21 @@ mod tests {
             for codes in [row.audit_requester, row.audit_responder] {
                 assert_eq!((codes.transaction, codes.transaction_name), (row.number, row.title));
             }
+        }
+    }
+
+    #[test]
+    fn responses_by_their_actions() {
+        let row = Transaction::of(TransactionId::CrossGatewayQuery);
+        for (action, answers) in [
+            ("urn:ihe:iti:2007:CrossGatewayQueryResponse", true),
+            ("urn:ihe:iti:2007:CrossGatewayQueryAsyncResponse", true),
+            ("urn:ihe:iti:2007:CrossGatewayQueryResponseAsync", true),
+            ("urn:ihe:iti:2007:CrossGatewayQuery", false),
+            ("urn:ihe:iti:2007:CrossGatewayRetrieveResponse", false),
+            ("", false),
+        ] {
+            assert_eq!(row.is_answered_by(action), answers, "{action}");
         }
     }
 

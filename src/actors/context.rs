@@ -87,6 +87,6 @@ impl RequestContext {
             () = self.cut.cancelled() => "this broker stops",
             () = self.gone.cancelled() => "who asked has gone away",
         };
-        PeerFailure::NotAsked(why.into())
+        PeerFailure::GivenUp(why)
     }
 }

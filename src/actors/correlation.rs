@@ -125,7 +125,7 @@ impl Correlations {
         let slot = self.slot((patient.clone(), peer.home.clone()));
         let locked = tokio::select! {
             locked = timeout_at(context.deadline, slot.lock()) => locked,
-            () = context.cut.cancelled() => return Err(PeerFailure::NotAsked("this broker stops".into())),
+            failure = context.given_up() => return Err(failure),
         };
         let Ok(mut kept) = locked else { return Err(PeerFailure::Timeout(asked.elapsed().as_millis() as u64)) };
         if let Some(kept) = kept.as_ref() {
@@ -136,6 +136,8 @@ impl Correlations {
         }
         let (known, expires) = match self.discover(context, peer, patient).await {
             Ok((known, expires)) => (Ok(Arc::from(known)), expires),
+            // That nobody waits for it here says nothing to those who wait for it there: the next one asks.
+            Err(failure @ PeerFailure::GivenUp(_)) => return Err(failure),
             Err(failure) => (Err(failure), Timestamp::MIN),
         };
         *kept = Some(Kept { known: known.clone(), at: Instant::now(), expires });

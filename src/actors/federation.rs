@@ -142,7 +142,7 @@ impl Federation {
 
     /// Remembers which communities a peer has answered for. The first to answer for one keeps it;
     /// those with a way of their own are not for others to answer for.
-    fn learn(&self, peer: &Peer, answer: &QueryResponse) {
+    fn learn(&self, context: &RequestContext, peer: &Peer, answer: &QueryResponse) {
         for object in &answer.objects {
             let Some(home) = object.home().filter(|home| *home != peer.home.as_str()) else { continue };
             let Ok(home) = HomeCommunityId::parse(home.trim()) else { continue };
@@ -150,20 +150,24 @@ impl Federation {
                 continue;
             }
             let mut routes = self.learned.routes.lock().unwrap_or_else(PoisonError::into_inner);
-            if !routes.contains_key(&home) && routes.values().filter(|by| **by == peer.home).count() < MOST_ROUTES {
+            // A route by way of one that is not asked any more is none.
+            let good = |by: &HomeCommunityId| self.peers.iter().any(|peer| peer.home == *by && peer.is_asked(context));
+            if !routes.get(&home).is_some_and(good)
+                && routes.values().filter(|by| **by == peer.home).count() < MOST_ROUTES
+            {
                 routes.insert(home, peer.home.clone());
             }
         }
     }
 
-    /// Whether a peer is believed in what it says of that object: of its own, and of those of communities
-    /// that have no way of their own.
-    fn may_tell_of(&self, peer: &Peer, object: &RegistryObject<'_>) -> bool {
-        object.common.home.as_deref().is_some_and(|home| {
-            let is_or_has =
-                |peer: &Peer| peer.home.as_str() == home || peer.nodes.iter().any(|node| node.as_str() == home);
-            is_or_has(peer) || !self.peers.iter().any(is_or_has)
-        })
+    /// Whether a peer is believed in what it says of objects of that community: of its own, and of those that
+    /// are reached through it.
+    fn may_tell_of(&self, peer: &Peer, home: &HomeCommunityId) -> bool {
+        let through = || {
+            let routes = self.learned.routes.lock().unwrap_or_else(PoisonError::into_inner);
+            routes.get(home).is_none_or(|by| *by == peer.home)
+        };
+        peer.is_or_has(home) || (!self.peers.iter().any(|peer| peer.is_or_has(home)) && through())
     }
 
     /// Forgets under which id a peer knows a patient: it has said that it does not.
@@ -233,20 +237,22 @@ pub async fn query_peer(
             federation.forget(&patient, peer);
         }
         examine(context, federation, peer, &query, answer);
-        federation.learn(peer, answer);
+        federation.learn(context, peer, answer);
     }
     context.steps.came_of(Some(&peer.home), Doing::Asked, began, || match &result {
         Ok(answer) => counted(answer),
         Err(failure) => failure.without_their_words(),
     });
-    if let Err(failure) = &result {
+    if let Err(failure) = &result
+        && !matches!(failure, PeerFailure::GivenUp(_))
+    {
         tracing::warn!(
             correlation_id = %context.correlation_id, transaction = "ITI-38", community = %peer.home,
             failure = %failure.without_their_words(),
             "a community did not deliver"
         );
     }
-    Outcome { home: peer.home.clone(), name: peer.name.clone(), result }
+    Outcome { home: peer.home.clone(), nodes: peer.nodes.clone(), name: peer.name.clone(), result }
 }
 
 /// Asks several peers at once; the outcomes come in the peers' order.
@@ -301,6 +307,14 @@ fn patients_asked_for(query: &AdhocQuery) -> Option<Vec<String>> {
     (!asked.is_empty()).then_some(asked)
 }
 
+/// The domains of the identifiers that a query is about.
+fn domains_asked_for(query: &AdhocQuery) -> Vec<Oid> {
+    let Some(parameter) = patient_parameter(query) else { return Vec::new() };
+    let values = query.slots.iter().filter(|slot| slot.name == parameter).flat_map(|slot| &slot.values);
+    let texts = values.flat_map(|value| quoted_texts(value).unwrap_or_default());
+    texts.filter_map(|cx| Some(PatientId::parse(&cx).ok()?.authority().clone())).collect()
+}
+
 /// Leaves out what an answer says of another patient than the one asked for, and says so: shown as
 /// this one's it would harm two people. The assigning authority does not matter, since gateways on
 /// the way may have replaced it; the identifier does. Of what stays it is remembered which bytes its
@@ -313,18 +327,28 @@ fn examine(
     answer: &mut QueryResponse,
 ) {
     let asked = patients_asked_for(query);
+    let domains = domains_asked_for(query);
+    // What lies behind it may know the patient in a domain of its own, and the gateway before it has found out
+    // under which id: whose that is cannot be judged here.
+    let elsewhere = |object: &RegistryObject<'_>| {
+        let domain = object.patient_id().and_then(|cx| PatientId::parse(cx.trim()).ok());
+        object.common.home.as_deref().is_some_and(|home| home.trim() != peer.home.as_str())
+            && domain.is_some_and(|patient| !domains.contains(patient.authority()))
+    };
     let before = answer.objects.len();
     answer.objects.retain(|packed| {
         // What cannot be read is for the writer of the answer to tell, unless it might be another's.
         let Ok(object) = packed.unpack() else { return asked.is_none() };
         let stays = match (&asked, object.patient_id().map(identifier)) {
             (None, _) => true,
-            (Some(asked), Some(patient)) => asked.iter().any(|asked| asked == patient),
+            (Some(asked), Some(patient)) => asked.iter().any(|asked| asked == patient) || elsewhere(&object),
             // An association or a reference is nobody's; of anything else it must be said whose it is.
             (Some(_), None) => matches!(object.noun(), Noun::Association | Noun::Other),
         };
-        if stays && federation.may_tell_of(peer, &object) {
-            federation.learned.fingerprints.learn(&object);
+        // In one spelling, as the merge reads it.
+        let home = object.common.home.as_deref().and_then(|home| HomeCommunityId::parse_lenient(home.trim()).ok());
+        if let Some(home) = home.filter(|home| stays && federation.may_tell_of(peer, home)) {
+            federation.learned.fingerprints.learn(&home, &object);
         }
         stays
     });

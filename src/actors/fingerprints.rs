@@ -9,6 +9,7 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 
 use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest};
+use crate::model::ids::HomeCommunityId;
 use crate::model::metadata::Noun;
 use crate::model::rim::RegistryObject;
 use crate::model::vocabulary::slot;
@@ -67,11 +68,11 @@ impl Fingerprints {
         Self { most, halves: Mutex::default() }
     }
 
-    /// Remembers what an entry of another community states.
-    pub fn learn(&self, entry: &RegistryObject<'_>) {
+    /// Remembers what an entry of that community states.
+    pub fn learn(&self, home: &HomeCommunityId, entry: &RegistryObject<'_>) {
         let Some(fingerprint) = Fingerprint::stated(entry) else { return };
-        let (Some(home), Some(repository), Some(unique_id)) =
-            (entry.common.home.as_deref(), entry.common.slot_value(slot::REPOSITORY_UNIQUE_ID), entry.unique_id())
+        let (Some(repository), Some(unique_id)) =
+            (entry.common.slot_value(slot::REPOSITORY_UNIQUE_ID), entry.unique_id())
         else {
             return;
         };
@@ -80,7 +81,7 @@ impl Fingerprints {
         if young.len() >= self.most.div_ceil(2) {
             *old = std::mem::take(young);
         }
-        young.insert(key(home.trim(), repository, unique_id.trim()), fingerprint);
+        young.insert(key(home.as_str(), repository, unique_id.trim()), fingerprint);
     }
 
     /// What is known of a document.
@@ -140,13 +141,12 @@ impl BodySource for Checked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ids::{EntryUuid, HomeCommunityId, RepositoryUniqueId, UniqueId};
+    use crate::model::ids::{EntryUuid, RepositoryUniqueId, UniqueId};
     use crate::model::metadata::build;
     use crate::model::vocabulary::identifier;
 
     fn entry(number: usize, hash: &str, size: &str) -> RegistryObject<'static> {
         let mut entry = build::document_entry(EntryUuid::random().into(), "text/plain");
-        entry.common.home = Some("urn:oid:2.999.1".into());
         for (name, value) in [(slot::HASH, hash), (slot::SIZE, size), (slot::REPOSITORY_UNIQUE_ID, "2.999.3")] {
             entry.common.set_slot(name, value.to_owned());
         }
@@ -154,9 +154,13 @@ mod tests {
         entry
     }
 
+    fn home() -> HomeCommunityId {
+        HomeCommunityId::parse("urn:oid:2.999.1").unwrap()
+    }
+
     fn request(number: usize) -> DocumentRequest {
         DocumentRequest {
-            home: Some(HomeCommunityId::parse("urn:oid:2.999.1").unwrap()),
+            home: Some(home()),
             repository: RepositoryUniqueId::parse("2.999.3").unwrap(),
             unique_id: UniqueId::parse(&format!("2.999.2.{number}")).unwrap(),
         }
@@ -168,7 +172,7 @@ mod tests {
     fn what_is_stated_is_known_and_the_oldest_goes() {
         let known = Fingerprints::new(10);
         for number in 0..12 {
-            known.learn(&entry(number, HASH, "3"));
+            known.learn(&home(), &entry(number, HASH, "3"));
         }
         assert_eq!(known.of(&request(0)), None);
         let last = known.of(&request(11)).unwrap();
@@ -176,13 +180,13 @@ mod tests {
         assert!(last.fits(3, sha1.as_ref()) && !last.fits(4, sha1.as_ref()) && !last.fits(3, &OF_NOTHING));
         // Nothing that says nothing, or nothing that can be compared.
         for (hash, size) in [("da39a3ee5e6b4b0d3255bfef95601890afd80709", "0"), ("x", "3"), (HASH, "three")] {
-            known.learn(&entry(20, hash, size));
+            known.learn(&home(), &entry(20, hash, size));
             assert_eq!(known.of(&request(20)), None, "{hash}");
         }
         // An empty document is one, if its entry says no more than that.
         let mut on_demand = entry(21, HASH, "3");
         on_demand.common.object_type = Some(crate::model::vocabulary::ON_DEMAND.into());
-        known.learn(&on_demand);
+        known.learn(&home(), &on_demand);
         assert_eq!(known.of(&request(21)), None);
     }
 }

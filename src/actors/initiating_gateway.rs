@@ -115,6 +115,7 @@ impl InitiatingGateway {
         let (local, others) = join(local, query_peers(context, &federation, &peers, query)).await;
         let local = local.map(|response| Outcome {
             home: self.own.home.clone(),
+            nodes: Vec::new(),
             name: self.own.name.clone(),
             result: Ok(response),
         });

@@ -11,6 +11,8 @@ use crate::model::response::{ErrorCode, QueryResponse, RegistryError, ResponseSt
 pub struct Outcome<T> {
     /// The community asked.
     pub home: HomeCommunityId,
+    /// Those behind it whose gateway is its own.
+    pub nodes: Vec<HomeCommunityId>,
     /// Its name, for people.
     pub name: String,
     /// What it said.
@@ -76,6 +78,7 @@ pub fn queries(own: &HomeCommunityId, outcomes: Vec<Outcome<QueryResponse>>) -> 
         }
         failed |= has_error(&response.errors);
         merged.errors.extend(response.errors.into_iter().map(|error| locate(error, &outcome.home)));
+        let mut ours = 0_usize;
         for object in response.objects {
             let home = match &response.home {
                 // Our own community's objects carry no home until they are written.
@@ -101,8 +104,9 @@ pub fn queries(own: &HomeCommunityId, outcomes: Vec<Outcome<QueryResponse>>) -> 
             };
             // As it would be read when it comes back: no spelling of our name passes for another's.
             let home = HomeCommunityId::parse_lenient(home.trim()).map_or(home, |home| home.to_string());
-            let own_word = home == outcome.home.as_str();
+            let own_word = home == outcome.home.as_str() || outcome.nodes.iter().any(|node| node.as_str() == home);
             if !own_word && home == own.as_str() {
+                ours += 1;
                 continue;
             }
             let Some(id) = object.uuid() else {
@@ -125,6 +129,9 @@ pub fn queries(own: &HomeCommunityId, outcomes: Vec<Outcome<QueryResponse>>) -> 
                     }
                 }
             }
+        }
+        if ours > 0 {
+            tracing::warn!(community = %outcome.home, ours, "what a community says of our own objects is left out");
         }
     }
     merged.status = match (failed, delivered) {
@@ -153,7 +160,7 @@ mod tests {
     }
 
     fn outcome(n: u8, result: Result<QueryResponse, PeerFailure>) -> Outcome<QueryResponse> {
-        Outcome { home: home(n), name: format!("community {n}"), result }
+        Outcome { home: home(n), nodes: Vec::new(), name: format!("community {n}"), result }
     }
 
     #[test]

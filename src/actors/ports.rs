@@ -67,6 +67,9 @@ pub enum PeerFailure {
     /// It does not say whether it knows the patient (ITI-55): its code for why.
     #[error("does not say whether it knows the patient ({0})")]
     Declined(&'static str),
+    /// Nobody waits for its answer any more.
+    #[error("was not waited for: {0}")]
+    GivenUp(&'static str),
     /// We did not ask: too many requests under way to it, or it is not to be asked.
     #[error("was not asked: {0}")]
     NotAsked(String),
@@ -85,6 +88,7 @@ impl PeerFailure {
             | Self::Fault(_)
             | Self::NoRoom
             | Self::Declined(_)
+            | Self::GivenUp(_)
             | Self::NotAsked(_) => ErrorCode::XDSUnavailableCommunity,
         }
     }
@@ -111,6 +115,7 @@ impl PeerFailure {
             | Self::TooMany(_)
             | Self::OtherBytes
             | Self::Declined(_)
+            | Self::GivenUp(_)
             | Self::NotAsked(_) => self.to_string().into(),
         }
     }

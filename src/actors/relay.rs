@@ -199,11 +199,20 @@ async fn retrieve_from(context: &RequestContext, peer: &Peer, requests: &[Docume
     response.errors = response.errors.into_iter().map(|error| locate(error, &peer.home)).collect();
     // Each document must answer a request; each request must be answered, or an error say why.
     let key = |request: &DocumentRequest| (request.repository.clone(), request.unique_id.clone());
-    let mut open: HashMap<_, &DocumentRequest> = requests.iter().map(|request| (key(request), request)).collect();
+    let mut open: HashMap<_, Vec<&DocumentRequest>> = HashMap::new();
+    for request in requests {
+        open.entry(key(request)).or_default().push(request);
+    }
+    let mut unwanted = 0_usize;
     let mut map = Vec::with_capacity(response.documents.len());
     let mut kept = Vec::with_capacity(response.documents.len());
     for mut document in std::mem::take(&mut response.documents) {
-        match open.remove(&key(&document.request)) {
+        // The same id may be asked for of two communities behind one gateway.
+        let asked = open.get_mut(&key(&document.request)).filter(|asked| !asked.is_empty()).map(|asked| {
+            let same = asked.iter().position(|request| request.home == document.request.home);
+            asked.swap_remove(same.unwrap_or_default())
+        });
+        match asked {
             Some(request) => {
                 map.push(Some(kept.len()));
                 // Echoed as the consumer wrote it, home or no home (§3.43.4.2.2).
@@ -211,13 +220,19 @@ async fn retrieve_from(context: &RequestContext, peer: &Peer, requests: &[Docume
                 kept.push(document);
             }
             None => {
-                tracing::warn!(correlation_id = %context.correlation_id, community = %peer.home, "a document that was not asked for is left out");
-                context.steps.came_of(Some(&peer.home), Doing::LeftOut, Instant::now(), || {
-                    "a document that was not asked for".into()
-                });
+                unwanted += 1;
                 map.push(None);
             }
         }
+    }
+    if unwanted > 0 {
+        tracing::warn!(
+            correlation_id = %context.correlation_id, community = %peer.home, unwanted,
+            "documents that were not asked for are left out"
+        );
+        context.steps.came_of(Some(&peer.home), Doing::LeftOut, Instant::now(), || {
+            format!("{unwanted} documents that were not asked for").into()
+        });
     }
     // One error may stand for the whole of a request; one that names a document stands for that.
     let named = |request: &DocumentRequest| {
@@ -226,8 +241,7 @@ async fn retrieve_from(context: &RequestContext, peer: &Peer, requests: &[Docume
     };
     let refused_as_a_whole = kept.is_empty() && has_error(&response.errors) && !requests.iter().any(&named);
     if !refused_as_a_whole {
-        open.retain(|_, request| !named(request));
-        let mut missing: Vec<_> = open.into_values().collect();
+        let mut missing: Vec<_> = open.into_values().flatten().filter(|request| !named(request)).collect();
         missing.sort_by(|a, b| a.unique_id.cmp(&b.unique_id));
         for request in missing {
             response.errors.push(

@@ -98,9 +98,13 @@ impl RespondingGateway {
     ) -> QueryResponse {
         let by_patient =
             QueryDefinition::by_id(&query.id).is_some_and(|definition| definition.patient_parameter().is_some());
-        let targets = targets(query);
-        let is_target =
-            |home: &HomeCommunityId| targets.as_ref().is_none_or(|targets| targets.contains(&home.as_str()));
+        // One behind another is asked by way of that, as at the Initiating Gateway.
+        let resolved = |text: &str| {
+            let home = HomeCommunityId::parse(text).ok()?;
+            Some(federation.peer(&home).map_or(home, |peer| peer.home.clone()))
+        };
+        let targets: Option<Vec<_>> = targets(query).map(|given| given.into_iter().filter_map(resolved).collect());
+        let is_target = |home: &HomeCommunityId| targets.as_ref().is_none_or(|targets| targets.contains(home));
         let wanted = |peer: &Peer| by_patient && is_target(&peer.home) && self.goes_on_to(context, peer);
         let (members, suspended) = federation.candidates(context, wanted);
         if members.is_empty() {
@@ -111,8 +115,12 @@ impl RespondingGateway {
         }
         let local = async { if is_target(&self.own.home) { Some(self.own.query(context, query).await) } else { None } };
         let (local, others) = join(local, query_peers(context, federation, &members, query)).await;
-        let local =
-            local.map(|local| Outcome { home: self.own.home.clone(), name: self.own.name.clone(), result: Ok(local) });
+        let local = local.map(|local| Outcome {
+            home: self.own.home.clone(),
+            nodes: Vec::new(),
+            name: self.own.name.clone(),
+            result: Ok(local),
+        });
         let began = Instant::now();
         let mut merged = merge::queries(&self.own.home, local.into_iter().chain(others).collect());
         context.steps.came_of(None, Doing::Merge, began, || counted(&merged));

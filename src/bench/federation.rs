@@ -23,6 +23,8 @@ use super::paced;
 use super::process::{Folder, Server, free_address, init};
 use super::report::milliseconds;
 use super::samples;
+use super::suite;
+use crate::broker::open_registry;
 use crate::simulate::fault::Fault;
 use crate::simulate::latency::Latency;
 use crate::simulate::{Served, Settings, Simulation};
@@ -36,7 +38,7 @@ const READY: Duration = Duration::from_secs(30);
 /// Before a run: connections come up, code and caches get warm.
 const WARM_UP: Duration = Duration::from_secs(2);
 
-/// Until idle connections are closed, and the breakers have probed.
+/// Until idle connections are closed, and the breakers let a probe through.
 const CALM: Duration = Duration::from_secs(25);
 
 /// Patients that are asked for.
@@ -70,8 +72,11 @@ pub struct Row {
     pub federated: Histogram,
     /// For whoever asked the broker's own registry.
     pub local: Histogram,
-    /// Requests without an answer, or with another status than 200.
+    /// Requests without an answer, or with another status than 200; where all are well, also those whose answer is
+    /// not a Success.
     pub failed: usize,
+    /// Answers from which somebody is missing.
+    pub partial: usize,
     /// Memory of the broker at the end of the run.
     pub memory: Option<u64>,
     /// Its open files and sockets.
@@ -91,6 +96,14 @@ fn failed(error: &dyn std::fmt::Display) -> BenchError {
     BenchError::failed(error.to_string())
 }
 
+/// Who is asked in a run, beside the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Nobody,
+    Well,
+    InTrouble,
+}
+
 struct Bench {
     options: Options,
     broker: Server,
@@ -106,7 +119,11 @@ impl Bench {
     async fn start(options: Options, folder: &Path) -> Result<Self, BenchError> {
         let own = folder.join("broker");
         let address = free_address()?;
-        init(&own, address)?;
+        let config = init(&own, address)?;
+        // Its own registry has something to answer too.
+        let store = open_registry(&config.storage).map_err(|error| failed(&error))?;
+        let repository = config.community.repository_unique_id.as_str();
+        suite::fill(&suite::registry(store), PATIENTS, repository).await?;
         let files = |name: &str| TlsFiles::in_folder(&own.join("certs"), name);
         let served = Arc::new(Served::default());
         let settings = Settings {
@@ -176,19 +193,22 @@ impl Bench {
     }
 
     /// One run: with communities, or the registry alone.
-    async fn measure(&self, name: &'static str, communities: bool) -> Row {
+    async fn measure(&self, name: &'static str, asked: Asked) -> Row {
         let mut row = Row {
             name,
             added: Histogram::default(),
             federated: Histogram::default(),
             local: Histogram::default(),
             failed: 0,
+            partial: 0,
             memory: None,
             descriptors: None,
         };
-        for time in [WARM_UP, self.options.time] {
+        // Who begins to hang is to be seen from the first request on, while the breakers are still closed.
+        let times = if asked == Asked::InTrouble { vec![self.options.time] } else { vec![WARM_UP, self.options.time] };
+        for time in times {
             let federated = async {
-                match communities {
+                match asked != Asked::Nobody {
                     true => paced::run(&self.gateway, &self.federated, self.options.rate, time).await,
                     false => paced::Run::default(),
                 }
@@ -196,13 +216,16 @@ impl Bench {
             let local = paced::run(&self.registry, &self.local, self.options.rate, time);
             let (federated, local) = tokio::join!(federated, local);
             row.failed = federated.failed + local.failed;
+            row.partial = 0;
             (row.added, row.federated, row.local) = Default::default();
             for answered in &local.answered {
-                row.failed += usize::from(answered.status != 200);
+                row.failed += usize::from(answered.status != 200 || !answered.success);
                 row.local.record(answered.latency);
             }
             for answered in &federated.answered {
-                row.failed += usize::from(answered.status != 200);
+                let missing = answered.status == 200 && !answered.success;
+                row.partial += usize::from(missing);
+                row.failed += usize::from(answered.status != 200 || (missing && asked == Asked::Well));
                 row.federated.record(answered.latency);
                 let last = answered.id.as_deref().and_then(|id| self.served.take(id));
                 if let Some(last) = last {
@@ -237,18 +260,21 @@ pub async fn run(options: Options, told: impl Fn(&str)) -> Result<Report, BenchE
     let bench = Bench::start(options.clone(), &folder.0).await?;
     let mut rows = Vec::new();
     told("asking the registry alone");
-    rows.push(bench.measure("registry alone", false).await);
+    rows.push(bench.measure("registry alone", Asked::Nobody).await);
     told("asking all communities, and the registry beside");
-    rows.push(bench.measure("all communities well", true).await);
+    rows.push(bench.measure("all communities well", Asked::Well).await);
     told("the same while most of them hang");
     bench.hang(options.hanging);
-    rows.push(bench.measure("most hang", true).await);
+    rows.push(bench.measure("most begin to hang", Asked::InTrouble).await);
+    rows.push(bench.measure("most hang", Asked::InTrouble).await);
     bench.hang(0);
     told("waiting until idle connections are closed");
     sleep(CALM).await;
-    rows.push(bench.measure("well again", true).await);
+    // The first requests probe.
+    bench.measure("probes", Asked::InTrouble).await;
+    rows.push(bench.measure("well again", Asked::Well).await);
     sleep(CALM).await;
-    let mut after = bench.measure("registry alone again", false).await;
+    let mut after = bench.measure("registry alone again", Asked::Nobody).await;
     bench.look(&mut after);
     rows.push(after);
     bench.simulation.stop().await;
@@ -280,6 +306,7 @@ impl Report {
                 "federated": of(&row.federated),
                 "local": of(&row.local),
                 "failed": row.failed,
+                "partial": row.partial,
                 "memory": row.memory,
                 "descriptors": row.descriptors,
             })
@@ -305,6 +332,7 @@ impl Report {
             ("p99", Align::Right),
             ("local p50", Align::Right),
             ("p99", Align::Right),
+            ("partial", Align::Right),
             ("failed", Align::Right),
             ("memory", Align::Right),
             ("files", Align::Right),
@@ -320,6 +348,7 @@ impl Report {
             for histogram in [&row.added, &row.federated, &row.local] {
                 all.extend(cells(histogram));
             }
+            all.push(Cell::new(row.partial.to_string(), Tone::Faint));
             all.push(Cell::new(row.failed.to_string(), if row.failed > 0 { Tone::Bad } else { Tone::Faint }));
             all.push(Cell::new(row.memory.map(human_size).unwrap_or_default(), Tone::Faint));
             all.push(Cell::new(row.descriptors.map(|count| count.to_string()).unwrap_or_default(), Tone::Faint));
@@ -328,13 +357,14 @@ impl Report {
         format!(
             "{} communities that answer after {}; {} federated queries a second and as many local ones, {} each run\n\n{}\n\
              added: from the moment the last community handed over its answer until the whole answer was there\n\
-             local p99 while {} hang: {:.2} × that with all well\n",
+             local p99 while {} begin to hang: {:.2} × that of the registry alone, {:.2} × that with all well\n",
             self.options.communities,
             self.options.latency,
             self.options.rate,
             human_duration(self.options.time),
             table.render(colour),
             self.options.hanging,
+            self.local_ratio(2, 0).unwrap_or_default(),
             self.local_ratio(2, 1).unwrap_or_default(),
         )
     }

@@ -32,9 +32,9 @@ use super::histogram::Histogram;
 use crate::transport::tls::ReloadableClient;
 
 /// What every answer of Success says in its status (ITI TF-3 §4.2.4.2).
-const SUCCESS: &[u8] = b"ResponseStatusType:Success";
+pub(super) const SUCCESS: &[u8] = b"ResponseStatusType:Success";
 /// How much of an answer is searched for it: head and status of any answer fit well.
-const SEARCHED: usize = 16 * 1024;
+pub(super) const SEARCHED: usize = 16 * 1024;
 /// Pause before a client connects again after it could not.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 

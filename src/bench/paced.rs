@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::client::conn::http1::SendRequest;
+use memchr::memmem;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::load::{Pieces, Target, Traffic};
+use super::load::{Pieces, SEARCHED, SUCCESS, Target, Traffic};
 use crate::transport::pipeline::CORRELATION_ID;
 
 /// Longest wait for one answer.
@@ -27,6 +28,8 @@ pub struct Answered {
     pub id: Option<String>,
     /// HTTP status.
     pub status: u16,
+    /// Whether its status is Success: nobody is missing from it.
+    pub success: bool,
 }
 
 /// What came of a run.
@@ -71,12 +74,17 @@ async fn ask(target: &Target, traffic: &dyn Traffic, kept: &Kept, due: Instant) 
     let status = response.status().as_u16();
     let id = response.headers().get(CORRELATION_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
     let mut body = response.into_body();
+    let mut beginning = Vec::new();
     while let Some(frame) = body.frame().await {
-        frame.map_err(|error| error.to_string())?;
+        let frame = frame.map_err(|error| error.to_string())?;
+        if let Some(octets) = frame.data_ref().filter(|_| beginning.len() < SEARCHED) {
+            beginning.extend_from_slice(octets.get(..octets.len().min(SEARCHED)).unwrap_or_default());
+        }
     }
+    let success = memmem::find(&beginning, SUCCESS).is_some();
     let at = Instant::now();
     kept.put(sender);
-    Ok(Answered { latency: at - due, at, id, status })
+    Ok(Answered { latency: at - due, at, id, status, success })
 }
 
 /// Asks so often a second, for so long, and waits for what is still under way.

@@ -162,7 +162,7 @@ fn time(ms: f64) -> String {
 
 fn list(heads: &[Head], colour: Colour) -> String {
     if heads.is_empty() {
-        return "No request has come to the gateways since this broker started.\n".to_owned();
+        return "No request of the gateways is remembered.\n".to_owned();
     }
     let mut table = Table::new(&[
         ("at", Align::Left),

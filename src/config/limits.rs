@@ -196,11 +196,13 @@ limits! {
     correlation_offer: Duration = seconds(86_400), seconds(0) => seconds(366 * 86_400);
     /// Requests whose answers go elsewhere (wsa:ReplyTo) and are not delivered yet; more are told to come back.
     asynchronous_requests: usize = 128, 1 => 100_000;
-    /// Tries to deliver such an answer.
+    /// Calls to peers whose answers are sent to us (exchange = "asynchronous") and are not here yet.
+    awaited_answers: usize = 4_096, 1 => 1_000_000;
+    /// Tries to deliver an answer that goes elsewhere.
     delivery_tries: usize = 3, 1 => 100;
     /// Pause after the first of them; it doubles from one to the next.
     delivery_pause: Duration = seconds(2), Duration::from_millis(100) => seconds(3600);
-    /// Time from such a request until its answer is delivered or given up.
+    /// Time from its request until such an answer is delivered or given up.
     delivery_deadline: Duration = seconds(600), seconds(1) => seconds(86_400);
     /// Audit messages waiting to be written; who finds the queue full waits.
     audit_queue_bytes: usize = 32 * MIB, 8 * MIB => 1024 * MIB;

@@ -13,11 +13,12 @@ use jiff::Timestamp;
 use super::raw::{Findings, Origin, Section, Spot, Text};
 use super::{
     Asynchronous, Audit, Codes, Community, Config, DEFAULT_ADMIN, DocumentStorage, IdentifierCheck, Limits, Listener,
-    Log, LogFormat, MetadataStorage, NHS_NUMBER_DOMAIN, Node, PatientDomain, Patients, Peer, PeerKind, PeerPatientId,
-    PeerState, Profile, Scope, Service, States, Storage, UnknownPatients, units,
+    Log, LogFormat, MetadataStorage, NHS_NUMBER_DOMAIN, Node, PatientDomain, Patients, Peer, PeerExchange, PeerKind,
+    PeerPatientId, PeerState, Profile, Scope, Service, States, Storage, UnknownPatients, units,
 };
 use crate::model::ids::{HomeCommunityId, InvalidId, Oid, PatientId, RepositoryUniqueId};
 use crate::transport::callbacks::Callback;
+use crate::transport::pipeline::posted::ANSWERED_AT;
 use crate::transport::tls::TlsFiles;
 use crate::validate::{Mode, OTHER_SOURCES, SourceModes};
 
@@ -61,8 +62,9 @@ impl Reader<'_> {
         let admin = self.admin(root.section("admin"), &listeners);
         let first = listeners.first().map(|listener| &listener.tls);
         let client = self.client(root.section("client"), first);
-        let peers = self.peers(&mut root, profile, community.as_ref());
-        let asynchronous = self.asynchronous(root.section("asynchronous"));
+        let asynchronous = root.section("asynchronous");
+        let peers = self.peers(&mut root, profile, community.as_ref(), asynchronous.has("address"));
+        let asynchronous = self.asynchronous(asynchronous, &listeners);
         let registry = self.registry(root.section("registry"), &listeners);
         if registry.is_some() && validation != SourceModes::default() {
             self.findings.add(
@@ -487,11 +489,24 @@ impl Reader<'_> {
         files
     }
 
-    fn peers(&self, root: &mut Section<'_>, profile: Profile, ours: Option<&Community>) -> Vec<Peer> {
+    fn peers(
+        &self,
+        root: &mut Section<'_>,
+        profile: Profile,
+        ours: Option<&Community>,
+        has_address: bool,
+    ) -> Vec<Peer> {
         let mut peers: Vec<Peer> = Vec::new();
         for section in root.sections("peer") {
-            let home_spot = section.spot("home_community_id");
+            let (home_spot, exchange_spot) = (section.spot("home_community_id"), section.spot("exchange"));
             let Some(peer) = self.peer(section) else { continue };
+            if peer.exchange == PeerExchange::Asynchronous && !has_address {
+                self.findings.add(
+                    &exchange_spot,
+                    "it cannot send its answers to us without an address of ours",
+                    "add [asynchronous] with address = \"https://us.example:8443/services/initiating-gateway\"",
+                );
+            }
             self.not_an_example(&home_spot, peer.home_community_id.oid(), profile);
             if ours.is_some_and(|ours| ours.home_community_id == peer.home_community_id) {
                 self.findings.add(
@@ -500,17 +515,18 @@ impl Reader<'_> {
                     "put in the peer's; a broker does not ask itself",
                 );
             }
-            if let Some(other) = peers.iter().find(|other| other.home_community_id == peer.home_community_id) {
-                let what = format!("\"{}\" has the same home_community_id", other.name);
+            let has = |other: &Peer, home: &HomeCommunityId| {
+                other.home_community_id == *home || other.nodes.iter().any(|node| node.home_community_id == *home)
+            };
+            if let Some(other) = peers.iter().find(|other| has(other, &peer.home_community_id)) {
+                let what = format!("\"{}\", or a node of it, has the same home_community_id", other.name);
                 self.findings.add(&home_spot, what, "every community has its own; remove or correct one");
             }
-            for node in &peer.nodes {
+            for (number, node) in peer.nodes.iter().enumerate() {
                 let home = &node.home_community_id;
-                let taken = |other: &Peer| {
-                    other.home_community_id == *home || other.nodes.iter().any(|node| node.home_community_id == *home)
-                };
                 let ours = ours.is_some_and(|ours| ours.home_community_id == *home);
-                if ours || *home == peer.home_community_id || peers.iter().any(taken) {
+                let twice = peer.nodes.iter().take(number).any(|earlier| earlier.home_community_id == *home);
+                if ours || twice || *home == peer.home_community_id || peers.iter().any(|other| has(other, home)) {
                     let what = format!("node \"{}\" has a home_community_id that another community has", node.name);
                     self.findings.add(&home_spot, what, "every community has its own; remove or correct one");
                 }
@@ -585,6 +601,8 @@ impl Reader<'_> {
             ("publish-only", PeerKind::PublishOnly),
             ("hub", PeerKind::Hub),
         ];
+        const EXCHANGES: &[(&str, PeerExchange)] =
+            &[("synchronous", PeerExchange::Synchronous), ("asynchronous", PeerExchange::Asynchronous)];
         let name = section.required("name", "Hertfordshire and West Essex");
         let home = section.required("home_community_id", "urn:oid:1.2.3.4");
         let home = self.id(home, HomeCommunityId::parse, "urn:oid:1.2.3.4");
@@ -615,6 +633,7 @@ impl Reader<'_> {
         let ca = section.text("ca");
         let ca = self.file(ca);
         let callback = section.text("callback").and_then(|text| self.callback(&text));
+        let exchange = section.choice("exchange", EXCHANGES, PeerExchange::Synchronous);
         section.finish();
         Some(Peer {
             name: name?.value,
@@ -630,13 +649,28 @@ impl Reader<'_> {
             max_in_flight: usize::try_from(max_in_flight).unwrap_or(usize::MAX),
             ca,
             callback,
+            exchange,
         })
     }
 
-    fn asynchronous(&self, mut section: Section<'_>) -> Asynchronous {
+    fn asynchronous(&self, mut section: Section<'_>, listeners: &[Listener]) -> Asynchronous {
         let callbacks = section.texts("callbacks").iter().filter_map(|text| self.callback(text)).collect();
+        let address = section.text("address");
+        let spot = section.spot("address");
+        let spot = address.as_ref().map_or(spot, |text| text.spot.clone());
         section.finish();
-        Asynchronous { callbacks }
+        let address = self.url(address);
+        let served = |listener: &Listener| listener.services.contains(&ANSWERED_AT);
+        if let Some(address) = &address {
+            if Service::from_path(address.path()) != Some(ANSWERED_AT) || address.query().is_some() {
+                let fix = format!("write it like https://us.example:8443/services/{}", ANSWERED_AT.name());
+                self.findings.add(&spot, "answers of peers are taken by the initiating gateway, at its path", fix);
+            } else if !listeners.is_empty() && !listeners.iter().any(served) {
+                let fix = format!("add \"{}\" to the services of a [[listener]]", ANSWERED_AT.name());
+                self.findings.add(&spot, "no listener serves the initiating gateway, where answers come", fix);
+            }
+        }
+        Asynchronous { callbacks, address }
     }
 
     fn callback(&self, text: &Text) -> Option<Callback> {

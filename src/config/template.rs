@@ -120,7 +120,9 @@ fn write(out: &mut String, template: &Template) -> std::fmt::Result {
     out.write_str(
         "# Answers that do not come back on their connection (wsa:ReplyTo). callbacks: where callers may have our\n\
          # answers sent, and all below it; a peer's own callback is allowed too. No other address is ever called.\n\
-         # [asynchronous]\n# callbacks = [\"https://hwe.example:8443/services/initiating-gateway\"]\n\n",
+         # address: where peers with exchange = \"asynchronous\" send their answers, as they see it; the path is that.\n\
+         # [asynchronous]\n# callbacks = [\"https://hwe.example:8443/services/initiating-gateway\"]\n\
+         # address = \"https://us.example:8443/services/initiating-gateway\"\n\n",
     )?;
     out.write_str(
         "# Every transaction leaves a record here before it is answered.\n\
@@ -193,7 +195,7 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
         "# Other communities, in the order of answers. scope: member, neighbour. kind: full, link-only,\n\
          # consume-only, publish-only, hub. state: planned, connecting, live, suspended, closed.\n\
          # ca: the authority to trust for this one, if it is not that of [client]. callback: where it may have\n\
-         # our answers sent, see [asynchronous].\n\
+         # our answers sent, and exchange: synchronous, or asynchronous for its answers to us, see [asynchronous].\n\
          # patient_id: same-domain, domain:OID (the same id in that domain), or discover: it is asked under which\n\
          # id it knows a patient (ITI-55), at patient_discovery if that is another URL.\n",
     )?;
@@ -205,7 +207,8 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
              # responding_gateway = \"https://hwe.example:8443/services/responding-gateway\"\n\
              # patient_id = \"same-domain\"\n# timeout = \"8s\"\n# max_in_flight = 32\n\
              # ca = \"certs/hwe-ca.pem\"\n\
-             # callback = \"https://hwe.example:8443/services/initiating-gateway\"\n\n",
+             # callback = \"https://hwe.example:8443/services/initiating-gateway\"\n\
+             # exchange = \"synchronous\"\n\n",
         )?;
     }
     for peer in &template.peers {

@@ -47,7 +47,7 @@ fn small_has_safe_defaults() {
 #[test]
 fn everything_is_read() {
     let config = with(
-        r#"services = ["registry", "responding-gateway"]
+        r#"services = ["registry", "initiating-gateway"]
 names = ["gateway.example"]
 administrators = ["records-office"]
 many_patients = ["public-health"]
@@ -83,11 +83,13 @@ timeout = "1500ms"
 max_in_flight = 4
 ca = "east.pem"
 callback = "https://east.example/services/initiating-gateway"
+exchange = "asynchronous"
 [[peer]]
 name = "West"
 home_community_id = "urn:oid:2.999.3"
 state = "planned"
 [asynchronous]
+address = "https://us.example/services/initiating-gateway"
 callbacks = ["https://far.example:8443/", "https://West.example/answers/"]
 [audit]
 dir = "trail"
@@ -103,7 +105,7 @@ results = 10_000
 "#,
     )
     .unwrap();
-    assert_eq!(config.listeners[0].services, [Service::Registry, Service::RespondingGateway]);
+    assert_eq!(config.listeners[0].services, [Service::Registry, Service::InitiatingGateway]);
     assert_eq!(config.listeners[0].administrators, ["records-office"]);
     assert_eq!(config.listeners[0].many_patients, ["public-health"]);
     assert_eq!(config.patients.domains[0].check, IdentifierCheck::NhsNumber);
@@ -123,6 +125,8 @@ results = 10_000
     assert_eq!(config.tls_for(east).client_ca, Path::new("/etc/causeway/east.pem"));
     assert_eq!(config.tls_for(east).crl, None);
     assert_eq!(config.tls_for(west), config.client);
+    assert_eq!((east.exchange, west.exchange), (PeerExchange::Asynchronous, PeerExchange::Synchronous));
+    assert_eq!(config.asynchronous.address.as_ref().and_then(Uri::host), Some("us.example"));
     let listed = |text: &str| Callback::parse(text).unwrap();
     assert_eq!(east.callback, Some(listed("https://east.example:443/services/initiating-gateway")));
     assert_eq!(
@@ -282,6 +286,35 @@ const CASES: &[Case] = &[
         "https://",
     ),
     ("[asynchronous]\ncallbacks = [\"https://e/x/../y\"]", 2, "asynchronous.callbacks[0]", ". or ..", "all below it"),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\nexchange = \"asynchronous\"",
+        5,
+        "peer[0].exchange",
+        "without an address of ours",
+        "add [asynchronous]",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\nexchange = \"async\"",
+        5,
+        "peer[0].exchange",
+        "not one of its values",
+        "asynchronous",
+    ),
+    (
+        "[asynchronous]\naddress = \"https://us/services/registry\"",
+        2,
+        "asynchronous.address",
+        "taken by the initiating gateway",
+        "/services/initiating-gateway",
+    ),
+    (
+        "services = [\"registry\"]\n[asynchronous]\naddress = \"https://us/services/initiating-gateway\"",
+        3,
+        "asynchronous.address",
+        "no listener serves",
+        "services of a [[listener]]",
+    ),
+    ("[asynchronous]\naddress = \"http://us/\"", 2, "asynchronous.address", "mutual TLS only", "https://"),
     ("[asynchronous]\ncallback = [\"https://e/x\"]", 2, "asynchronous.callback", "unknown key", "callbacks"),
     ("[limits]\ndelivery_tries = 0", 2, "limits.delivery_tries", "from 1 to 100", "3"),
     ("[peer]\nname = \"E\"", 1, "peer", "list of sections", "[[peer]]"),

@@ -27,7 +27,8 @@ use super::trouble::{Day, SlowWay};
 use crate::broker::Broker;
 use crate::config::{
     Asynchronous, Audit, Codes, Config, DocumentStorage, IdentifierCheck, Limits, Listener, Log, MetadataStorage,
-    PatientDomain, Patients, Peer, PeerPatientId, PeerState, Profile, Scope, Service, Storage, UnknownPatients,
+    PatientDomain, Patients, Peer, PeerExchange, PeerPatientId, PeerState, Profile, Scope, Service, Storage,
+    UnknownPatients,
 };
 use crate::transport::certificates::{DevelopmentAuthority, IssuedCertificate};
 use crate::transport::tls::TlsFiles;
@@ -276,6 +277,7 @@ fn peer(community: &Community, responding_gateway: Option<Uri>) -> Peer {
         max_in_flight: PEER_IN_FLIGHT,
         ca: None,
         callback: None,
+        exchange: PeerExchange::Synchronous,
     }
 }
 

@@ -155,8 +155,10 @@ impl ResolvesClientCert for NoCertificate {
 struct Open {
     sender: SendRequest<OutBody>,
     tls: Option<TlsFacts>,
+    /// Whether it has served a request before.
+    used: bool,
     /// Ends with the connection, and the connection with it.
-    _driver: AbortOnDropHandle<()>,
+    driver: AbortOnDropHandle<hyper::Result<()>>,
 }
 
 /// A line to one server.
@@ -175,6 +177,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 fn at(step: Step, cause: impl ToString) -> Unanswered {
     Unanswered { step, cause: cause.to_string() }
+}
+
+fn closed() -> Unanswered {
+    at(Step::Kept, "the connection was closed behind the answer")
 }
 
 fn late(limit: Duration) -> Unanswered {
@@ -229,7 +235,7 @@ impl Line {
             }
             Way::Same => match self.kept.take() {
                 Some(open) => (self.timely(Some(open), prepared).await, 1),
-                None => (Err(at(Step::Kept, "the connection was closed behind the answer")), 0),
+                None => (Err(closed()), 0),
             },
             Way::Any => {
                 let kept = self.kept.take().filter(|open| !open.sender.is_closed());
@@ -298,9 +304,18 @@ impl Line {
     async fn exchange(&self, mut open: Open, prepared: &Prepared) -> Result<(Answer, Open), Unanswered> {
         let request = self.request(prepared)?;
         let broken = |error: hyper::Error| at(Step::Answer, causes(&error));
-        let closed = |_| at(Step::Kept, "the connection was closed behind the answer");
-        open.sender.ready().await.map_err(closed)?;
-        let response = open.sender.send_request(request).await.map_err(broken)?;
+        if open.sender.ready().await.is_err() {
+            // A connection that was kept may be closed at any time; a new one is not, unless we are refused.
+            return Err(if open.used { closed() } else { at(Step::Answer, ended(open.driver).await) });
+        }
+        let response = match open.sender.send_request(request).await {
+            Ok(response) => response,
+            Err(error) if error.is_canceled() || error.is_closed() => {
+                return Err(at(Step::Answer, ended(open.driver).await));
+            }
+            Err(error) => return Err(broken(error)),
+        };
+        open.used = true;
         let (head, body) = response.into_parts();
         let mut body = Limited::new(body, LARGEST_ANSWER);
         let mut bytes = BytesMut::new();
@@ -376,8 +391,15 @@ async fn open(stream: Box<dyn Stream>, tls: Option<TlsFacts>) -> Result<Open, Un
     let handshake = http1::handshake(TokioIo::new(stream)).await;
     let (sender, connection) = handshake.map_err(|error| at(Step::Answer, causes(&error)))?;
     // What ends the connection is told to the request on it as well.
-    let driver = tokio::spawn(async move { drop(connection.await) });
-    Ok(Open { sender, tls, _driver: AbortOnDropHandle::new(driver) })
+    Ok(Open { sender, tls, used: false, driver: AbortOnDropHandle::new(tokio::spawn(connection)) })
+}
+
+/// Why a connection has ended.
+async fn ended(driver: AbortOnDropHandle<hyper::Result<()>>) -> String {
+    match driver.await {
+        Ok(Err(error)) => causes(&error),
+        _ => "the connection was closed".to_owned(),
+    }
 }
 
 /// An error with its causes in one line; of TLS in fixed words.

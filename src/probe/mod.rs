@@ -38,7 +38,7 @@ use ask::{Ask, Made, Way};
 use judge::{Case, Verdict};
 use line::{Exchanged, Line};
 use report::{Finding, Outcome, Report};
-use table::{CHECKS, Check};
+use table::{CHECKS, Check, REACHED};
 
 /// So many exchanges in a row without any answer, and the rest is left out: the server is in trouble,
 /// or we are, and neither gets better by asking on.
@@ -211,6 +211,12 @@ impl Run {
         let (outcome, seen, elapsed) = match self.sent.get(&ask) {
             None => (Outcome::Skipped, "not sent".to_owned(), None),
             Some(Sent::Not(why)) => (Outcome::Skipped, why.clone(), None),
+            // One finding says that nothing is there, not all of them.
+            Some(Sent::Exchanged(_, Exchanged { result: Err(unanswered), .. }))
+                if !self.knowledge.reached && check.id != REACHED =>
+            {
+                (Outcome::Skipped, format!("the service is not reached: {unanswered}"), None)
+            }
             Some(Sent::Exchanged(asked, exchanged)) => {
                 let case = Case { knowledge: &self.knowledge, asked, exchanged };
                 let (outcome, seen) = match (check.judge)(&case) {

@@ -82,11 +82,14 @@ const fn row(
     Check { id, title, section, level, services, ask, expects, judge }
 }
 
+/// The first check, on which all others hang.
+pub const REACHED: &str = "reached";
+
 /// All checks, in the order in which they are made.
 #[rustfmt::skip] // A table reads in rows.
 pub const CHECKS: &[Check] = &[
     // TLS and HTTP.
-    row("reached", Must, ALL, Ask::Plain, "the service answers over HTTP", "an HTTP answer",
+    row(REACHED, Must, ALL, Ask::Plain, "the service answers over HTTP", "an HTTP answer",
         "ITI TF-2 §V.3", connection::reached),
     row("keep-alive", Should, ALL, Ask::Second, "a connection serves a second request", "an answer on the same connection",
         "RFC 9112 §9.3", connection::kept_alive),

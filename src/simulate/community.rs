@@ -41,10 +41,9 @@ use crate::store::{Content, DocumentLocator, DocumentStore};
 use crate::transaction::{Service, Transaction, TransactionId};
 use crate::transform::retrieve::requests;
 use crate::transport::answer::{OnFailure, OutBody, envelope, full};
-use crate::transport::callbacks::Callbacks;
 use crate::transport::endpoint::Payload;
 use crate::transport::message::{BodyStream, Bounds, EnvelopeRoom, receive};
-use crate::transport::pipeline::{CORRELATION_ID, encode_retrieve, fault_response, read_envelope};
+use crate::transport::pipeline::{CORRELATION_ID, encode_retrieve, fault_response, read_request};
 use crate::transport::tls::{ReloadableServer, TlsFiles};
 use crate::wire::soap::{self, Addressing};
 use crate::wire::{ebrs, mtom, xml};
@@ -294,8 +293,7 @@ impl Community {
             Err(_) => return plain(StatusCode::BAD_REQUEST, "This is no SOAP message.\n"),
         };
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        let nowhere = Callbacks::default();
-        let inbound = match read_envelope(&message.root, Service::RespondingGateway, self.bounds.xml, &nowhere) {
+        let inbound = match read_request(&message.root, Service::RespondingGateway, self.bounds.xml) {
             Ok(inbound) => inbound,
             Err(refused) => return fault_response(&refused),
         };

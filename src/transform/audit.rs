@@ -303,6 +303,23 @@ mod tests {
     }
 
     #[test]
+    fn iti55_patient_discovery_has_another_name_for_the_home() {
+        let codes = AuditCodes::query("ITI-55", "Cross Gateway Patient Discovery");
+        let home = Some("urn:oid:2.999.2".to_owned());
+        let query = AuditedQuery::new("msg-1@2.999.1", Bytes::from_static(b"<query>...</query>"), home);
+        let event = AuditEvent::patient_query(exchange(codes, AuditSide::Responder, "xcpd"), Some(query));
+        let written = String::from_utf8(audit_message(event).to_xml()).unwrap();
+        let object = one_line(
+            r#"<ParticipantObjectIdentification ParticipantObjectID="msg-1@2.999.1" ParticipantObjectTypeCode="2" ParticipantObjectTypeCodeRole="24">
+              <ParticipantObjectIDTypeCode csd-code="ITI-55" codeSystemName="IHE Transactions" displayName="Cross Gateway Patient Discovery" originalText="Cross Gateway Patient Discovery"/>
+              <ParticipantObjectQuery>PHF1ZXJ5Pi4uLjwvcXVlcnk+</ParticipantObjectQuery>
+              <ParticipantObjectDetail type="ihe:homeCommunityID" value="dXJuOm9pZDoyLjk5OS4y"/>
+            </ParticipantObjectIdentification>"#,
+        );
+        assert!(written.contains(&object), "{written}");
+    }
+
+    #[test]
     fn iti38_cross_gateway_query_with_its_user() {
         let make = |side| {
             let home = Some("urn:oid:2.999.2".to_owned());

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -173,25 +174,31 @@ impl Connection {
         });
         let (pipeline, requests, permit) =
             (Arc::clone(&self.pipeline), self.requests.clone(), Arc::clone(&self.permit));
+        let disowned = Arc::new(AtomicBool::new(false));
+        let refuses = Arc::clone(&disowned);
         let service = service_fn(move |request| {
             // A task of its own: a client that goes away must not end a request between its
             // commit and its audit record.
             let (pipeline, info, permit) = (Arc::clone(&pipeline), Arc::clone(&info), Arc::clone(&permit));
             let gone = CancellationToken::new();
-            let task = requests.spawn({
-                let gone = gone.clone();
-                async move {
-                    let _permit = permit;
-                    pipeline.handle(request, info, gone).await
-                }
+            let refused = refuses.load(Ordering::Relaxed);
+            let task = (!refused).then(|| {
+                requests.spawn({
+                    let gone = gone.clone();
+                    async move {
+                        let _permit = permit;
+                        pipeline.handle(request, info, gone).await
+                    }
+                })
             });
             // Dropped with its connection: then nobody waits for an answer, and no community is to be
             // waited for either.
             let guard = gone.drop_guard();
             async move {
+                let Some(task) = task else { return Err(io::Error::other("the client is not accepted any more")) };
                 let answer = task.await;
                 drop(guard);
-                answer
+                answer.map_err(io::Error::other)
             }
         });
         let mut builder = http1::Builder::new();
@@ -207,6 +214,7 @@ impl Connection {
             result = connection.as_mut() => result,
             cause = self.tls.disowned(&chain, generation) => {
                 // What is under way may be answered; nothing more is asked on this connection.
+                disowned.store(true, Ordering::Relaxed);
                 connection.as_mut().graceful_shutdown();
                 let ended = timeout(DISOWNED, connection).await;
                 self.refused(cause).await;

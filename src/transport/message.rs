@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout};
 
 use crate::store::{DocumentReader, DocumentStore, StagedDocument, StoreError};
@@ -329,6 +329,16 @@ pub struct Attachments {
     current: Current,
     document_bytes: u64,
     in_part: u64,
+    /// Told when there is nothing more to read of the message, and whether that is its end.
+    ended: Option<oneshot::Sender<bool>>,
+    /// Lives as long.
+    kept: Option<Box<dyn Send>>,
+}
+
+impl Drop for Attachments {
+    fn drop(&mut self) {
+        self.tell(self.reader.is_none());
+    }
 }
 
 enum Current {
@@ -374,6 +384,8 @@ pub async fn receive(
             current: Current::None,
             document_bytes: bounds.document_bytes,
             in_part: 0,
+            ended: None,
+            kept: None,
         },
         held,
     })
@@ -474,7 +486,34 @@ impl Attachments {
             current: Current::None,
             document_bytes: bounds.document_bytes,
             in_part: 0,
+            ended: None,
+            kept: None,
         }
+    }
+
+    fn tell(&mut self, whole: bool) {
+        if let Some(ended) = self.ended.take() {
+            let _ = ended.send(whole);
+        }
+    }
+
+    /// Tells when there is nothing more to read of the message: true if it was read to its end, false if
+    /// it was let go before.
+    pub fn tell_end(&mut self, ended: oneshot::Sender<bool>) {
+        self.ended = Some(ended);
+        if self.reader.is_none() {
+            self.tell(true);
+        }
+    }
+
+    /// Nothing behind the root part is wanted: whoever waits for the message's end need not wait on.
+    pub fn suffice(&mut self) {
+        self.tell(true);
+    }
+
+    /// Keeps something alive as long as the message may be read.
+    pub fn keep(&mut self, kept: impl Send + 'static) {
+        self.kept = Some(Box::new(kept));
     }
 
     /// Of a message without any.
@@ -505,6 +544,7 @@ impl Attachments {
                 }
                 Event::End => {
                     self.reader = None;
+                    self.tell(true);
                     return Ok(None);
                 }
                 Event::Data(_) | Event::PartEnd => {}

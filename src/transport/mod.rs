@@ -3,10 +3,13 @@
 //!
 //! Inbound: [`listener`] accepts, [`tls`] names the caller, [`pipeline`] reads the message,
 //! decides, calls the transaction's file in [`endpoint`], audits, answers. Outbound: [`peer`].
+//! Asynchronous exchange: [`callbacks`] says where our answers may go, [`delivery`] sends them there;
+//! peers' answers find the calls that wait for them in [`awaited`].
 
 pub mod admin;
 pub mod answer;
 pub mod audit_sink;
+pub mod awaited;
 pub mod breaker;
 pub mod callbacks;
 pub mod certificates;

@@ -10,17 +10,19 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use base64::Engine as _;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, OutBody, Package};
 use super::audit_sink::AuditSink;
+use super::awaited::{AnswersTo, Awaited, Call};
 use super::breaker::{Breaker, BreakerLimits, Refused};
 use super::connect::{Part, Timed, Times};
 use super::endpoint::{AuditFacts, query_facts};
@@ -200,14 +202,70 @@ impl SoapClient {
         self.pools().fresh.request(request).await.map_err(|error| causes(&error))
     }
 
+    /// Sends a request that changes nothing and whose answer `call` waits for; it is taken on the request's
+    /// connection too, for some answer there all the same.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn ask_for_later(
+        &self,
+        transaction: &'static Transaction,
+        outbound: impl Fn() -> Outbound,
+        mut call: Call,
+    ) -> Result<Message, PeerFailure> {
+        let mut connection = Connection::Kept;
+        loop {
+            let (pool, request) = (self.pool(connection), self.request(transaction, outbound())?);
+            let mut sending = JoinSet::new();
+            sending.spawn(async move { pool.request(request).await });
+            let sent = tokio::select! {
+                answer = call.answer() => {
+                    // Its sender may not have said yet that the request was taken, and may go on only
+                    // while somebody listens.
+                    let mut answer = answer?;
+                    answer.attachments.keep(sending);
+                    return Ok(answer);
+                }
+                sent = sending.join_next() => sent,
+            };
+            let Some(Ok(sent)) = sent else {
+                return Err(PeerFailure::Unreachable("the request was not sent".to_owned()));
+            };
+            let answer = match sent.map_err(|error| unanswered(&error)) {
+                Ok(response) if is_acknowledgement(&response) => return call.answer().await,
+                Ok(response) => self.read(response, None).await,
+                Err(unanswered) => Err(unanswered),
+            };
+            match answer {
+                Ok(message) if is_empty_envelope(&message, self.bounds.xml) => return call.answer().await,
+                Err(Unanswered { broke_off: true, .. }) if connection == Connection::Kept => {
+                    connection = Connection::Fresh;
+                }
+                answer => return answer.map_err(|unanswered| unanswered.failure),
+            }
+        }
+    }
+
+    fn pool(&self, connection: Connection) -> Pool {
+        let pools = self.pools();
+        if connection == Connection::Kept { pools.kept.clone() } else { pools.fresh.clone() }
+    }
+
     async fn send(
         &self,
         transaction: &'static Transaction,
         outbound: Outbound,
         connection: Connection,
     ) -> Result<Message, Unanswered> {
+        let noted = outbound.noted.clone();
+        let request = self.request(transaction, outbound)?;
+        let response = timed(noted.as_ref(), self.pool(connection).request(request)).await?;
+        self.read(response, noted.as_ref()).await
+    }
+
+    fn request(&self, transaction: &'static Transaction, outbound: Outbound) -> Result<Request<OutBody>, PeerFailure> {
         let (correlation_id, via) = (outbound.correlation_id.clone(), outbound.via.clone());
-        let (trace, noted) = (outbound.trace.clone(), outbound.noted.clone());
+        let trace = outbound.trace.clone();
         let broken =
             |error: &dyn std::fmt::Display| PeerFailure::Garbage(format!("the request could not be written: {error}"));
         let (content_type, length, body) = match transaction.packaging {
@@ -245,26 +303,14 @@ impl SoapClient {
         if let Some(trace) = trace {
             trace_context::carry(&trace, trace_context::new_span(), request.headers_mut());
         }
-        let pools = self.pools();
-        let pool = if connection == Connection::Kept { &pools.kept } else { &pools.fresh };
-        let (began, times) = (Instant::now(), Arc::new(Times::default()));
-        let answered = Arc::clone(&times).watch(pool.request(request)).await;
-        if let Some((steps, home)) = &noted {
-            let (tcp, tls) = times.taken();
-            for (doing, from, took) in [(Doing::Connect, began, tcp), (Doing::Tls, began + tcp, tls)] {
-                if !took.is_zero() {
-                    steps.note(Some(home), doing, from, took, None);
-                }
-            }
-            steps.took(Some(home), Doing::Wait, began + tcp + tls);
-        }
-        let response = answered.map_err(|error| Unanswered {
-            failure: match refused_certificate(&error) {
-                true => PeerFailure::Untrusted(causes(&error)),
-                false => PeerFailure::Unreachable(causes(&error)),
-            },
-            broke_off: !error.is_connect(),
-        })?;
+        Ok(request)
+    }
+
+    async fn read(
+        &self,
+        response: Response<Incoming>,
+        noted: Option<&(Steps, HomeCommunityId)>,
+    ) -> Result<Message, Unanswered> {
         let began = Instant::now();
         let (head, body) = response.into_parts();
         let content_type =
@@ -284,6 +330,25 @@ impl SoapClient {
     }
 }
 
+/// Waits for the head of an answer, and notes what that time was made of.
+async fn timed(
+    noted: Option<&(Steps, HomeCommunityId)>,
+    asking: impl Future<Output = Result<Response<Incoming>, hyper_util::client::legacy::Error>>,
+) -> Result<Response<Incoming>, Unanswered> {
+    let (began, times) = (Instant::now(), Arc::new(Times::default()));
+    let answered = Arc::clone(&times).watch(asking).await;
+    if let Some((steps, home)) = noted {
+        let (tcp, tls) = times.taken();
+        for (doing, from, took) in [(Doing::Connect, began, tcp), (Doing::Tls, began + tcp, tls)] {
+            if !took.is_zero() {
+                steps.note(Some(home), doing, from, took, None);
+            }
+        }
+        steps.took(Some(home), Doing::Wait, began + tcp + tls);
+    }
+    answered.map_err(|error| unanswered(&error))
+}
+
 /// Whether it is we who did not accept the other side's certificate.
 fn refused_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
@@ -298,6 +363,34 @@ fn refused_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
         };
     }
     false
+}
+
+fn unanswered(error: &hyper_util::client::legacy::Error) -> Unanswered {
+    let failure = match refused_certificate(error) {
+        true => PeerFailure::Untrusted(causes(error)),
+        false => PeerFailure::Unreachable(causes(error)),
+    };
+    Unanswered { failure, broke_off: !error.is_connect() }
+}
+
+/// Whether a peer says no more than that it has taken the request (table of ITI TF-2 §V.5: HTTP 202; 200
+/// without anything is the same).
+fn is_acknowledgement(response: &Response<Incoming>) -> bool {
+    response.status() == StatusCode::ACCEPTED
+        || response.status() == StatusCode::OK && http_body::Body::is_end_stream(response.body())
+}
+
+/// Whether an envelope says nothing, which some send for an acknowledgement.
+fn is_empty_envelope(message: &Message, limits: xml::Limits) -> bool {
+    const LARGEST: usize = 16 * 1024;
+    if message.root.len() > LARGEST {
+        return false;
+    }
+    let Ok(text) = xml::decode(&message.root) else { return false };
+    let Ok(document) = Document::parse(&text, limits) else { return false };
+    let root = document.root();
+    let body = root.children().find(|child| child.local() == "Body" && child.ns() == root.ns());
+    root.local() == "Envelope" && body.is_some_and(|body| body.children().next().is_none())
 }
 
 /// An error with its causes in one line: the outermost alone says only "client error".
@@ -361,14 +454,18 @@ pub fn request_envelope_with_id(
     message_id: String,
     payload: impl FnOnce(&mut Vec<u8>),
 ) -> Vec<u8> {
-    let addressing = Addressing {
+    answer::envelope(Version::V12, &request_addressing(transaction, to, message_id), security, payload)
+}
+
+/// The headers of a request whose answer is to come back on its connection.
+fn request_addressing(transaction: &'static Transaction, to: &Uri, message_id: String) -> Addressing {
+    Addressing {
         action: Some(transaction.action.to_owned()),
         message_id: Some(message_id),
         to: Some(to.to_string()),
         reply_to: Some(soap::ANONYMOUS.to_owned()),
         ..Addressing::default()
-    };
-    answer::envelope(Version::V12, &addressing, security, payload)
+    }
 }
 
 /// What every peer of a broker shares.
@@ -382,6 +479,8 @@ pub struct PeerServices {
     pub clock: Arc<dyn Clock>,
     /// Our homeCommunityId, the requester's name in audit records.
     pub own_home: String,
+    /// Calls whose answers come as messages to us.
+    pub awaited: Arc<Awaited>,
 }
 
 impl PeerServices {
@@ -437,6 +536,7 @@ pub struct RemoteCommunity {
     admitted: Semaphore,
     breaker: Breaker,
     services: PeerServices,
+    answers_to: Option<AnswersTo>,
 }
 
 impl RemoteCommunity {
@@ -451,7 +551,14 @@ impl RemoteCommunity {
             admitted: Semaphore::new(limits.in_flight.saturating_add(limits.queue).min(Semaphore::MAX_PERMITS)),
             breaker: Breaker::new(limits.breaker),
             services,
+            answers_to: None,
         }
+    }
+
+    /// Has its answers sent there instead of taking them on the connection.
+    #[must_use]
+    pub fn with_answers_to(self, answers_to: Option<AnswersTo>) -> Self {
+        Self { answers_to, ..self }
     }
 
     /// Calls when there is a place, unless too many wait or the community is not worth asking now.
@@ -473,7 +580,11 @@ impl RemoteCommunity {
         let Ok(_admitted) = self.admitted.try_acquire() else {
             return Err(PeerFailure::NotAsked("too many requests wait for it".into()));
         };
-        let permit = timeout_at(until, self.in_flight.acquire()).await;
+        let permit = tokio::select! {
+            biased;
+            failure = context.given_up() => return Err(failure),
+            permit = timeout_at(until, self.in_flight.acquire()) => permit,
+        };
         context.steps.took(Some(&self.home), Doing::Queue, asked);
         let Ok(Ok(_permit)) = permit else {
             return Err(PeerFailure::NotAsked("too many requests to it are under way".into()));
@@ -482,10 +593,11 @@ impl RemoteCommunity {
         let began = Instant::now();
         let leave = self.breaker.enter(began).map_err(lately)?;
         let result = tokio::select! {
+            biased;
+            failure = context.given_up() => return Err(failure),
             result = timeout_at(until, call) => {
                 result.unwrap_or_else(|_| Err(PeerFailure::Timeout(began.elapsed().as_millis() as u64)))
             }
-            failure = context.given_up() => return Err(failure),
         };
         match &result {
             // One that had hardly any time, or had spent most of it in the queue, says nothing of the community.
@@ -538,10 +650,11 @@ impl RemoteCommunity {
                     Some(format!("{}: {}", ErrorCode::XDSUnavailableCommunity.as_str(), failure.without_their_words()));
                 let failed =
                     Exchange { outcome: AuditOutcome::SeriousFailure, outcome_description: description, ..exchange };
-                (vec![facts.event(failed)], "unavailable")
+                let given_up = matches!(failure, PeerFailure::GivenUp(_));
+                (vec![facts.event(failed)], if given_up { "given-up" } else { "unavailable" })
             }
         };
-        let events = match (&result, self.client.uri().host().map(NetworkAccessPoint::from_host)) {
+        let events = match (&result, client.uri().host().map(NetworkAccessPoint::from_host)) {
             (Err(PeerFailure::Untrusted(cause)), Some(remote)) => {
                 let (source, at) = (self.services.audit.source(), self.services.clock.now());
                 let failed = AuditOutcome::SeriousFailure;
@@ -573,12 +686,33 @@ impl RemoteCommunity {
         Outbound { via, noted, trace, ..Outbound::simple(root, Some(Arc::clone(&context.correlation_id))) }
     }
 
+    /// Sends a request that changes nothing, and waits for its answer, wherever that comes.
+    async fn ask(
+        &self,
+        context: &RequestContext,
+        client: &SoapClient,
+        transaction: &'static Transaction,
+        payload: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Message, PeerFailure> {
+        let (uri, security) = (client.uri(), context.security.as_deref());
+        let Some(answers_to) = &self.answers_to else {
+            let root = request_envelope(transaction, uri, security, payload);
+            return client.ask(transaction, || self.outbound(context, root.clone())).await;
+        };
+        let Some(call) = answers_to.awaited.enter(transaction) else {
+            return Err(PeerFailure::NotAsked("too many answers are awaited".to_owned()));
+        };
+        let addressing = Addressing {
+            reply_to: Some(answers_to.address.clone()),
+            ..request_addressing(transaction, uri, call.message_id())
+        };
+        let root = answer::envelope(Version::V12, &addressing, security, payload);
+        client.ask_for_later(transaction, || self.outbound(context, root.clone()), call).await
+    }
+
     async fn call_query(&self, context: &RequestContext, query: &AdhocQuery) -> Result<QueryResponse, PeerFailure> {
         let transaction = Transaction::of(TransactionId::CrossGatewayQuery);
-        let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| {
-            ebrs::write_query(out, query)
-        });
-        let message = self.client.ask(transaction, || self.outbound(context, root.clone())).await?;
+        let message = self.ask(context, &self.client, transaction, |out| ebrs::write_query(out, query)).await?;
         let began = Instant::now();
         let answer = read_answer(&message.root, self.client.bounds.xml, ebrs::read_query_response)?;
         context.steps.took(Some(&self.home), Doing::Read, began);
@@ -594,10 +728,7 @@ impl RemoteCommunity {
         requests: &[DocumentRequest],
     ) -> Result<RetrieveResponse, PeerFailure> {
         let transaction = Transaction::of(TransactionId::CrossGatewayRetrieve);
-        let root = request_envelope(transaction, self.client.uri(), context.security.as_deref(), |out| {
-            xdsb::write_retrieve(out, requests)
-        });
-        let message = self.client.ask(transaction, || self.outbound(context, root.clone())).await?;
+        let message = self.ask(context, &self.client, transaction, |out| xdsb::write_retrieve(out, requests)).await?;
         retrieve_response(message, self.client.bounds.xml)
     }
 }
@@ -644,7 +775,11 @@ pub fn retrieve_response(message: Message, limits: xml::Limits) -> Result<Retrie
         Ok((response, documents, wanted, inline))
     })?;
     let _held = message.held.filter(|_| !inline.is_empty());
-    let bodies = ReceivedBodies { attachments: message.attachments, wanted, inline, current: None, _held };
+    let mut attachments = message.attachments;
+    if wanted.is_empty() {
+        attachments.suffice();
+    }
+    let bodies = ReceivedBodies { attachments, wanted, inline, current: None, _held };
     Ok(RetrieveResponse { errors: response.errors, documents, sources: vec![Box::new(bodies)] })
 }
 

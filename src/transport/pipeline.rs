@@ -1,9 +1,11 @@
 //! The one way of every inbound message: TLS identity → limits → SOAP and addressing
 //! → security header → access decision → actor → durable audit → answer. No transaction has a
 //! private copy of a step; what is its own is in [`super::endpoint`], what is done for an answer that
-//! goes elsewhere in [`later`].
+//! goes elsewhere in [`later`]. Answers that come as messages to the calls that wait for them go
+//! through [`posted`].
 
 mod later;
+pub mod posted;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,9 +23,10 @@ use tracing::Instrument;
 
 use super::answer::{self, Inline, OnFailure, OutBody, Package, Part};
 use super::audit_sink::AuditSink;
+use super::awaited::Awaited;
 use super::callbacks::{Callbacks, Elsewhere};
 use super::endpoint::{self, Answer, AuditFacts, Payload};
-use super::message::{Attachments, BodyStream, Bounds, receive};
+use super::message::{Attachments, BodyStream, Bounds, Message, MessageError, receive};
 use super::metrics::Metrics;
 use super::tls::PeerIdentity;
 use super::trace_context;
@@ -46,6 +49,7 @@ use crate::wire::ebrs;
 use crate::wire::soap::{self, Addressing, Fault, Version};
 use crate::wire::xdsb;
 use crate::wire::xml::{self, Document};
+use posted::Posted;
 
 /// Room made beforehand for an answer at most; a larger one grows.
 const MOST_RESERVED: usize = 4 << 20;
@@ -76,6 +80,8 @@ pub struct Actors {
 pub struct PipelineLimits {
     /// Of each message.
     pub bounds: Bounds,
+    /// Of each where peers' answers are awaited.
+    pub answers: Bounds,
     /// Requests under way at once; more are answered Busy.
     pub in_flight: usize,
     /// Submissions with documents under way at once.
@@ -118,6 +124,7 @@ pub struct Pipeline {
     submissions: Arc<Semaphore>,
     pending: Arc<Semaphore>,
     callbacks: ArcSwap<Callbacks>,
+    awaited: Arc<Awaited>,
     cut: CancellationToken,
     explanations: Explanations,
 }
@@ -163,6 +170,12 @@ pub struct Inbound {
     elsewhere: Option<Elsewhere>,
 }
 
+/// What a message is.
+enum Read {
+    Request(Box<Inbound>),
+    Answer(Posted),
+}
+
 /// A request that has been read, with what its later steps need to know of it.
 struct Taken {
     service: Service,
@@ -193,16 +206,23 @@ impl Refused {
     }
 }
 
-/// Reads an envelope that came to a service.
+/// Reads a request that came to a service, whose answer goes back on its connection.
 ///
 /// # Errors
-/// The fault for one that is no request of the service, or wants its answer where none may be sent.
-pub fn read_envelope(
+/// The fault for one that is no such request.
+pub fn read_request(root: &[u8], service: Service, limits: xml::Limits) -> Result<Inbound, Box<Refused>> {
+    match read_envelope(root, service, limits, &Callbacks::default())? {
+        Read::Request(inbound) => Ok(*inbound),
+        Read::Answer(_) => Err(Box::new(Refused::unread(Fault::sender("This is no request.")))),
+    }
+}
+
+fn read_envelope(
     root: &[u8],
     service: Service,
     limits: xml::Limits,
     callbacks: &Callbacks,
-) -> Result<Inbound, Box<Refused>> {
+) -> Result<Read, Box<Refused>> {
     let text = xml::decode(root).map_err(|e| Refused::unread(e.into()))?;
     let document = Document::parse(&text, limits).map_err(|e| Refused::unread(e.into()))?;
     let version = soap::version(&document);
@@ -215,11 +235,14 @@ pub fn read_envelope(
         })
     };
     let envelope = soap::read(&document).map_err(refused)?;
+    if let Some(posted) = Posted::of(service, &envelope) {
+        return Ok(Read::Answer(posted));
+    }
     let transaction = find_transaction(&envelope.addressing, service, envelope.payload.local()).map_err(refused)?;
     let elsewhere = callbacks.route(&envelope.addressing).map_err(refused)?;
     let payload = endpoint::read(transaction.id, envelope.payload);
     let facts = endpoint::facts(payload.as_ref().ok(), envelope.payload);
-    Ok(Inbound {
+    Ok(Read::Request(Box::new(Inbound {
         version,
         addressing: envelope.addressing.clone(),
         transaction,
@@ -227,7 +250,7 @@ pub fn read_envelope(
         facts,
         security: envelope.security.map(Into::into),
         elsewhere,
-    })
+    })))
 }
 
 /// The transaction of a request: by its action, and the body's root must agree.
@@ -282,13 +305,27 @@ impl Pipeline {
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
         limits: PipelineLimits,
+        awaited: Arc<Awaited>,
     ) -> Self {
         let in_flight = Arc::new(Semaphore::new(limits.in_flight));
         let submissions = Arc::new(Semaphore::new(limits.in_flight_submissions));
         let pending = Arc::new(Semaphore::new(limits.later.pending));
         let (callbacks, cut) = (ArcSwap::default(), CancellationToken::new());
         let explanations = Explanations::new(limits.explained);
-        Self { actors, audit, metrics, clock, limits, in_flight, submissions, pending, callbacks, cut, explanations }
+        Self {
+            actors,
+            audit,
+            metrics,
+            clock,
+            limits,
+            in_flight,
+            submissions,
+            pending,
+            callbacks,
+            awaited,
+            cut,
+            explanations,
+        }
     }
 
     /// Says where answers may be sent that are not to come back on their connection.
@@ -395,26 +432,38 @@ impl Pipeline {
             return self.refuse_early(service, &correlation_id, connection, &parts, began, refused).await;
         }
         let endpoint = endpoint_of(connection, &parts);
-        let body = BodyStream::new(body, &self.limits.bounds);
+        let bounds = self.bounds_at(service);
+        let body = BodyStream::new(body, bounds);
         let spool = (service == Service::Repository).then(|| Arc::clone(self.actors.repository.documents()));
-        let message = match receive(&content_type, body, &self.limits.bounds, spool).await {
+        let mut message = match receive(&content_type, body, bounds, spool).await {
             Ok(message) => message,
             Err(error) => {
                 let refused = Refused::unread(error.fault());
                 return self.refuse_early(service, &correlation_id, connection, &parts, began, refused).await;
             }
         };
-        let held = message.held;
-        let multipart = message.multipart;
-        let mut attachments = message.attachments;
-        let inbound = match read_envelope(&message.root, service, self.limits.bounds.xml, &self.callbacks.load()) {
-            Ok(inbound) => inbound,
+        let limit = self.limits.bounds.envelope_bytes;
+        let read = read_envelope(&message.root, service, self.limits.bounds.xml, &self.callbacks.load());
+        let read = read.and_then(|read| match read {
+            // Answers may be larger than requests, and which it is shows only now.
+            Read::Request(_) if message.root.len() > limit => {
+                let error = MessageError::TooLarge { what: "the envelope", limit: limit as u64 };
+                Err(Box::new(Refused::unread(error.fault())))
+            }
+            read => Ok(read),
+        });
+        let inbound = match read {
+            Ok(Read::Request(inbound)) => *inbound,
+            Ok(Read::Answer(posted)) => {
+                return self.take_answer(posted, message, connection, &correlation_id, began).await;
+            }
             Err(refused) => {
-                attachments.drain().await;
+                message.attachments.drain().await;
                 return self.refuse_early(service, &correlation_id, connection, &parts, began, *refused).await;
             }
         };
-        drop(message.root);
+        let Message { root, multipart, mut attachments, held } = message;
+        drop(root);
         let transaction = inbound.transaction;
         let message_id = inbound.addressing.message_id.as_deref();
         let context = RequestContext {
@@ -467,6 +516,12 @@ impl Pipeline {
         if let Err(error) = self.audit.record(events).await {
             return Err(unaudited(&context.correlation_id, &error));
         }
+        if service.is_gateway() {
+            match &answer {
+                Ok(answer) => self.explain(context, outcome_name(answer.status()), answer.errors(), *began),
+                Err(_) => self.explain(context, "fault", &[], *began),
+            }
+        }
         let answer = answer?;
         let outcome = outcome_name(answer.status());
         self.metrics.count(transaction.number, "inbound", outcome, began.elapsed());
@@ -474,9 +529,6 @@ impl Pipeline {
             correlation_id = %context.correlation_id, transaction = transaction.number, caller = %context.caller,
             outcome, errors = %answer.error_codes(), ms = began.elapsed().as_millis() as u64, "answered"
         );
-        if service.is_gateway() {
-            self.explain(context, outcome, answer.errors(), *began);
-        }
         Ok(answer)
     }
 

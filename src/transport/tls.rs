@@ -18,8 +18,9 @@
 //! - **resumption** skips certificate checks, so tickets are made under keys that a reload throws
 //!   away with the old settings, they live 12 hours at most, and carry the client's certificate.
 //!
-//! A connection that is already open keeps what was decided when it opened. Whoever holds
-//! connections compares [`Reloadable::generation`] and lets go of older ones when idle.
+//! A connection to a peer keeps what was decided when it opened: whoever holds connections compares
+//! [`Reloadable::generation`] and lets go of older ones when idle. A client's is judged again at each
+//! reload ([`ReloadableServer::disowned`]); a list or a certificate that merely expires closes nobody.
 //!
 //! `DEVIATION(ITI TF-2 §3.19.6.2.3)`: the two `TLS_DHE_RSA` suites are not offered; rustls has
 //! none, and RFC 9325 §4.1 discourages them. Not supported either: trust in single pinned

@@ -434,7 +434,7 @@ pub fn read<'d, 'a>(document: &'d Document<'a>) -> Result<Envelope<'d, 'a>, Faul
 
 impl Addressing {
     /// Checks what a server demands of a request and gives its action (table 3.4 of the
-    /// framework's Appendix V reading). Asynchronous replies are not offered.
+    /// framework's Appendix V reading).
     ///
     /// # Errors
     /// The WS-Addressing fault.

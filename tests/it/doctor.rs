@@ -330,6 +330,42 @@ async fn files_that_do_not_fit_are_found_before_anybody_is_called() {
     assert_eq!(step(&diagnosis, Step::Tcp).status, Status::Skipped);
 }
 
+#[tokio::test]
+async fn a_revocation_list_that_expired_is_ours_to_renew() {
+    use causeway::transport::certificates::DevelopmentAuthority;
+    let days = |days: i64| jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
+    let authority = DevelopmentAuthority::new("North", days(-30)).unwrap();
+    let list = authority.revocation_list_pem(days(-20), days(-10)).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let (crl, client_ca) = (write("ca.crl", &list), write("ca.pem", &authority.certificate_pem().unwrap()));
+    let issued = [
+        authority.issue_server(&[], &[[127, 0, 0, 1].into()], "Server").unwrap(),
+        authority.issue_client("Client").unwrap(),
+    ];
+    let [server, client] = ["server", "client"].map(|name| {
+        let issued = &issued[usize::from(name == "client")];
+        TlsFiles {
+            certificate: write(&format!("{name}.pem"), &issued.certificate_pem),
+            key: write(&format!("{name}.key"), &issued.key_pem),
+            client_ca: client_ca.clone(),
+            crl: None,
+        }
+    });
+    let relates = |id: &str| format!("<a:RelatesTo>{id}</a:RelatesTo>");
+    let url = peer(server, move |request| nothing_found(request, relates)).await;
+    let diagnosis = diagnose(&Subject { files: TlsFiles { crl: Some(crl), ..client }, ..subject(&url) }).await;
+    let failed = failure(&diagnosis);
+    assert_eq!(failed.step, Step::OwnCertificate);
+    assert!(failed.what.contains("expired on") && failed.what.contains("fetch the current list"), "{failed:?}");
+    // It is looked at what else there may be.
+    assert_eq!(step(&diagnosis, Step::Response).status, Status::Ok);
+}
+
 // --- HTTP and SOAP ---------------------------------------------------------------------------
 
 #[tokio::test]

@@ -148,6 +148,10 @@ async fn who_breaks_off_is_asked_once_more_and_named() {
         assert!(took < BUDGET + BEYOND, "{}: {took:?}", fault.name());
         assert_eq!(federation.requests(2), requests, "{}", fault.name());
         assert_eq!(federation.requests(1), 1);
+        if fault == CloseAfterHandshake {
+            let counters = &federation.simulation.communities()[1].counters;
+            assert_eq!(counters.handshakes.load(Ordering::Relaxed), 2, "twice, and not again");
+        }
     }
 }
 

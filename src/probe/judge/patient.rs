@@ -13,6 +13,7 @@ use crate::model::rim::{Body, RegistryObject};
 use crate::model::vocabulary::slot;
 use crate::probe::line::LARGEST_DOCUMENT;
 use crate::probe::schema::shown;
+use crate::terminal::counted;
 use crate::validate;
 
 /// SHA-1 of nothing: such a document is not assembled yet, and its hash says nothing.
@@ -59,14 +60,14 @@ fn each(case: &Case<'_>, good: &str, judge: impl Fn(&RegistryObject<'_>) -> Resu
             return bad(format!("object {} of {}: {why}", number + 1, response.objects.len()));
         }
     }
-    Ok(format!("{} objects{good}", response.objects.len()))
+    Ok(format!("{}{good}", counted(response.objects.len(), "object")))
 }
 
 /// An answer that can be read, whether there is much in it or nothing.
 pub fn found(case: &Case<'_>) -> Judged {
     let count = response(case)?.objects.len();
     let told = &case.query()?.told;
-    let seen = format!("{told}: {count} objects");
+    let seen = format!("{told}: {}", counted(count, "object"));
     match response(case)?.status {
         crate::model::response::ResponseStatus::Success => Ok(seen),
         crate::model::response::ResponseStatus::PartialSuccess => weak(seen),
@@ -76,7 +77,7 @@ pub fn found(case: &Case<'_>) -> Judged {
 
 /// DocumentEntries, whole and Approved, as was asked.
 pub fn as_asked(case: &Case<'_>) -> Judged {
-    each(case, ", all of them Approved DocumentEntries", |object| match object.noun() {
+    each(case, ": Approved DocumentEntries", |object| match object.noun() {
         Noun::DocumentEntry if object.is_approved() => Ok(()),
         Noun::DocumentEntry => Err("a DocumentEntry that is not Approved".to_owned()),
         // References to objects that are not returned may stand beside (ITI TF-2 §3.18.4.1.2.3).
@@ -92,7 +93,7 @@ pub fn homes(case: &Case<'_>) -> Judged {
         return skip("no documents were found");
     }
     match validate::response::query_response(response, true) {
-        Ok(()) => Ok(format!("{} objects with their home", response.objects.len())),
+        Ok(()) => Ok(format!("{}, each with its home", counted(response.objects.len(), "object"))),
         Err(why) => bad(shown(&why)),
     }
 }
@@ -122,9 +123,9 @@ pub fn entries(case: &Case<'_>) -> Judged {
     let findings = validate::response::document_entries(&objects);
     let (errors, warnings): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.severity == Severity::Error);
     match (errors.first(), warnings.first()) {
-        (Some(first), _) => bad(format!("{} findings, the first: {}", errors.len(), first.context)),
-        (None, Some(first)) => weak(format!("{} findings, the first: {}", warnings.len(), first.context)),
-        (None, None) => Ok(format!("{} objects without a finding", objects.len())),
+        (Some(first), _) => bad(format!("{}, the first: {}", counted(errors.len(), "finding"), first.context)),
+        (None, Some(first)) => weak(format!("{}, the first: {}", counted(warnings.len(), "finding"), first.context)),
+        (None, None) => Ok(format!("{} without a finding", counted(objects.len(), "object"))),
     }
 }
 
@@ -133,7 +134,7 @@ pub fn by_id(case: &Case<'_>) -> Judged {
     let Some(found) = &case.knowledge.found else { return skip("no document was found") };
     let response = response(case)?;
     let ids: Vec<_> = response.objects.iter().map(PackedObject::uuid).collect();
-    if ids == [Some(found.uuid)] { Ok("the entry asked for".to_owned()) } else { bad(format!("{} objects", ids.len())) }
+    if ids == [Some(found.uuid)] { Ok("the entry asked for".to_owned()) } else { bad(counted(ids.len(), "object")) }
 }
 
 /// The document is what was registered.
@@ -145,7 +146,7 @@ pub fn document(case: &Case<'_>) -> Judged {
         Err(why) => return bad(format!("{}: {}", retrieve.told, shown(why))),
     };
     let [document] = documents.as_slice() else {
-        return bad(format!("{}: {} documents", retrieve.told, documents.len()));
+        return bad(format!("{}: {}", retrieve.told, counted(documents.len(), "document")));
     };
     if document.unique_id.as_ref() != Some(&found.unique_id) {
         return bad("another document than was asked for");

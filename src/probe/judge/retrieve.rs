@@ -3,6 +3,7 @@
 use super::{Case, Judged, bad, weak};
 use crate::probe::answer::Package;
 use crate::probe::schema::shown;
+use crate::terminal::counted;
 use crate::wire::mtom::MediaType;
 
 fn package<'a>(case: &Case<'a>) -> Result<&'a Package, super::Verdict> {
@@ -17,7 +18,7 @@ fn package<'a>(case: &Case<'a>) -> Result<&'a Package, super::Verdict> {
 pub fn packaged(case: &Case<'_>) -> Judged {
     let package = package(case)?;
     match &package.broken {
-        None => Ok(format!("{} of {} parts", package.media.essence(), package.parts.len())),
+        None => Ok(format!("{} of {}", package.media.essence(), counted(package.parts.len(), "part"))),
         Some(why) => bad(shown(why)),
     }
 }
@@ -67,7 +68,7 @@ pub fn brings_nothing(case: &Case<'_>) -> Judged {
     let retrieve = case.retrieve()?;
     match &retrieve.read {
         Ok((_, documents)) if documents.is_empty() => Ok(retrieve.told.to_string()),
-        Ok((_, documents)) => bad(format!("{} documents for an id that is made up", documents.len())),
+        Ok((_, documents)) => bad(format!("{} for an id that is made up", counted(documents.len(), "document"))),
         Err(why) => bad(format!("{}: {}", retrieve.told, shown(why))),
     }
 }

@@ -191,7 +191,8 @@ fn missing_link(certificates: &[Shown], path: &[usize], input: &Input<'_>) -> Op
             format!("the chain ends at {}, an authority that is not trusted here; {trusted}", facts.subject),
             format!(
                 "if that is the authority agreed on, add its certificate to --ca, after comparing its fingerprint {} \
-                 with its owner; else the peer shows a certificate of another environment",
+                 with its owner; else the peer shows a certificate of another environment, or a proxy that looks into \
+                 TLS answers in its place",
                 facts.fingerprint_hex()
             ),
         )),

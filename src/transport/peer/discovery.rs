@@ -1,6 +1,6 @@
 //! Asking a community for a patient (ITI-55).
 
-use super::{RemoteCommunity, SoapClient, read_envelope, request_envelope};
+use super::{RemoteCommunity, SoapClient, read_envelope};
 use crate::actors::context::RequestContext;
 use crate::actors::ports::{Discovered, PeerFailure};
 use crate::model::discovery::{DiscoveryAnswer, DiscoveryQuery};
@@ -44,10 +44,8 @@ impl RemoteCommunity {
         let transaction = Transaction::of(TransactionId::CrossGatewayPatientDiscovery);
         let client = self.discovery.as_ref().unwrap_or(&self.client);
         let (created, address) = (Dtm::from_timestamp(self.services.clock.now()), client.uri().to_string());
-        let root = request_envelope(transaction, client.uri(), context.security.as_deref(), |out| {
-            hl7v3::write_request(out, query, created, Some(&address));
-        });
-        let message = client.ask(transaction, || self.outbound(context, root.clone())).await?;
+        let write = |out: &mut Vec<u8>| hl7v3::write_request(out, query, created, Some(&address));
+        let message = self.ask(context, client, transaction, write).await?;
         let (received, time_to_live) = read_envelope(&message.root, client.bounds.xml, |envelope| {
             Ok((hl7v3::read_response(envelope.payload)?, envelope.correlation_ttl.clone()))
         })?;

@@ -1,6 +1,7 @@
 //! Answers that do not come back on their connection (WS-Addressing asynchronous exchange, ITI TF-2 §V.5).
 
 mod asked;
+mod asking;
 
 use crate::support::Reply;
 

@@ -410,6 +410,19 @@ async fn a_server_in_trouble_is_left_alone() {
     assert!(with(&report, Outcome::Skipped).len() > 20);
 }
 
+/// Under TLS 1.3 our certificate is judged behind the handshake; why it is refused is told nevertheless, once.
+#[tokio::test]
+async fn who_is_refused_is_told_why() {
+    let broker = community().await;
+    let tls = ReloadableClient::new(CERTIFICATES.files("bad/expired")).expect("client settings");
+    let settings = Settings { tls: Some(tls.config()), ..settings(&broker.url("registry"), Service::Registry) };
+    let report = probe::run(settings).await.expect("a report");
+    let failed = with(&report, Outcome::Fail);
+    assert!(matches!(&failed[..], [one] if one.starts_with("reached: ") && one.contains("expired")), "{failed:?}");
+    assert_eq!(with(&report, Outcome::Skipped).len() + 1, report.checks.len());
+    assert_eq!(report.summary.requests, 3);
+}
+
 #[tokio::test]
 async fn one_check_alone_asks_no_more_than_it_needs() {
     let broker = community().await;

@@ -1,0 +1,151 @@
+//! Answers that peers send to an address of ours (ITI TF-2 §V.5), each matched by `wsa:RelatesTo` with
+//! the call that waits for it.
+//!
+//! A call is in the table from before its request is sent until its answer is here or its time is up;
+//! what comes before or after finds nobody. Each call takes one answer. The id is a random number that
+//! only the peer asked has seen; whoever posts must also have a certificate that the listener accepts.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::message::Message;
+use crate::actors::ports::PeerFailure;
+use crate::transaction::Transaction;
+
+/// The calls that wait.
+pub struct Awaited {
+    most: usize,
+    calls: Mutex<HashMap<Uuid, Waiting>>,
+}
+
+struct Waiting {
+    transaction: &'static Transaction,
+    call: oneshot::Sender<Message>,
+}
+
+/// Where peers send their answers, and who waits for them there.
+#[derive(Clone)]
+pub struct AnswersTo {
+    /// The `wsa:ReplyTo` of our requests.
+    pub address: String,
+    /// The calls that wait.
+    pub awaited: Arc<Awaited>,
+}
+
+/// A call that waits. Dropped, it waits no longer.
+pub struct Call {
+    id: Uuid,
+    awaited: Arc<Awaited>,
+    answer: oneshot::Receiver<Message>,
+}
+
+impl Awaited {
+    /// Room for so many calls.
+    pub fn new(most: usize) -> Self {
+        Self { most, calls: Mutex::default() }
+    }
+
+    fn calls(&self) -> MutexGuard<'_, HashMap<Uuid, Waiting>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.calls().is_empty()
+    }
+
+    /// A new call, unless too many wait.
+    pub fn enter(self: &Arc<Self>, transaction: &'static Transaction) -> Option<Call> {
+        let mut calls = self.calls();
+        if calls.len() >= self.most {
+            return None;
+        }
+        let (id, (call, answer)) = (Uuid::new_v4(), oneshot::channel());
+        calls.insert(id, Waiting { transaction, call });
+        drop(calls);
+        Some(Call { id, awaited: Arc::clone(self), answer })
+    }
+
+    /// What the call that an answer relates to has asked for.
+    pub fn asked(&self, relates_to: &str) -> Option<&'static Transaction> {
+        self.calls().get(&id(relates_to)?).map(|waiting| waiting.transaction)
+    }
+
+    /// Gives an answer to the call that waits for it.
+    ///
+    /// # Errors
+    /// The answer back, if none does.
+    pub fn hand_over(&self, relates_to: &str, answer: Message) -> Result<(), Box<Message>> {
+        let waiting = id(relates_to).and_then(|id| self.calls().remove(&id));
+        match waiting {
+            Some(waiting) => waiting.call.send(answer).map_err(Box::new),
+            None => Err(Box::new(answer)),
+        }
+    }
+}
+
+/// An id as we made it: some stacks leave out `urn:uuid:`, or change its case (ITI TF-2 §V.3.2).
+fn id(text: &str) -> Option<Uuid> {
+    let text = text.trim();
+    let bare = match text.get(..9) {
+        Some(prefix) if prefix.eq_ignore_ascii_case("urn:uuid:") => text.get(9..)?,
+        _ => text,
+    };
+    Uuid::try_parse(bare).ok()
+}
+
+impl Call {
+    /// The `wsa:MessageID` of its request.
+    pub fn message_id(&self) -> String {
+        self.id.urn().to_string()
+    }
+
+    /// The answer, when it is here.
+    ///
+    /// # Errors
+    /// When it broke off on its way.
+    pub async fn answer(&mut self) -> Result<Message, PeerFailure> {
+        (&mut self.answer).await.map_err(|_| PeerFailure::Unreachable("its answer broke off".to_owned()))
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.awaited.calls().remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transaction::TransactionId;
+
+    #[test]
+    fn ids_are_known_however_they_are_written() {
+        let made = Uuid::new_v4();
+        for text in
+            [made.urn().to_string(), made.to_string(), format!(" URN:UUID:{} ", made.to_string().to_uppercase())]
+        {
+            assert_eq!(id(&text), Some(made), "{text}");
+        }
+        for text in ["", "urn:uuid:", "urn:uuid:7", "€€€€€€€€€", "urn:oid:1.2.3"] {
+            assert_eq!(id(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_so_many_wait_and_who_is_gone_waits_no_longer() {
+        let awaited = Arc::new(Awaited::new(2));
+        let transaction = Transaction::of(TransactionId::CrossGatewayQuery);
+        let calls = [awaited.enter(transaction).unwrap(), awaited.enter(transaction).unwrap()];
+        assert!(awaited.enter(transaction).is_none());
+        assert_eq!(awaited.asked(&calls[0].message_id()).map(|t| t.number), Some("ITI-38"));
+        let gone = calls[1].message_id();
+        drop(calls);
+        assert!(awaited.is_empty() && awaited.asked(&gone).is_none());
+        assert!(awaited.enter(transaction).is_some());
+    }
+}
