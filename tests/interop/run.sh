@@ -14,7 +14,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# Makes a broker at a port and waits until it is ready.
+# Makes a broker at a port and waits until it is ready. What is in NAME.more goes to the end of its configuration.
 broker() { # NAME PORT ADMIN [init options…]
     local name=$1 port=$2 admin=$3
     shift 3
@@ -22,6 +22,11 @@ broker() { # NAME PORT ADMIN [init options…]
     # the judges' certificate is an administrator's, and may ask about many patients
     sed -i -e 's/^# administrators = .*/administrators = ["Causeway development client"]/' \
         -e 's/^# many_patients = .*/many_patients = ["Causeway development client"]/' "$work/$name/causeway.toml"
+    if [ -e "$work/$name.more" ]; then
+        cat "$work/$name.more" >>"$work/$name/causeway.toml"
+        sed -i 's/^\[patients\]/&\ndirectory = "people.jsonl"/' "$work/$name/causeway.toml"
+        cp "$here/ipf/people.jsonl" "$work/$name/"
+    fi
     "$binary" serve --config "$work/$name/causeway.toml" 2>"$work/$name.log" &
     pids+=($!)
     for _ in $(seq 100); do
@@ -55,5 +60,10 @@ if [ "$which" != zeep ]; then
     broker ipf 18453 18454 --peer 'IPF=urn:oid:2.999.826.9.10=https://127.0.0.1:18447/services/responding-gateway'
     # shellcheck disable=SC2046
     bash "$here/ipf/run.sh" $(arguments ipf 18453) --administrator on || status=1
+    echo "== IPF as many communities"
+    "$here/ipf/peers.sh" 18457 https://127.0.0.1:18455/services 18459 >"$work/neighbours.more"
+    broker neighbours 18455 18456
+    # shellcheck disable=SC2046
+    bash "$here/ipf/run.sh" $(arguments neighbours 18455) --gateway neighbours || status=1
 fi
 exit $status

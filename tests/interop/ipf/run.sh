@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs the suite against a broker, with an IPF Responding Gateway beside it as a second community.
+# Runs the suite against a broker, with IPF Responding Gateways beside it as other communities.
 #
 #   run.sh --base https://127.0.0.1:8443/services --home urn:oid:… --repository OID \
 #          --cert client.pem --key client.key --ca ca.pem [options of this script] [options of Suite]
 #
-# Options of this script (the broker must have the gateway as a peer, so these must agree with its configuration):
+# Options of this script (the broker must have the gateways as peers, so these must agree with its configuration):
 #   --gateway-port PORT    default 18447; its address is https://127.0.0.1:PORT/services/responding-gateway
 #   --gateway-cert FILE, --gateway-key FILE   its server certificate (for localhost or 127.0.0.1) of the same authority;
 #                          default: server.pem and server.key beside the client's certificate
@@ -13,12 +13,17 @@
 #   --gateway-documents N  default 4
 #   --gateway-delay-ms N   default 0
 #   --gateway off          no second community, no federated steps
+#   --gateway neighbours   the communities of neighbours.txt instead, and the steps about them; the broker needs what
+#                          peers.sh prints
+#   --neighbours-port PORT default 18457, and the one after it for those that stop
+#   --callbacks-port PORT  default 18459; where the suite takes answers that do not come back on their connection
 # Everything else goes to Suite as it is. Exit code 0 only if every step passed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
 gateway=on port=18447 gcert='' gkey='' ghome=urn:oid:2.999.826.9.10 grepo=2.999.826.9.10.1
 gpatient='9990000093^^^&2.16.840.1.113883.2.1.4.1&ISO' gdocuments=4 gdelay=0
+nport=18457 callbacks=18459
 cert='' ca='' codes=$here/codes.properties
 suite=()
 while [ $# -gt 0 ]; do
@@ -33,6 +38,8 @@ while [ $# -gt 0 ]; do
         --gateway-patient) gpatient=$2 ;;
         --gateway-documents) gdocuments=$2 ;;
         --gateway-delay-ms) gdelay=$2 ;;
+        --neighbours-port) nport=$2 ;;
+        --callbacks-port) callbacks=$2 ;;
         --codes) codes=$2 ;;
         --cert) cert=$2; suite+=("$1" "$2") ;;
         --key) suite+=("$1" "$2") ;;
@@ -63,11 +70,26 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-if [ "$gateway" = on ]; then
+communities=()
+case $gateway in
+    on)
+        communities=(--port "$port" --home "$ghome" --repository "$grepo" --documents "$gdocuments" --delay-ms "$gdelay")
+        suite+=(--federated-home "$ghome" --federated-repository "$grepo" --federated-patient "$gpatient"
+            --documents "$gdocuments")
+        ;;
+    neighbours)
+        communities=(--port "$nport" --neighbours "$here/neighbours.txt")
+        suite+=(--only neighbours --patient "$gpatient" --neighbours "$here/neighbours.txt"
+            --neighbours-base "https://127.0.0.1:$nport" --callbacks "$callbacks"
+            --callbacks-cert "$gcert" --callbacks-key "$gkey")
+        ;;
+    off) ;;
+    *) echo "--gateway is on, off or neighbours" >&2; exit 2 ;;
+esac
+if [ ${#communities[@]} -gt 0 ]; then
     : >"$work/gateway.out"
-    TMPDIR=$work "${java[@]}" -Djava.io.tmpdir="$work" causeway.interop.RespondingGateway \
-        --port "$port" --home "$ghome" --repository "$grepo" --patient "$gpatient" --documents "$gdocuments" \
-        --delay-ms "$gdelay" --cert "$gcert" --key "$gkey" --ca "$ca" --codes "$codes" \
+    TMPDIR=$work "${java[@]}" -Djava.io.tmpdir="$work" causeway.interop.RespondingGateway "${communities[@]}" \
+        --patient "$gpatient" --cert "$gcert" --key "$gkey" --ca "$ca" --codes "$codes" \
         >"$work/gateway.out" 2>"$here/target/gateway.log" &
     pid=$!
     for _ in $(seq 600); do
@@ -76,8 +98,6 @@ if [ "$gateway" = on ]; then
         sleep 0.2
     done
     grep -q '^READY ' "$work/gateway.out" || { echo "the gateway was not ready within two minutes" >&2; exit 1; }
-    suite+=(--federated-home "$ghome" --federated-repository "$grepo" --federated-patient "$gpatient"
-        --documents "$gdocuments")
 fi
 
 code=0

@@ -12,6 +12,7 @@ import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import org.openehealth.ipf.commons.ihe.xds.core.metadata.Address;
 import org.openehealth.ipf.commons.ihe.xds.core.metadata.AssigningAuthority;
 import org.openehealth.ipf.commons.ihe.xds.core.metadata.Author;
@@ -127,6 +128,16 @@ final class Samples {
             holdings.put(uniqueId, kind(n).equals(SUMMARY) ? summary(uniqueId) : letter(uniqueId, 70_000 * n + 13));
         }
         return holdings;
+    }
+
+    /** Their metadata, as their source wrote it. */
+    static Map<String, DocumentEntry> holdingsEntries(Codes codes, Identifiable patient, Set<String> uniqueIds) {
+        Map<String, DocumentEntry> entries = new LinkedHashMap<>();
+        for (String id : uniqueIds) {
+            int n = entries.size() + 1;
+            entries.put(id, entry(codes, kind(n), patient, id, "Neighbour's document " + n));
+        }
+        return entries;
     }
 
     /** Kind of the n-th of the gateway's documents: they alternate. */

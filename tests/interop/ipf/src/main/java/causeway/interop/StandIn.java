@@ -2,6 +2,8 @@ package causeway.interop;
 
 import static org.openehealth.ipf.commons.ihe.xds.core.metadata.AvailabilityStatus.APPROVED;
 import static org.openehealth.ipf.commons.ihe.xds.core.metadata.AvailabilityStatus.DEPRECATED;
+import static org.openehealth.ipf.platform.camel.ihe.hl7v3.PixPdqV3CamelValidators.iti55RequestValidator;
+import static org.openehealth.ipf.platform.camel.ihe.hl7v3.PixPdqV3CamelValidators.iti56RequestValidator;
 import static org.openehealth.ipf.platform.camel.ihe.xds.XdsCamelValidators.iti18RequestValidator;
 import static org.openehealth.ipf.platform.camel.ihe.xds.XdsCamelValidators.iti38RequestValidator;
 import static org.openehealth.ipf.platform.camel.ihe.xds.XdsCamelValidators.iti39RequestValidator;
@@ -9,13 +11,19 @@ import static org.openehealth.ipf.platform.camel.ihe.xds.XdsCamelValidators.iti4
 import static org.openehealth.ipf.platform.camel.ihe.xds.XdsCamelValidators.iti43RequestValidator;
 
 import java.io.InputStream;
+import java.net.URI;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.UUID;
 import java.util.function.Predicate;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import javax.xml.datatype.DatatypeFactory;
 import org.apache.camel.Exchange;
 import org.apache.camel.builder.RouteBuilder;
 import org.openehealth.ipf.commons.ihe.xds.core.ebxml.ebxml30.ProvideAndRegisterDocumentSetRequestType;
@@ -23,6 +31,7 @@ import org.openehealth.ipf.commons.ihe.xds.core.metadata.Association;
 import org.openehealth.ipf.commons.ihe.xds.core.metadata.AssociationType;
 import org.openehealth.ipf.commons.ihe.xds.core.metadata.Document;
 import org.openehealth.ipf.commons.ihe.xds.core.metadata.DocumentEntry;
+import org.openehealth.ipf.commons.ihe.xds.core.metadata.Identifiable;
 import org.openehealth.ipf.commons.ihe.xds.core.metadata.ObjectReference;
 import org.openehealth.ipf.commons.ihe.xds.core.metadata.SubmissionSet;
 import org.openehealth.ipf.commons.ihe.xds.core.requests.DocumentReference;
@@ -44,6 +53,7 @@ import org.openehealth.ipf.commons.ihe.xds.core.responses.RetrievedDocument;
 import org.openehealth.ipf.commons.ihe.xds.core.responses.RetrievedDocumentSet;
 import org.openehealth.ipf.commons.ihe.xds.core.responses.Severity;
 import org.openehealth.ipf.commons.ihe.xds.core.responses.Status;
+import org.openehealth.ipf.platform.camel.ihe.hl7v3.iti55.TtlHeaderUtils;
 
 /**
  * A broker just good enough that the suite passes against it, for {@code selftest.sh}: it shows that each step of the
@@ -53,33 +63,60 @@ import org.openehealth.ipf.commons.ihe.xds.core.responses.Status;
 public final class StandIn extends RouteBuilder {
     private final String home;
     private final String repository;
-    private final String peerHome;
     private final Codes codes;
-    private final Client peer;
+    private final Federation federation;
+    private final Set<Federation.Fault> faults = EnumSet.noneOf(Federation.Fault.class);
     private final Map<String, DocumentEntry> entries = new LinkedHashMap<>();
     private final Map<String, byte[]> bodies = new HashMap<>();
     private final List<SubmissionSet> sets = new ArrayList<>();
     private final List<Association> associations = new ArrayList<>();
 
-    private StandIn(Arguments arguments) throws Exception {
+    private StandIn(Arguments arguments, Callbacks callbacks) throws Exception {
         home = arguments.get("home");
         repository = arguments.get("repository");
         codes = new Codes(arguments.get("codes"));
-        peerHome = arguments.get("peer-home");
-        peer = new Client(arguments.get("peer-base"), Pem.context(
+        for (String fault : arguments.get("faults", "").split(",")) {
+            if (!fault.isEmpty()) {
+                faults.add(Federation.Fault.valueOf(fault.toUpperCase()));
+            }
+        }
+        String peers = arguments.get("peers-base");
+        Client client = new Client(peers, Pem.context(
                 Pem.identity(arguments.get("cert"), arguments.get("key")), Pem.trust(arguments.get("ca"))), 30);
+        String file = arguments.get("neighbours", null);
+        List<Neighbour> neighbours = file != null ? Neighbour.read(file)
+                : List.of(Neighbour.plain("responding-gateway", arguments.get("peer-home"), "", 0, 0));
+        URI base = URI.create(peers);
+        String next = peers.replace(":" + base.getPort() + "/", ":" + (base.getPort() + 1) + "/");
+        Set<String> stopping = neighbours.stream().filter(Neighbour::stops).map(Neighbour::name)
+                .collect(Collectors.toSet());
+        federation = new Federation(neighbours, name -> stopping.contains(name) ? next : peers, client, callbacks,
+                oid(), faults);
     }
 
-    /** Arguments: --port --home --repository --cert --key --ca --codes --peer-home --peer-base. */
+    private String oid() {
+        return home.substring("urn:oid:".length());
+    }
+
+    /**
+     * Arguments: --port --home --repository --cert --key --ca --codes --peers-base URL, --peer-home URN or
+     * --neighbours FILE, [--faults NAME,NAME], and the base of the addresses that it sends answers to: [--callbacks URL].
+     */
     public static void main(String[] args) throws Exception {
         Arguments arguments = new Arguments(args);
-        StandIn routes = new StandIn(arguments);
         Container container = new Container(arguments);
+        Callbacks callbacks = new Callbacks(container, arguments.number("port", 0));
+        StandIn routes = new StandIn(arguments, callbacks);
+        String listed = arguments.get("callbacks", null);
         arguments.refuseOthers();
-        container.share("repository", "iti43", "iti41");
-        container.share("initiating-gateway", "consumer-iti43", "consumer-iti18");
-        container.share("responding-gateway", "iti39", "iti38");
-        container.serve(routes);
+        container.share("repository", "iti41", Map.of(Container.RETRIEVAL, "iti43"));
+        container.share("initiating-gateway", "consumer-iti18", Map.of(Container.RETRIEVAL, "consumer-iti43"));
+        SharedAddress responding = container.share("responding-gateway", "iti38", Map.of(
+                Container.RETRIEVAL, "iti39", Container.DISCOVERY, "iti55", Container.LOCATION, "iti56"));
+        if (!routes.faults.contains(Federation.Fault.ANYWHERE)) {
+            responding.answersOnlyTo(listed);
+        }
+        container.serve(routes, callbacks);
     }
 
     @Override
@@ -95,10 +132,31 @@ public final class StandIn extends RouteBuilder {
                 .process(exchange -> reply(exchange, foreign(exchange.getIn().getBody(QueryRegistry.class))));
         from("xca-iti39://iti39" + xca).process(iti39RequestValidator()).process(
                 exchange -> reply(exchange, local(exchange.getIn().getBody(RetrieveDocumentSet.class), true)));
+        from("xcpd-iti55://iti55?audit=false").process(iti55RequestValidator()).process(this::discover);
+        from("xcpd-iti56://iti56?audit=false").process(iti56RequestValidator()).process(this::locate);
         from("xds-iti18://consumer-iti18?audit=false").process(iti18RequestValidator())
                 .process(exchange -> reply(exchange, federated(exchange.getIn().getBody(QueryRegistry.class))));
         from("xds-iti43://consumer-iti43?audit=false").process(iti43RequestValidator())
                 .process(exchange -> reply(exchange, federated(exchange.getIn().getBody(RetrieveDocumentSet.class))));
+    }
+
+    /** Whoever has documents here is known. */
+    private synchronized void discover(Exchange exchange) throws Exception {
+        String request = exchange.getIn().getBody(String.class);
+        Discovery.Asked asked = Discovery.asked(request);
+        Stream<Identifiable> known = asked.described() ? entries.values().stream().map(DocumentEntry::getPatientId)
+                .filter(id -> asked.identifiers().isEmpty() || asked.identifiers().contains(id)) : Stream.empty();
+        if (faults.contains(Federation.Fault.WELCOMING)) {
+            known = asked.identifiers().stream();
+        }
+        reply(exchange, Discovery.answer(request, known.findFirst().orElse(null), oid()));
+        TtlHeaderUtils.setTtl(DatatypeFactory.newInstance().newDuration("PT1H"), exchange.getMessage());
+    }
+
+    private synchronized void locate(Exchange exchange) throws Exception {
+        Identifiable asked = Discovery.located(exchange.getIn().getBody(String.class));
+        boolean here = entries.values().stream().anyMatch(entry -> entry.getPatientId().equals(asked));
+        reply(exchange, Discovery.locations(asked, here ? Map.of(home, asked) : Map.of()));
     }
 
     // ---- submission -------------------------------------------------------------------------------------------
@@ -233,19 +291,15 @@ public final class StandIn extends RouteBuilder {
         return elsewhere ? failure(ErrorCode.UNKNOWN_COMMUNITY) : local(request);
     }
 
-    private QueryResponse federated(QueryRegistry request) throws Exception {
+    private QueryResponse federated(QueryRegistry request) {
         if (request.getQuery() instanceof GetDocumentsQuery get) {
             String asked = get.getHomeCommunityId();
             return asked == null ? failure(ErrorCode.MISSING_HOME_COMMUNITY_ID)
                     : asked.equals(home) ? local(request)
-                    : asked.equals(peerHome) ? peer.query(Client.Transaction.ITI_38, "/responding-gateway", request)
+                    : federation.knows(asked) ? federation.query(asked, request, new QueryResponse(Status.SUCCESS))
                     : failure(ErrorCode.UNKNOWN_COMMUNITY);
         }
-        QueryResponse answer = local(request);
-        QueryResponse theirs = peer.query(Client.Transaction.ITI_38, "/responding-gateway", request);
-        answer.getDocumentEntries().addAll(theirs.getDocumentEntries());
-        answer.getReferences().addAll(theirs.getReferences());
-        return answer;
+        return federation.query(null, request, local(request));
     }
 
     private QueryResponse failure(ErrorCode code) {
@@ -281,16 +335,9 @@ public final class StandIn extends RouteBuilder {
 
     private RetrievedDocumentSet federated(RetrieveDocumentSet request) throws Exception {
         RetrieveDocumentSet ours = new RetrieveDocumentSet();
-        RetrieveDocumentSet theirs = new RetrieveDocumentSet();
-        request.getDocuments().forEach(
-                wanted -> (peerHome.equals(wanted.getHomeCommunityId()) ? theirs : ours).getDocuments().add(wanted));
-        RetrievedDocumentSet answer = local(ours, true);
-        if (!theirs.getDocuments().isEmpty()) {
-            var part = peer.retrieve(Client.Transaction.ITI_39, "/responding-gateway", theirs);
-            answer.getDocuments().addAll(part.getDocuments());
-            answer.getErrors().addAll(part.getErrors());
-        }
-        return judged(answer);
+        request.getDocuments().stream().filter(wanted -> !federation.knows(wanted.getHomeCommunityId()))
+                .forEach(ours.getDocuments()::add);
+        return judged(federation.retrieve(request, local(ours, true)));
     }
 
     private static RetrievedDocumentSet judged(RetrievedDocumentSet answer) {

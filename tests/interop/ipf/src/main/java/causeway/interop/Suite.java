@@ -61,14 +61,14 @@ import org.openehealth.ipf.commons.ihe.xds.core.responses.Status;
 public final class Suite {
     static final String REGISTRY = "/registry";
     static final String REPOSITORY = "/repository";
-    private static final String INITIATING = "/initiating-gateway";
+    static final String INITIATING = "/initiating-gateway";
     static final String RESPONDING = "/responding-gateway";
 
     private static final String NHS_NUMBER = "2.16.840.1.113883.2.1.4.1";
     /** Below the example arc, so no identifier of a run can be mistaken for a real one. */
     private static final String UNIQUE_IDS = "2.999.826.9.47.";
     private static final String SOURCE_ID = "2.999.826.9.2";
-    private static final String NOWHERE = "urn:oid:2.999.826.9.404";
+    static final String NOWHERE = "urn:oid:2.999.826.9.404";
     private static final int LARGE = 3 * 1024 * 1024 + 7;
 
     private final Report report = new Report();
@@ -84,6 +84,7 @@ public final class Suite {
     private final int federatedDocuments;
     private final boolean administrator;
     private final Identifiable patient;
+    private final Neighbourhood neighbourhood;
 
     /** What this run submitted: uniqueId to bytes and to the entry as it was sent. */
     private final Map<String, byte[]> bodies = new LinkedHashMap<>();
@@ -109,14 +110,17 @@ public final class Suite {
         patient = given != null ? Identifiable.parse(given) : somebody(domain);
         var trust = Pem.trust(arguments.get("ca"));
         anonymous = Pem.context(null, trust);
-        client = new Client(base, Pem.context(Pem.identity(arguments.get("cert"), arguments.get("key")), trust),
-                arguments.number("timeout", 60));
+        SSLContext tls = Pem.context(Pem.identity(arguments.get("cert"), arguments.get("key")), trust);
+        client = new Client(base, tls, arguments.number("timeout", 60));
+        neighbourhood = arguments.get("neighbours", null) == null ? null
+                : new Neighbourhood(this, client, report, codes, tls, arguments);
     }
 
     /**
      * Arguments: --base --cert --key --ca --home --repository --codes, one of --patient-domain and --patient,
      * and --federated-home --federated-repository --federated-patient --documents for a second community.
      * {@code --administrator on} updates and removes too, which the broker must allow.
+     * {@code --only neighbours} is about the communities of {@code --neighbours FILE}, see {@link Neighbourhood}.
      * {@code --only gateway} asks a Responding Gateway alone, for the holdings of {@link RespondingGateway}.
      */
     public static void main(String[] args) throws Exception {
@@ -133,7 +137,13 @@ public final class Suite {
         arguments.refuseOthers();
         report.step("tls-client-certificate-required", this::anonymousIsRefused);
         if (only.equals("gateway")) {
-            gateway(Samples.holdings(repository, federatedDocuments), holdingsEntries(repository));
+            gateway("", client, Samples.holdings(repository, federatedDocuments), holdingsEntries(repository));
+            return report.close();
+        }
+        if (only.equals("neighbours")) {
+            source();
+            neighbourhood.run(bodies, sent);
+            gateway("asynchronous-", neighbourhood.asynchronous(), bodies, sent);
             return report.close();
         }
         source();
@@ -143,7 +153,7 @@ public final class Suite {
         if (administrator) {
             new Administration(this, client, report).run();
         }
-        gateway(bodies, sent);
+        gateway("", client, bodies, sent);
         if (federatedHome != null) {
             federation();
         }
@@ -206,6 +216,10 @@ public final class Suite {
 
     String repository() {
         return repository;
+    }
+
+    Identifiable patient() {
+        return patient;
     }
 
     /** A patient that nobody has heard of. */
@@ -456,10 +470,12 @@ public final class Suite {
     // ---- Initiating Gateway -----------------------------------------------------------------------------------
 
     /** The suite as a neighbour's Initiating Gateway, asking for documents that it knows the community to hold. */
-    private void gateway(Map<String, byte[]> holdings, Map<String, DocumentEntry> metadata) {
+    private void gateway(String prefix, Client client, Map<String, byte[]> holdings,
+            Map<String, DocumentEntry> metadata) {
         Map<String, DocumentEntry> found = new LinkedHashMap<>();
-        report.step("iti38-find-documents-leafclass", () -> {
-            QueryResponse answer = query(ITI_38, RESPONDING, find(APPROVED, DEPRECATED));
+        report.step(prefix + "iti38-find-documents-leafclass", () -> {
+            QueryResponse answer = query(client, ITI_38, RESPONDING, find(APPROVED, DEPRECATED),
+                    QueryReturnType.LEAF_CLASS);
             for (DocumentEntry entry : answer.getDocumentEntries()) {
                 same("homeCommunityId of an entry", home, entry.getHomeCommunityId());
                 found.put(entry.getUniqueId(), entry);
@@ -470,38 +486,38 @@ public final class Suite {
                 same("size", (long) held.getValue().length, found.get(held.getKey()).getSize());
             }
         });
-        report.step("iti38-attributes-of-entry", () -> compare(metadata, found));
-        report.step("iti38-find-documents-objectref", () -> {
-            var references = query(ITI_38, RESPONDING, find(APPROVED, DEPRECATED), QueryReturnType.OBJECT_REF)
-                    .getReferences();
+        report.step(prefix + "iti38-attributes-of-entry", () -> compare(metadata, found));
+        report.step(prefix + "iti38-find-documents-objectref", () -> {
+            var references = query(client, ITI_38, RESPONDING, find(APPROVED, DEPRECATED),
+                    QueryReturnType.OBJECT_REF).getReferences();
             need(references.size() >= holdings.size() && !references.isEmpty(), references.size() + " references");
             for (ObjectReference reference : references) {
                 same("home of a reference", home, reference.getHome());
             }
         });
-        report.step("iti38-get-documents", () -> {
+        report.step(prefix + "iti38-get-documents", () -> {
             need(!found.isEmpty(), "nothing was found to get");
             GetDocumentsQuery get = new GetDocumentsQuery();
             get.setHomeCommunityId(home);
             get.setUuids(found.values().stream().map(DocumentEntry::getEntryUuid).toList());
-            QueryResponse answer = query(ITI_38, RESPONDING, get);
+            QueryResponse answer = query(client, ITI_38, RESPONDING, get, QueryReturnType.LEAF_CLASS);
             same("uniqueIds", new TreeSet<>(found.keySet()), ids(answer.getDocumentEntries()));
             for (DocumentEntry entry : answer.getDocumentEntries()) {
                 same("homeCommunityId of an entry", home, entry.getHomeCommunityId());
             }
         });
-        report.step("iti38-unknown-community", () -> {
+        report.step(prefix + "iti38-unknown-community", () -> {
             GetDocumentsQuery get = new GetDocumentsQuery();
             get.setHomeCommunityId(NOWHERE);
             get.setUniqueIds(List.copyOf(holdings.keySet()));
             failedWith(client.query(ITI_38, RESPONDING, leaf(get)), ErrorCode.UNKNOWN_COMMUNITY);
         });
-        report.step("iti39-retrieve", () -> retrieved(
+        report.step(prefix + "iti39-retrieve", () -> retrieved(
                 client.retrieve(ITI_39, RESPONDING, wanted(repository, home, holdings.keySet())), holdings, home));
-        report.step("iti39-unknown-document", () -> failedWith(
+        report.step(prefix + "iti39-unknown-document", () -> failedWith(
                 client.retrieve(ITI_39, RESPONDING, wanted(repository, home, Set.of(newUniqueId()))),
                 ErrorCode.DOCUMENT_UNIQUE_ID_ERROR));
-        report.step("iti39-unknown-community", () -> failedWith(
+        report.step(prefix + "iti39-unknown-community", () -> failedWith(
                 client.retrieve(ITI_39, RESPONDING, wanted(repository, NOWHERE, holdings.keySet())),
                 ErrorCode.UNKNOWN_COMMUNITY));
     }
@@ -629,6 +645,11 @@ public final class Suite {
 
     private QueryResponse query(Client.Transaction transaction, String path, Query query, QueryReturnType type)
             throws Exception {
+        return query(client, transaction, path, query, type);
+    }
+
+    static QueryResponse query(Client client, Client.Transaction transaction, String path, Query query,
+            QueryReturnType type) throws Exception {
         QueryRegistry request = new QueryRegistry(query);
         request.setReturnType(type);
         QueryResponse answer = client.query(transaction, path, request);
@@ -666,12 +687,12 @@ public final class Suite {
         hasError(answer, expected);
     }
 
-    private static void hasError(Response answer, ErrorCode... expected) throws Failed {
+    static void hasError(Response answer, ErrorCode... expected) throws Failed {
         need(answer.getErrors().stream().anyMatch(error -> List.of(expected).contains(error.getErrorCode())),
                 "expected " + Arrays.stream(expected).map(code -> code.getOpcode()).toList() + ", got " + codes(answer));
     }
 
-    private static List<String> codes(Response answer) {
+    static List<String> codes(Response answer) {
         return answer.getErrors().stream().map(error -> error.getErrorCode() == ErrorCode._USER_DEFINED
                 ? error.getCustomErrorCode() : error.getErrorCode().getOpcode()).toList();
     }
@@ -681,14 +702,14 @@ public final class Suite {
     }
 
     /** A whole Success with exactly these documents. */
-    private static void retrieved(RetrievedDocumentSet answer, Map<String, byte[]> expected, String home)
+    static void retrieved(RetrievedDocumentSet answer, Map<String, byte[]> expected, String home)
             throws Exception {
         need(!expected.isEmpty(), "there is nothing to retrieve");
         succeeded(answer);
         bytes(answer, expected, home);
     }
 
-    private static void bytes(RetrievedDocumentSet answer, Map<String, byte[]> expected, String home)
+    static void bytes(RetrievedDocumentSet answer, Map<String, byte[]> expected, String home)
             throws Exception {
         Set<String> got = new TreeSet<>();
         for (RetrievedDocument document : answer.getDocuments()) {
@@ -707,7 +728,7 @@ public final class Suite {
         same("documents", new TreeSet<>(expected.keySet()), got);
     }
 
-    private static void compare(Map<String, DocumentEntry> expected, Map<String, DocumentEntry> actual) throws Failed {
+    static void compare(Map<String, DocumentEntry> expected, Map<String, DocumentEntry> actual) throws Failed {
         need(!expected.isEmpty(), "there is nothing to compare");
         for (Map.Entry<String, DocumentEntry> entry : expected.entrySet()) {
             need(actual.containsKey(entry.getKey()), "not found: " + entry.getKey());
@@ -716,7 +737,7 @@ public final class Suite {
     }
 
     /** Every attribute that a source sends must come back as it was sent. */
-    private static void compare(DocumentEntry expected, DocumentEntry actual) throws Failed {
+    static void compare(DocumentEntry expected, DocumentEntry actual) throws Failed {
         Map<String, Function<DocumentEntry, Object>> attributes = new LinkedHashMap<>();
         attributes.put("author", DocumentEntry::getAuthors);
         attributes.put("classCode", DocumentEntry::getClassCode);
@@ -786,12 +807,7 @@ public final class Suite {
 
     /** Metadata of what {@link RespondingGateway} holds. */
     private Map<String, DocumentEntry> holdingsEntries(String repository) {
-        Map<String, DocumentEntry> entries = new LinkedHashMap<>();
-        for (String id : Samples.holdings(repository, federatedDocuments).keySet()) {
-            int n = entries.size() + 1;
-            entries.put(id, Samples.entry(codes, Samples.kind(n), patient, id, "Neighbour's document " + n));
-        }
-        return entries;
+        return Samples.holdingsEntries(codes, patient, Samples.holdings(repository, federatedDocuments).keySet());
     }
 
     private DocumentEntry registered(String uniqueId) throws Failed {
