@@ -85,7 +85,7 @@ impl Source {
 fn killed_at_random_under_sixteen_clients() {
     let _alone = alone();
     for metadata in STORES {
-        run(rounds(metadata, u64::try_from(number("CAUSEWAY_CRASH_ROUNDS", 5)).expect("a number of rounds")));
+        run(rounds(metadata, u64::try_from(number("CAUSEWAY_CRASH_ROUNDS", 3)).expect("a number of rounds")));
     }
 }
 

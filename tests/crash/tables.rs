@@ -93,7 +93,7 @@ fn commits_until_it_is_killed() {
 #[test]
 fn killed_while_tables_are_written_and_merged() {
     let _alone = alone();
-    let rounds = number("CAUSEWAY_CRASH_ROUNDS", 5);
+    let rounds = number("CAUSEWAY_CRASH_ROUNDS", 3);
     let seed = number("CAUSEWAY_CRASH_SEED", std::process::id() as usize);
     let mut octets = Octets::of(seed as u64);
     let folder = tempfile::Builder::new().prefix("causeway-crash-").tempdir().expect("a temporary folder");

@@ -93,6 +93,10 @@ SERVICES = {
     "responding-gateway": {
         "RespondingGateway_CrossGatewayQuery": "urn:ihe:iti:2007:CrossGatewayQuery",
         "RespondingGateway_CrossGatewayRetrieve": "urn:ihe:iti:2007:CrossGatewayRetrieve",
+        "RespondingGateway_PRPA_IN201305UV02": (
+            "urn:hl7-org:v3:PRPA_IN201305UV02:CrossGatewayPatientDiscovery"
+        ),
+        "RespondingGateway_PatientLocationQuery": "urn:ihe:iti:2009:PatientLocationQuery",
         "UpdateResponder_RestrictedUpdateDocumentSet": (
             "urn:ihe:iti:2018:RestrictedUpdateDocumentSet"
         ),
