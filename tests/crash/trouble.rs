@@ -170,6 +170,7 @@ fn clients_that_go_away_leave_nothing_behind() {
                             let body = query();
                             let head = request("initiating-gateway", "application/soap+xml", body.len());
                             let _ = stream.write_all(&[head.as_bytes(), &body].concat()).await;
+                            let _ = stream.flush().await;
                             tokio::time::sleep(Duration::from_millis(number as u64 % 20)).await;
                         }
                         1 => {
@@ -177,11 +178,13 @@ fn clients_that_go_away_leave_nothing_behind() {
                             let half = &body[..body.len() / 2];
                             let head = request("repository", content_type, body.len());
                             let _ = stream.write_all(&[head.as_bytes(), half].concat()).await;
+                            let _ = stream.flush().await;
                         }
                         _ => {
                             let body = query();
                             let head = request("registry", "application/soap+xml", body.len());
                             let _ = stream.write_all(&[head.as_bytes(), &body].concat()).await;
+                            let _ = stream.flush().await;
                             let _ = stream.read(&mut [0; 10]).await;
                         }
                     }
@@ -244,6 +247,7 @@ fn slow_clients_cost_little() {
                 _ => &whole,
             };
             stream.write_all(sent).await.expect("a connection that is open");
+            stream.flush().await.expect("a connection that is open");
             held.push(stream);
         }
         let during = p99().await;
