@@ -133,8 +133,8 @@ pub(crate) fn bounds(limits: &config::Limits) -> Bounds {
     }
 }
 
-/// The limits of one peer's answers. Each peer has room of its own: neither who sends requests nor
-/// another peer must be able to take it.
+/// The limits of the answers of peers. Their room is apart from that of requests, so that who sends
+/// requests cannot take it. All peers share it: it bounds the memory, not one peer's part of it.
 fn answer_bounds(limits: &config::Limits) -> Bounds {
     Bounds {
         envelope_bytes: limits.peer_response_bytes,
