@@ -158,6 +158,20 @@ pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, XmlError> {
     }
 }
 
+/// Where the first character is that XML forbids: all are below the blank but for two at the end of the plane.
+fn forbidden(source: &str) -> Option<(usize, &'static str)> {
+    let control = |b: &u8| *b < 0x20 && !matches!(*b, b'\t' | b'\n' | b'\r');
+    // Whole pieces are judged without a branch for each octet.
+    let piece = source.as_bytes().chunks(64).position(|piece| piece.iter().fold(false, |bad, b| bad | control(b)));
+    if let Some(piece) = piece {
+        let at = piece * 64;
+        return Some((at + source.as_bytes()[at..].iter().position(control).unwrap_or(0), "a control character"));
+    }
+    let ends = |at: &usize| matches!(source.as_bytes().get(*at + 1..*at + 3), Some([0xbf, 0xbe | 0xbf]));
+    let at = memchr::memchr_iter(0xef, source.as_bytes()).find(ends)?;
+    Some((at, "a character that XML forbids"))
+}
+
 fn is_xml_char(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
@@ -189,11 +203,13 @@ fn reference(name: &str) -> Option<char> {
 
 /// An attribute value as XML means it: references resolved, white space made blanks (XML §3.3.3).
 fn attribute_value<'a>(raw: &'a str) -> Result<Cow<'a, str>, &'static str> {
-    if raw.contains('<') {
-        return Err("a < in an attribute value");
-    }
-    if !raw.contains(['&', '\t', '\n', '\r']) {
-        return Ok(Cow::Borrowed(raw));
+    let special = raw.bytes().fold((false, false), |(less, other), b| {
+        (less | (b == b'<'), other | matches!(b, b'&' | b'\t' | b'\n' | b'\r'))
+    });
+    match special {
+        (true, _) => return Err("a < in an attribute value"),
+        (false, false) => return Ok(Cow::Borrowed(raw)),
+        (false, true) => {}
     }
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
@@ -220,8 +236,10 @@ fn text_value(raw: &str) -> Cow<'_, str> {
 }
 
 fn is_name(name: &str) -> bool {
-    let start = |c: char| c.is_alphabetic() || c == '_' || !c.is_ascii();
-    name.starts_with(start) && name.chars().all(|c| start(c) || c.is_ascii_digit() || matches!(c, '-' | '.'))
+    // Octets of characters beyond ASCII are all taken.
+    let start = |b: u8| b.is_ascii_alphabetic() || b == b'_' || !b.is_ascii();
+    let within = |b: u8| start(b) || b.is_ascii_digit() || matches!(b, b'-' | b'.');
+    name.bytes().next().is_some_and(start) && name.bytes().all(within)
 }
 
 struct Builder<'a> {
@@ -232,6 +250,8 @@ struct Builder<'a> {
     /// Declarations in scope: prefix, namespace.
     scope: Vec<(&'a str, Ns)>,
     marks: Vec<usize>,
+    /// Attributes of the element that is being read, before their prefixes are resolved.
+    plain: Vec<(&'a str, &'a str, Cow<'a, str>)>,
 }
 
 impl<'a> Builder<'a> {
@@ -287,7 +307,8 @@ impl<'a> Builder<'a> {
         self.marks.push(self.scope.len());
         let first_attribute = self.document.attributes.len() as u32;
         let first_declaration = self.document.declarations.len() as u32;
-        let mut plain: Vec<(&'a str, &'a str, Cow<'a, str>)> = Vec::new();
+        let mut plain = std::mem::take(&mut self.plain);
+        plain.clear();
         let mut count = 0;
         for attribute in tag.attributes().with_checks(false) {
             let attribute = attribute.map_err(|_| broken())?;
@@ -331,7 +352,7 @@ impl<'a> Builder<'a> {
                 plain.push((prefix, local, value));
             }
         }
-        for (prefix, local, value) in plain {
+        for (prefix, local, value) in plain.drain(..) {
             let ns = if prefix.is_empty() { Ns::None } else { self.resolve(prefix, at)? };
             let own = &self.document.attributes[first_attribute as usize..];
             if own.iter().any(|a| a.local == local && a.ns == ns) {
@@ -339,6 +360,7 @@ impl<'a> Builder<'a> {
             }
             self.document.attributes.push(Attribute { ns, local, value });
         }
+        self.plain = plain;
         let (prefix, local) = self.split(name, at)?;
         let ns = self.resolve(prefix, at)?;
         let index = self.document.elements.len() as u32;
@@ -406,12 +428,8 @@ impl<'a> Document<'a> {
         if source.len() > (u32::MAX / 2) as usize {
             return Err(XmlError { what: "a message of more than 2 GiB".into(), at: 0 });
         }
-        // XML's forbidden characters, all below the blank but for two at the end of the plane.
-        if let Some(at) = source.bytes().position(|b| b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r')) {
-            return Err(XmlError { what: "a control character".into(), at });
-        }
-        if source.contains(['\u{fffe}', '\u{ffff}']) {
-            return Err(XmlError { what: "a character that XML forbids".into(), at: 0 });
+        if let Some((at, what)) = forbidden(source) {
+            return Err(XmlError { what: what.into(), at });
         }
         let mut builder = Builder {
             document: Self {
@@ -425,6 +443,7 @@ impl<'a> Document<'a> {
             open: Vec::new(),
             scope: Vec::new(),
             marks: Vec::new(),
+            plain: Vec::new(),
         };
         let mut reader = Reader::from_str(source);
         reader.config_mut().check_comments = true;
@@ -443,7 +462,7 @@ impl<'a> Document<'a> {
                 Event::End(_) => builder.end(reader.buffer_position() as usize),
                 Event::Text(text) => {
                     let raw = text.into_inner();
-                    if raw.contains("]]>") {
+                    if memchr::memchr(b']', raw.as_bytes()).is_some() && raw.contains("]]>") {
                         return Builder::error(at, "a ]]> outside of a CDATA section");
                     }
                     match slice_of(source, &raw) {
