@@ -28,7 +28,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -204,6 +204,82 @@ struct Job {
     room: OwnedSemaphorePermit,
 }
 
+/// What waits for the writer. It is woken for a record that somebody waits for, and for the first that nobody
+/// does: what the answer to one request has behind it costs one wake, not one each.
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    news: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    /// Whether somebody waits for one of them.
+    awaited: bool,
+    /// No more is taken.
+    closed: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // A poisoned lock only means that a thread died while it pushed or took; what is there is whole.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a job behind the others; gives it back where no more is taken.
+    fn push(&self, job: Job) -> Result<(), Job> {
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return Err(job);
+        }
+        let wakes = job.done.is_some() || waiting.jobs.is_empty();
+        waiting.awaited |= job.done.is_some();
+        waiting.jobs.push_back(job);
+        drop(waiting);
+        if wakes {
+            self.news.notify_one();
+        }
+        Ok(())
+    }
+
+    /// All that waits, when somebody waits for one of them or the first has waited long enough; none: closed and
+    /// empty.
+    fn take(&self) -> Option<VecDeque<Job>> {
+        let mut waiting = self.lock();
+        while waiting.jobs.is_empty() && !waiting.closed {
+            waiting = self.news.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        let until = std::time::Instant::now() + LINGER;
+        while !waiting.awaited && !waiting.closed {
+            let patience = until.saturating_duration_since(std::time::Instant::now());
+            if patience.is_zero() {
+                break;
+            }
+            (waiting, _) = self.news.wait_timeout(waiting, patience).unwrap_or_else(PoisonError::into_inner);
+        }
+        waiting.awaited = false;
+        let jobs = std::mem::take(&mut waiting.jobs);
+        (!jobs.is_empty()).then_some(jobs)
+    }
+
+    /// Takes no more; the writer ends when what waits is written.
+    fn close(&self) {
+        self.lock().closed = true;
+        self.news.notify_one();
+    }
+}
+
+/// The writer's end, however it ends: nobody waits for one that is gone.
+struct Ends<'q>(&'q Queue);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+        self.0.lock().jobs.clear();
+    }
+}
+
 /// The trail, open for appending. Share it behind an `Arc`.
 pub struct AuditTrail {
     dir: PathBuf,
@@ -211,8 +287,7 @@ pub struct AuditTrail {
     room: Arc<Semaphore>,
     /// All the room there is, as the semaphore counts it.
     capacity: u32,
-    /// Gone once closed. The lock is held for a clone only.
-    queue: Mutex<Option<mpsc::Sender<Job>>>,
+    queue: Arc<Queue>,
     writer: Mutex<Option<JoinHandle<()>>>,
     finished: tokio::sync::watch::Receiver<bool>,
     shared: Arc<Shared>,
@@ -252,7 +327,8 @@ impl AuditTrail {
             next: recovered.next,
             buffer: Vec::new(),
         };
-        let (queue, jobs) = mpsc::channel();
+        let queue = Arc::new(Queue::default());
+        let jobs = Arc::clone(&queue);
         let (finish, finished) = tokio::sync::watch::channel(false);
         let thread = thread::Builder::new()
             .name("audit-trail".to_owned())
@@ -266,7 +342,7 @@ impl AuditTrail {
             options,
             room: Arc::new(Semaphore::new(capacity as usize)),
             capacity,
-            queue: Mutex::new(Some(queue)),
+            queue,
             writer: Mutex::new(Some(thread)),
             finished,
             shared,
@@ -344,16 +420,7 @@ impl AuditTrail {
             Ok(Err(_)) => return Err(AuditError::Closed),
             Err(_) => return Err(AuditError::QueueFull),
         };
-        let queue = self.queue().ok_or(AuditError::Closed)?;
-        if queue.send(Job { record, done, room }).is_err() {
-            return Err(self.gone());
-        }
-        Ok(())
-    }
-
-    fn queue(&self) -> Option<mpsc::Sender<Job>> {
-        // A poisoned lock only means that a thread died while cloning; the sender is still good.
-        self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.queue.push(Job { record, done, room }).map_err(|_| self.gone())
     }
 
     /// The writer is gone: because of a failure, or because the trail was closed.
@@ -381,7 +448,7 @@ impl AuditTrail {
             self.room.close();
             drop(all);
         }
-        self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        self.queue.close();
         // An error means that the writer ended without saying so, which is ended as well.
         let _ = self.finished.clone().wait_for(|finished| *finished).await;
         self.shared.poison.get().map_or(Ok(()), |cause| Err(cause.clone()))
@@ -391,8 +458,8 @@ impl AuditTrail {
 impl Drop for AuditTrail {
     /// Without [`AuditTrail::close`], waits here for what is queued: at most one batch.
     fn drop(&mut self) {
-        self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        if let Some(thread) = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
+        self.queue.close();
+        if let Some(thread) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // A panic of the thread has already been reported by the runtime.
             let _ = thread.join();
         }
@@ -506,19 +573,9 @@ struct Writer {
 
 impl Writer {
     /// Until the queue is closed and empty, or a write fails.
-    fn run(mut self, jobs: &mpsc::Receiver<Job>) {
-        let mut batch = VecDeque::new();
-        while let Ok(job) = jobs.recv() {
-            let until = std::time::Instant::now() + LINGER;
-            let mut next = Some(job);
-            while let Some(job) = next {
-                let mut awaited = job.done.is_some();
-                batch.push_back(job);
-                // All that is there now; the room in the queue bounds it.
-                batch.extend(jobs.try_iter().inspect(|job| awaited |= job.done.is_some()));
-                let patience = until.saturating_duration_since(std::time::Instant::now());
-                next = if awaited { None } else { jobs.recv_timeout(patience).ok() };
-            }
+    fn run(mut self, queue: &Queue) {
+        let _ends = Ends(queue);
+        while let Some(mut batch) = queue.take() {
             while !batch.is_empty() {
                 let mut waiters = Vec::with_capacity(batch.len());
                 let first = self.next;
@@ -535,7 +592,8 @@ impl Writer {
                     }
                 }
                 if let Err(cause) = result {
-                    batch.extend(jobs.try_iter());
+                    queue.close();
+                    batch.extend(queue.lock().jobs.drain(..));
                     for done in batch.drain(..).filter_map(|job| job.done) {
                         let _ = done.send(Err(cause.clone().poisoned()));
                     }
