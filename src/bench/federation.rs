@@ -3,9 +3,11 @@
 //!
 //! A broker as a process of its own asks simulated communities (in this process) at a steady pace.
 //! Each community says when it handed over its answer, so what the gateway adds is known of each
-//! request: from the last of these moments until the consumer has the whole answer. Beside that, the
-//! broker's own registry is asked at the same pace: alone, with all communities well, with most of
-//! them hanging.
+//! request: from the last of these moments until the consumer has the whole answer. On a machine that
+//! is all of them at once this counts the communities' work too, which they do at the same moment; so
+//! the consumer also asks all communities itself, and waits for the slowest: what the gateway takes
+//! beyond that is what it adds to the slowest. Beside that, the broker's own registry is asked at the
+//! same pace: alone, with all communities well, with most of them hanging.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -40,6 +42,12 @@ const WARM_UP: Duration = Duration::from_secs(2);
 
 /// Until idle connections are closed, and the breakers let a probe through.
 const CALM: Duration = Duration::from_secs(25);
+
+/// Names of runs that are compared.
+const ALONE: &str = "registry alone";
+const DIRECTLY: &str = "asked without the gateway";
+const WELL: &str = "all communities well";
+const HANGING: &str = "most begin to hang";
 
 /// Patients that are asked for.
 const PATIENTS: u32 = 50;
@@ -100,6 +108,7 @@ fn failed(error: &dyn std::fmt::Display) -> BenchError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
     Nobody,
+    Directly,
     Well,
     InTrouble,
 }
@@ -113,6 +122,8 @@ struct Bench {
     registry: Target,
     federated: Arc<dyn Traffic>,
     local: Arc<dyn Traffic>,
+    /// The communities, to be asked without the gateway.
+    communities: Vec<(Target, Arc<dyn Traffic>)>,
 }
 
 impl Bench {
@@ -153,24 +164,31 @@ impl Bench {
         std::fs::write(&configuration, text).map_err(BenchError::io("cannot write causeway.toml"))?;
         let broker = Server::start(&["serve", "--config", &configuration.display().to_string()], folder, "broker")?;
         let tls = Arc::new(ReloadableClient::new(files("client")).map_err(|error| failed(&error))?);
-        let target = |service: &str| {
-            let uri: Uri = format!("https://{address}/services/{service}").parse().map_err(|_| failed(&"no URL"))?;
+        let target = |url: String| {
+            let uri: Uri = url.parse().map_err(|_| failed(&"no URL"))?;
             Target::new(&uri, Arc::clone(&tls))
         };
-        let (gateway, registry) = (target("initiating-gateway")?, target("registry")?);
-        let traffic = |to: &Target| -> Result<Arc<dyn Traffic>, BenchError> {
+        let service = |name: &str| target(format!("https://{address}/services/{name}"));
+        let (gateway, registry) = (service("initiating-gateway")?, service("registry")?);
+        let traffic = |to: &Target, home: Option<&str>| -> Result<Arc<dyn Traffic>, BenchError> {
             let to = to.uri().to_string();
+            let transaction = match home {
+                Some(_) => TransactionId::CrossGatewayQuery,
+                None => TransactionId::RegistryStoredQuery,
+            };
             let query = |patient: &String| {
-                samples::query_request(
-                    TransactionId::RegistryStoredQuery,
-                    &to,
-                    &samples::find_documents(patient, "LeafClass", None),
-                )
+                samples::query_request(transaction, &to, &samples::find_documents(patient, "LeafClass", home))
             };
             Ok(Arc::new(Repeated::new(patients.iter().map(query).collect::<Vec<Prepared>>())?))
         };
-        let (federated, local) = (traffic(&gateway)?, traffic(&registry)?);
-        let mut bench = Self { options, broker, simulation, served, gateway, registry, federated, local };
+        let (federated, local) = (traffic(&gateway, None)?, traffic(&registry, None)?);
+        let mut communities = Vec::new();
+        for community in simulation.communities() {
+            let target = target(community.url())?;
+            let traffic = traffic(&target, Some(community.home.as_str()))?;
+            communities.push((target, traffic));
+        }
+        let mut bench = Self { options, broker, simulation, served, gateway, registry, federated, local, communities };
         bench.ready().await?;
         Ok(bench)
     }
@@ -208,9 +226,10 @@ impl Bench {
         let times = if asked == Asked::InTrouble { vec![self.options.time] } else { vec![WARM_UP, self.options.time] };
         for time in times {
             let federated = async {
-                match asked != Asked::Nobody {
-                    true => paced::run(&self.gateway, &self.federated, self.options.rate, time).await,
-                    false => paced::Run::default(),
+                match asked {
+                    Asked::Nobody => paced::Run::default(),
+                    Asked::Directly => paced::run_all(&self.communities, self.options.rate, time).await,
+                    _ => paced::run(&self.gateway, &self.federated, self.options.rate, time).await,
                 }
             };
             let local = paced::run(&self.registry, &self.local, self.options.rate, time);
@@ -225,7 +244,7 @@ impl Bench {
             for answered in &federated.answered {
                 let missing = answered.status == 200 && !answered.success;
                 row.partial += usize::from(missing);
-                row.failed += usize::from(answered.status != 200 || (missing && asked == Asked::Well));
+                row.failed += usize::from(answered.status != 200 || (missing && asked != Asked::InTrouble));
                 row.federated.record(answered.latency);
                 let last = answered.id.as_deref().and_then(|id| self.served.take(id));
                 if let Some(last) = last {
@@ -260,12 +279,14 @@ pub async fn run(options: Options, told: impl Fn(&str)) -> Result<Report, BenchE
     let bench = Bench::start(options.clone(), &folder.0).await?;
     let mut rows = Vec::new();
     told("asking the registry alone");
-    rows.push(bench.measure("registry alone", Asked::Nobody).await);
+    rows.push(bench.measure(ALONE, Asked::Nobody).await);
+    told("asking all communities without the gateway, and the registry beside");
+    rows.push(bench.measure(DIRECTLY, Asked::Directly).await);
     told("asking all communities, and the registry beside");
-    rows.push(bench.measure("all communities well", Asked::Well).await);
+    rows.push(bench.measure(WELL, Asked::Well).await);
     told("the same while most of them hang");
     bench.hang(options.hanging);
-    rows.push(bench.measure("most begin to hang", Asked::InTrouble).await);
+    rows.push(bench.measure(HANGING, Asked::InTrouble).await);
     rows.push(bench.measure("most hang", Asked::InTrouble).await);
     bench.hang(0);
     told("waiting until idle connections are closed");
@@ -282,10 +303,20 @@ pub async fn run(options: Options, told: impl Fn(&str)) -> Result<Report, BenchE
 }
 
 impl Report {
+    fn row(&self, name: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.name == name)
+    }
+
     /// The local queries' 99th percentile in one run over that in another.
-    fn local_ratio(&self, run: usize, over: usize) -> Option<f64> {
-        let p99 = |run: usize| self.rows.get(run).map(|row| row.local.percentile(99.0).as_secs_f64());
+    fn local_ratio(&self, run: &str, over: &str) -> Option<f64> {
+        let p99 = |run: &str| self.row(run).map(|row| row.local.percentile(99.0).as_secs_f64());
         Some(p99(run)? / p99(over)?.max(f64::MIN_POSITIVE))
+    }
+
+    /// What the gateway takes beyond the slowest community, asked without it, in milliseconds.
+    fn beyond(&self, percent: f64) -> Option<f64> {
+        let whole = |run: &str| self.row(run).map(|row| row.federated.percentile(percent).as_secs_f64() * 1e3);
+        Some(whole(WELL)? - whole(DIRECTLY)?)
     }
 
     /// As JSON.
@@ -316,8 +347,10 @@ impl Report {
             "latency": self.options.latency.to_string(),
             "rate": self.options.rate,
             "hanging": self.options.hanging,
-            "local_p99_ratio_hanging": self.local_ratio(2, 1),
-            "local_p99_ratio_hanging_over_alone": self.local_ratio(2, 0),
+            "beyond_slowest_p50_ms": self.beyond(50.0),
+            "beyond_slowest_p99_ms": self.beyond(99.0),
+            "local_p99_ratio_hanging": self.local_ratio(HANGING, WELL),
+            "local_p99_ratio_hanging_over_alone": self.local_ratio(HANGING, ALONE),
             "runs": rows.collect::<Vec<_>>(),
         })
     }
@@ -357,15 +390,18 @@ impl Report {
         format!(
             "{} communities that answer after {}; {} federated queries a second and as many local ones, {} each run\n\n{}\n\
              added: from the moment the last community handed over its answer until the whole answer was there\n\
+             beyond the slowest of them, asked by the consumer itself: p50 {:.2} ms, p99 {:.2} ms\n\
              local p99 while {} begin to hang: {:.2} × that of the registry alone, {:.2} × that with all well\n",
             self.options.communities,
             self.options.latency,
             self.options.rate,
             human_duration(self.options.time),
             table.render(colour),
+            self.beyond(50.0).unwrap_or_default(),
+            self.beyond(99.0).unwrap_or_default(),
             self.options.hanging,
-            self.local_ratio(2, 0).unwrap_or_default(),
-            self.local_ratio(2, 1).unwrap_or_default(),
+            self.local_ratio(HANGING, ALONE).unwrap_or_default(),
+            self.local_ratio(HANGING, WELL).unwrap_or_default(),
         )
     }
 }

@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use http_body_util::BodyExt;
 use hyper::client::conn::http1::SendRequest;
 use memchr::memmem;
@@ -87,9 +88,28 @@ async fn ask(target: &Target, traffic: &dyn Traffic, kept: &Kept, due: Instant) 
     Ok(Answered { latency: at - due, at, id, status, success })
 }
 
+/// A server, what it is asked, and the connections to it.
+struct Side(Target, Arc<dyn Traffic>, Kept);
+
+/// Asks all at once; the answer is there when the last one is.
+async fn ask_all(sides: &[Side], due: Instant) -> Result<Answered, String> {
+    let asked = sides.iter().map(|Side(target, traffic, kept)| ask(target, &**traffic, kept, due));
+    let answers = try_join_all(asked).await?;
+    let success = answers.iter().all(|answered| answered.success);
+    let status = answers.iter().map(|answered| answered.status).max().unwrap_or_default();
+    let last = answers.into_iter().max_by_key(|answered| answered.at).ok_or("nobody was asked")?;
+    Ok(Answered { success, status, ..last })
+}
+
 /// Asks so often a second, for so long, and waits for what is still under way.
 pub async fn run(target: &Target, traffic: &Arc<dyn Traffic>, rate: f64, time: Duration) -> Run {
-    let (began, kept) = (Instant::now(), Arc::new(Kept::default()));
+    run_all(&[(target.clone(), Arc::clone(traffic))], rate, time).await
+}
+
+/// The same of several servers, all of which are asked each time.
+pub async fn run_all(asked_are: &[(Target, Arc<dyn Traffic>)], rate: f64, time: Duration) -> Run {
+    let sides = asked_are.iter().map(|(target, traffic)| Side(target.clone(), Arc::clone(traffic), Kept::default()));
+    let (began, sides) = (Instant::now(), Arc::new(sides.collect::<Vec<_>>()));
     let mut asked = JoinSet::new();
     let mut number = 0_u32;
     loop {
@@ -98,9 +118,9 @@ pub async fn run(target: &Target, traffic: &Arc<dyn Traffic>, rate: f64, time: D
             break;
         }
         sleep_until(due).await;
-        let (target, traffic, kept) = (target.clone(), Arc::clone(traffic), Arc::clone(&kept));
+        let sides = Arc::clone(&sides);
         asked.spawn(async move {
-            let answered = timeout(PATIENCE, ask(&target, &*traffic, &kept, due)).await;
+            let answered = timeout(PATIENCE, ask_all(&sides, due)).await;
             answered.unwrap_or_else(|_| Err(format!("no answer in {PATIENCE:?}")))
         });
         number += 1;
