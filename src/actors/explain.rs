@@ -146,6 +146,7 @@ impl Steps {
     /// All of them, in the order in which they began.
     pub fn all(&self) -> Vec<Step> {
         let Some(notes) = &self.0 else { return Vec::new() };
+        // A copy has no more room than it needs.
         let mut steps = notes.steps.lock().unwrap_or_else(PoisonError::into_inner).clone();
         steps.sort_by_key(|step| step.from);
         steps
@@ -183,10 +184,20 @@ pub struct Explained {
     pub steps: Vec<Step>,
 }
 
+/// Steps that requests have on the average at most: where many communities are asked, fewer requests are kept.
+const STEPS_EACH: usize = 64;
+
 /// The last requests that were answered.
 pub struct Explanations {
     most: usize,
-    last: Mutex<VecDeque<Arc<Explained>>>,
+    last: Mutex<Last>,
+}
+
+#[derive(Default)]
+struct Last {
+    requests: VecDeque<Arc<Explained>>,
+    /// Their steps in all.
+    steps: usize,
 }
 
 impl Explanations {
@@ -195,32 +206,37 @@ impl Explanations {
         Self { most, last: Mutex::default() }
     }
 
-    fn last(&self) -> MutexGuard<'_, VecDeque<Arc<Explained>>> {
+    fn last(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps one; the oldest goes when there are too many.
+    /// Keeps one; the oldest go when there are too many, or too many steps.
     pub fn keep(&self, explained: Explained) {
         if self.most == 0 {
             return;
         }
         let explained = Arc::new(explained);
-        let mut last = self.last();
-        let gone = if last.len() >= self.most { last.pop_front() } else { None };
-        last.push_back(explained);
-        // It is freed outside of the lock.
+        let (mut last, mut gone) = (self.last(), Vec::new());
+        last.steps += explained.steps.len();
+        last.requests.push_back(explained);
+        let most_steps = self.most.saturating_mul(STEPS_EACH);
+        while last.requests.len() > self.most || (last.steps > most_steps && last.requests.len() > 1) {
+            let Some(oldest) = last.requests.pop_front() else { break };
+            last.steps -= oldest.steps.len();
+            gone.push(oldest);
+        }
+        // They are freed outside of the lock.
         drop(last);
-        drop(gone);
     }
 
     /// The request of that id.
     pub fn find(&self, id: &str) -> Option<Arc<Explained>> {
-        self.last().iter().rev().find(|explained| *explained.id == *id).cloned()
+        self.last().requests.iter().rev().find(|explained| *explained.id == *id).cloned()
     }
 
     /// The last ones, the latest first.
     pub fn latest(&self, most: usize) -> Vec<Arc<Explained>> {
-        self.last().iter().rev().take(most).cloned().collect()
+        self.last().requests.iter().rev().take(most).cloned().collect()
     }
 }
 
@@ -252,6 +268,12 @@ mod tests {
         let latest: Vec<_> = kept.latest(9).iter().map(|explained| explained.id.to_string()).collect();
         assert_eq!(latest, ["c", "b"]);
         assert_eq!(kept.find("b").unwrap().transaction, "ITI-18");
+        // One with many steps takes the place of several.
+        let step = Step { doing: Doing::Wait, community: None, from: Duration::ZERO, took: Duration::ZERO, said: None };
+        kept.keep(Explained { steps: vec![step; 2 * STEPS_EACH + 1], ..explained("d") });
+        assert!(kept.find("c").is_none() && kept.find("d").is_some());
+        kept.keep(explained("e"));
+        assert!(kept.find("d").is_none() && kept.find("e").is_some());
         let none = Explanations::new(0);
         none.keep(explained("a"));
         assert!(none.find("a").is_none());
