@@ -167,7 +167,7 @@ impl Correlations {
         let later = |duration| until(after(duration).unwrap_or(now));
         Ok(match discovered.answer {
             DiscoveryAnswer::Matches(matches) => {
-                let known = self.sorted(context, peer, matches, person.as_ref());
+                let known = self.sorted(context, peer, matches, person.as_ref(), &query.criteria.ids);
                 let usual = discovered.expires.map_or_else(|| later(self.limits.usual), until);
                 let certain = known.iter().any(|(_, id)| id.is_some());
                 (known, if certain { usual } else { later(self.limits.negative) })
@@ -214,32 +214,40 @@ impl Correlations {
         }
     }
 
-    /// One patient for each community, or none where there are several (§3.55.4.2.3).
+    /// One patient for each community, or none where there are several (§3.55.4.2.3), or where the one that it
+    /// gives cannot be ours: it may know ours all the same, under a birth date that somebody mistyped.
     fn sorted(
         &self,
         context: &RequestContext,
         peer: &Peer,
         matches: Vec<PatientMatch>,
         person: Option<&Person>,
+        asked: &[PatientId],
     ) -> Vec<Correlated> {
-        let mut known: Vec<Correlated> = Vec::new();
+        let (mut known, mut refused): (Vec<Correlated>, Vec<HomeCommunityId>) = Default::default();
         for found in matches {
-            let home = found.home.unwrap_or_else(|| peer.home.clone());
+            let home = found.home.clone().unwrap_or_else(|| peer.home.clone());
             // Of our own patients nobody else has to tell us.
             if home == self.own {
                 continue;
             }
-            if person.is_some_and(|person| is_other_person(&person.demographics, &found.demographics)) {
+            if let Some(how) = is_other_person(person.map(|person| &person.demographics), asked, &found) {
                 tracing::error!(
                     correlation_id = %context.correlation_id, transaction = "ITI-55", community = %peer.home,
-                    "a community answered with a patient of another birth date: the match is not used"
+                    "a community answered with a patient {how}: the match is not used"
                 );
+                refused.push(home);
                 continue;
             }
             match known.iter_mut().find(|(other, _)| *other == home) {
                 Some((_, id)) if id.as_ref() == Some(&found.id) => {}
                 Some((_, id)) => *id = None,
                 None => known.push((home, Some(found.id))),
+            }
+        }
+        for home in refused {
+            if !known.iter().any(|(other, _)| *other == home) {
+                known.push((home, None));
             }
         }
         known

@@ -42,10 +42,9 @@ impl OwnPatients {
         self.offer
     }
 
-    /// Whether identifiers of a domain may be told to other communities: those of the domains that we
-    /// serve; if none is named, all.
+    /// Whether identifiers of a domain may be told to other communities.
     pub fn is_shared(&self, domain: &Oid) -> bool {
-        self.policy.domains.is_empty() || self.policy.domains.iter().any(|(served, _)| served == domain)
+        self.policy.is_shared(domain)
     }
 
     /// What is known of a patient of ours; who cannot be looked up is asked for without it.

@@ -43,6 +43,14 @@ pub struct PatientPolicy {
     pub reject_unknown: bool,
 }
 
+impl PatientPolicy {
+    /// Whether identifiers of a domain may be told to other communities beside the one they name: those of the
+    /// domains that are listed.
+    pub fn is_shared(&self, domain: &Oid) -> bool {
+        self.domains.iter().any(|(listed, _)| listed == domain)
+    }
+}
+
 /// The registry of one community.
 pub struct DocumentRegistry {
     pub(super) store: Arc<dyn RegistryStore>,

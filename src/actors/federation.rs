@@ -13,7 +13,7 @@ use super::context::RequestContext;
 use super::correlation::Correlations;
 use super::explain::{Doing, counted};
 use super::fingerprints::Fingerprints;
-use super::merge::Outcome;
+use super::merge::{Outcome, unavailable};
 use super::ports::{Community, PeerFailure};
 use super::responding_gateway::MOST_GATEWAYS;
 use super::translation::{Translated, translate};
@@ -170,6 +170,11 @@ impl Federation {
         peer.is_or_has(home) || (!self.peers.iter().any(|peer| peer.is_or_has(home)) && through())
     }
 
+    /// Whether a community that a peer speaks for is asked without it, by a way of its own.
+    pub(super) fn has_another_way(&self, peer: &Peer, home: &HomeCommunityId) -> bool {
+        !peer.is_or_has(home) && self.peers.iter().any(|other| other.is_or_has(home))
+    }
+
     /// Forgets under which id a peer knows a patient: it has said that it does not.
     fn forget(&self, patient: &PatientId, peer: &Peer) {
         if let Some(correlations) = &self.correlations {
@@ -219,26 +224,22 @@ pub async fn query_peer(
     query: &AdhocQuery,
 ) -> Outcome<QueryResponse> {
     let began = Instant::now();
-    let mut query = query.clone();
     let translated = match peer.not_asked(context) {
         Some(failure) => Err(failure),
-        None => translate(context, federation, peer, &mut query).await,
+        None => translate(context, federation, peer, query).await,
     };
     if peer.translation == PatientTranslation::Discover {
         context.steps.took(Some(&peer.home), Doing::Discover, began);
     }
-    let (mut result, patient) = match translated {
-        Ok(Translated::Ready(patient)) => (peer.community.query(context, &query).await, patient),
-        Ok(Translated::Answered(answer)) => (Ok(*answer), None),
-        Err(failure) => (Err(failure), None),
-    };
-    if let Ok(answer) = &mut result {
-        if let Some(patient) = patient.filter(|_| has_code(&answer.errors, &ErrorCode::XDSUnknownPatientId)) {
-            federation.forget(&patient, peer);
+    let result = match translated {
+        Ok(Translated::Ready(queries, patient, told)) => {
+            let ask = |query| ask(context, federation, peer, query, patient.as_ref());
+            let answers = join_all(queries.iter().map(ask)).await;
+            in_one(peer, queries.iter().zip(answers), told)
         }
-        examine(context, federation, peer, &query, answer);
-        federation.learn(context, peer, answer);
-    }
+        Ok(Translated::Answered(answer)) => Ok(*answer),
+        Err(failure) => Err(failure),
+    };
     context.steps.came_of(Some(&peer.home), Doing::Asked, began, || match &result {
         Ok(answer) => counted(answer),
         Err(failure) => failure.without_their_words(),
@@ -253,6 +254,57 @@ pub async fn query_peer(
         );
     }
     Outcome { home: peer.home.clone(), nodes: peer.nodes.clone(), name: peer.name.clone(), result }
+}
+
+/// Sends one query, and looks through its answer.
+async fn ask(
+    context: &RequestContext,
+    federation: &Federation,
+    peer: &Peer,
+    query: &AdhocQuery,
+    patient: Option<&PatientId>,
+) -> Result<QueryResponse, PeerFailure> {
+    let mut answer = peer.community.query(context, query).await?;
+    if let Some(patient) = patient.filter(|_| has_code(&answer.errors, &ErrorCode::XDSUnknownPatientId)) {
+        federation.forget(patient, peer);
+    }
+    examine(context, federation, peer, query, &mut answer);
+    federation.learn(context, peer, &answer);
+    Ok(answer)
+}
+
+/// The answers of a peer for the communities that it speaks for, in one; a failure if all failed.
+fn in_one<'q>(
+    peer: &Peer,
+    answers: impl Iterator<Item = (&'q AdhocQuery, Result<QueryResponse, PeerFailure>)>,
+    told: Vec<RegistryError>,
+) -> Result<QueryResponse, PeerFailure> {
+    let (mut whole, mut missing, mut last): (Option<QueryResponse>, _, _) = (None, Vec::new(), None);
+    for (query, answer) in answers {
+        match (answer, &mut whole) {
+            (Ok(answer), Some(whole)) => {
+                if answer.status != whole.status {
+                    whole.status = ResponseStatus::PartialSuccess;
+                }
+                whole.objects.extend(answer.objects);
+                whole.errors.extend(answer.errors);
+            }
+            (Ok(answer), None) => whole = Some(answer),
+            (Err(failure), _) => {
+                let home = query.home.as_deref().and_then(|home| HomeCommunityId::parse(home).ok());
+                missing.push(unavailable(home.as_ref().unwrap_or(&peer.home), &peer.name, &failure));
+                last = Some(failure);
+            }
+        }
+    }
+    let Some(mut whole) = whole else {
+        return Err(last.unwrap_or_else(|| PeerFailure::NotAsked("there was nothing to ask it".into())));
+    };
+    if !missing.is_empty() && whole.status == ResponseStatus::Success {
+        whole.status = ResponseStatus::PartialSuccess;
+    }
+    whole.errors.extend(missing.into_iter().chain(told));
+    Ok(whole)
 }
 
 /// Asks several peers at once; the outcomes come in the peers' order.
@@ -406,6 +458,7 @@ mod tests {
                 Some(&["a", "b'c"]),
                 "('a^^^&2.999.2&ISO','b''c^^^&2.999.2&ISO')",
             ),
+            ("'a^^^&2.999.1&ISO '", Some(&["a"]), "'a^^^&2.999.2&ISO'"),
             // What cannot be read goes on as it is, to be refused there.
             ("a^^^&2.999.1&ISO", None, "a^^^&2.999.1&ISO"),
             ("'a'", Some(&["a"]), "'a'"),
@@ -414,7 +467,8 @@ mod tests {
             let mut query = query(value);
             let asked = asked.map(|asked| asked.iter().map(|id| (*id).to_owned()).collect());
             assert_eq!(patients_asked_for(&query), asked, "{value}");
-            replace_patients(&mut query, |patient| PatientId::new(patient.id(), Oid::parse("2.999.2").unwrap()).ok());
+            let moved = |patient: &PatientId| PatientId::new(patient.id(), Oid::parse("2.999.2").unwrap()).ok();
+            assert_eq!(replace_patients(&mut query, moved), asked.is_some() && *value != "'a'", "{value}");
             assert_eq!(query.slots[0].values[0], *there, "{value}");
         }
         let mut documents = query("'a'");

@@ -14,7 +14,9 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 use super::document_registry::PatientPolicy;
-use crate::model::discovery::{Address, Attribute, BirthTime, Criteria, PatientDemographics, Person, PersonName};
+use crate::model::discovery::{
+    Address, Attribute, BirthTime, Criteria, PatientDemographics, PatientMatch, Person, PersonName,
+};
 use crate::model::document::BoxFuture;
 use crate::model::ids::{Oid, PatientId};
 use crate::model::metadata::Noun;
@@ -102,7 +104,8 @@ impl ListedPatients {
 
     /// By demographics alone.
     fn described(&self, criteria: &Criteria) -> Found {
-        if criteria.names.is_empty() || criteria.birth_time.is_none() {
+        // A name and any day since 1900 is a name.
+        if criteria.names.is_empty() || !criteria.birth_time.as_ref().is_some_and(BirthTime::is_within_a_year) {
             return Found::Nobody;
         }
         let families: BTreeSet<_> = criteria.names.iter().map(|name| folded(&name.family)).collect();
@@ -142,9 +145,8 @@ fn contradicts(person: &Person, id: &PatientId) -> bool {
 /// Whether a person is who is asked for. One found by an identifier may lack what is asked for; a
 /// restricted person must be named, dated, and not be looked for by where they are.
 fn describes(criteria: &Criteria, person: &Person, identified: bool) -> bool {
-    if person.restricted
-        && (!identified || criteria.names.is_empty() || criteria.birth_time.is_none() || criteria.ask_whereabouts())
-    {
+    let dated = || criteria.birth_time.as_ref().is_some_and(BirthTime::is_day);
+    if person.restricted && (!identified || criteria.names.is_empty() || !dated() || criteria.ask_whereabouts()) {
         return false;
     }
     let may_lack = identified && !person.restricted;
@@ -254,23 +256,44 @@ fn separating(criteria: &Criteria, people: &[&Person]) -> Vec<Attribute> {
     rows.into_iter().filter(|(_, open, known)| *open && separates(*known)).map(|(attribute, ..)| attribute).collect()
 }
 
-/// What may be told of a person to who asked by that: nothing but who they are, to who named an
-/// identifier and nothing else; of a restricted person never where they are.
+/// What may be told of a person to who asked by that: where they are, only to who knows their whole name and the
+/// day of their birth already, whatever else was asked; of a restricted person never.
 pub fn told(person: &Person, criteria: &Criteria, policy: &PatientPolicy) -> PatientDemographics {
     let mut told = person.demographics.clone();
-    if person.restricted || criteria.are_ids_only() {
+    if person.restricted || !knows(criteria, &person.demographics) {
         told = told.without_whereabouts();
     }
-    let shared = |id: &PatientId| policy.domains.iter().any(|(domain, _)| domain == id.authority());
-    told.other_ids.retain(|id| criteria.ids.contains(id) || shared(id));
+    told.other_ids.retain(|id| criteria.ids.contains(id) || policy.is_shared(id.authority()));
     told
 }
 
-/// Whether what somebody else says of a patient speaks against this being the same person.
-pub fn is_other_person(ours: &PatientDemographics, theirs: &PatientDemographics) -> bool {
-    let born = |known: &PatientDemographics| known.birth_time.clone();
-    let apart = |(ours, theirs): (BirthTime, BirthTime)| !ours.overlaps(&theirs);
-    born(ours).zip(born(theirs)).is_some_and(apart)
+/// Whether a query has a person's whole name and day of birth.
+fn knows(criteria: &Criteria, known: &PatientDemographics) -> bool {
+    let named = criteria.names.iter().any(|asked| known.names.iter().any(|name| is_named(asked, name, false)));
+    let dated = criteria.birth_time.as_ref().zip(known.birth_time.as_ref());
+    named && dated.is_some_and(|(asked, born)| asked.is_day() && asked.covers(born))
+}
+
+/// Why a match that somebody else gives for a patient of ours is not the same person; none: nothing speaks
+/// against it. `asked` are the identifiers that it was asked for by.
+pub fn is_other_person(
+    ours: Option<&PatientDemographics>,
+    asked: &[PatientId],
+    found: &PatientMatch,
+) -> Option<&'static str> {
+    let theirs = &found.demographics;
+    // Not the gender: it is recorded differently of one person more often than two people share the rest.
+    let born = ours.and_then(|ours| ours.birth_time.as_ref()).zip(theirs.birth_time.as_ref());
+    if born.is_some_and(|(ours, theirs)| !ours.overlaps(theirs)) {
+        return Some("of another birth date");
+    }
+    // In a domain in which the patient has an identifier the match must not have others only.
+    let given = || std::iter::once(&found.id).chain(&theirs.other_ids);
+    let contradicted = |asked: &PatientId| {
+        let mut there = given().filter(|given| given.authority() == asked.authority()).peekable();
+        there.peek().is_some() && !there.any(|given| given == asked)
+    };
+    asked.iter().any(contradicted).then_some("with another identifier in the domain of one that was asked for")
 }
 
 /// The patients that the registry knows, by their identifiers alone.

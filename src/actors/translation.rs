@@ -11,8 +11,9 @@ use crate::validate::stored_query::quoted_texts;
 
 /// What has become of a query before it is sent.
 pub(super) enum Translated {
-    /// It is to be sent; the patient whom it was about, if the peer was asked for that one's id.
-    Ready(Option<PatientId>),
+    /// These are to be sent, one for each community that it speaks for; the patient whom they are about, if the
+    /// peer was asked for that one's id; and what is to be told beside their answers.
+    Ready(Vec<AdhocQuery>, Option<PatientId>, Vec<RegistryError>),
     /// It need not be sent.
     Answered(Box<QueryResponse>),
 }
@@ -22,16 +23,18 @@ pub(super) async fn translate(
     context: &RequestContext,
     federation: &Federation,
     peer: &Peer,
-    query: &mut AdhocQuery,
+    query: &AdhocQuery,
 ) -> Result<Translated, PeerFailure> {
+    let mut query = query.clone();
     match &peer.translation {
         PatientTranslation::SameDomain => {}
         PatientTranslation::Domain(domain) => {
-            replace_patients(query, |patient| PatientId::new(patient.id(), domain.clone()).ok());
+            // What cannot be read goes on as it is, to be refused there.
+            let _ = replace_patients(&mut query, |patient| PatientId::new(patient.id(), domain.clone()).ok());
         }
         PatientTranslation::Discover => return discover(context, federation, peer, query).await,
     }
-    Ok(Translated::Ready(None))
+    Ok(Translated::Ready(vec![query], None, Vec::new()))
 }
 
 /// The same for a peer that is asked for its id of the patient. Who does not know the patient has no
@@ -40,10 +43,10 @@ async fn discover(
     context: &RequestContext,
     federation: &Federation,
     peer: &Peer,
-    query: &mut AdhocQuery,
+    query: AdhocQuery,
 ) -> Result<Translated, PeerFailure> {
     // What cannot be read goes on as it is, to be refused there; so does what is about no patient.
-    let Some(patients) = asked_for(query) else { return Ok(Translated::Ready(None)) };
+    let Some(patients) = asked_for(&query) else { return Ok(Translated::Ready(vec![query], None, Vec::new())) };
     let [patient] = patients.as_slice() else {
         return Err(PeerFailure::NotAsked("it is asked about one patient at a time".into()));
     };
@@ -53,40 +56,44 @@ async fn discover(
     let known = correlations.of(context, peer, patient).await?;
     let wanted = query.home.as_deref().and_then(|home| HomeCommunityId::parse(home).ok());
     let wanted = wanted.unwrap_or_else(|| peer.home.clone());
-    let at = |home: &HomeCommunityId| known.iter().find(|(there, _)| there == home);
-    let behind = wanted != peer.home;
-    let there = match (at(&wanted), &*known) {
-        (Some(there), _) => Some(there),
-        // Who speaks for another knows the patient by the id that it gave for itself.
-        (None, _) if behind => at(&peer.home),
-        // It speaks for another community alone: that is the one to ask for.
-        (None, [other]) => Some(other),
-        (None, [_, _, ..]) => {
-            return Ok(Translated::Answered(Box::new(uncertain(peer, "in several communities behind it"))));
-        }
-        (None, []) => None,
+    let at = |home: &HomeCommunityId| known.iter().filter(|(there, _)| there == home).collect::<Vec<_>>();
+    // Who speaks for another knows the patient by the id that it gave for that one, or else for itself.
+    let there = match wanted == peer.home {
+        false => Some(at(&wanted)).filter(|there| !there.is_empty()).unwrap_or_else(|| at(&peer.home)),
+        // Each community that it speaks for has an id of its own; those with a way of their own are asked there.
+        true => known.iter().filter(|(home, _)| !federation.has_another_way(peer, home)).collect(),
     };
-    match there {
-        Some((home, Some(id))) => {
-            replace_patients(query, |_| Some(id.clone()));
-            query.home = Some(if behind { wanted.to_string() } else { home.to_string() });
-            Ok(Translated::Ready(Some(patient.clone())))
+    let (mut queries, mut unsure) = (Vec::new(), Vec::new());
+    for (home, id) in there {
+        let home = if wanted == peer.home { home } else { &wanted };
+        let Some(id) = id else {
+            unsure.push(uncertain(peer, home));
+            continue;
+        };
+        let mut query = AdhocQuery { home: Some(home.to_string()), ..query.clone() };
+        if !replace_patients(&mut query, |_| Some(id.clone())) {
+            return Err(PeerFailure::NotAsked("the patient could not be named as it is known there".into()));
         }
-        Some((_, None)) => Ok(Translated::Answered(Box::new(uncertain(peer, "as one of several")))),
-        None => Ok(Translated::Answered(Box::new(QueryResponse::success(Vec::new())))),
+        queries.push(query);
     }
+    Ok(match queries.is_empty() {
+        false => Translated::Ready(queries, Some(patient.clone()), unsure),
+        true => {
+            let mut answer = QueryResponse::success(Vec::new());
+            answer.errors = unsure;
+            Translated::Answered(Box::new(answer))
+        }
+    })
 }
 
-/// The empty answer of a peer that may have the patient's documents, and cannot be asked for them.
-fn uncertain(peer: &Peer, how: &str) -> QueryResponse {
-    let mut answer = QueryResponse::success(Vec::new());
+/// What is told of a community that may have the patient's documents, and cannot be asked for them.
+fn uncertain(peer: &Peer, home: &HomeCommunityId) -> RegistryError {
     let context = format!(
-        "{} may know the patient {how} and was not asked; its documents are missing from this answer",
+        "{} may know the patient, as one of several or under other particulars, and was not asked; its documents are \
+         missing from this answer",
         peer.name
     );
-    let warning = RegistryError::new(ErrorCode::XDSUnavailableCommunity, context).at(peer.home.as_str()).warning();
-    answer.errors.push(warning);
-    answer
+    RegistryError::new(ErrorCode::XDSUnavailableCommunity, context).at(home.as_str()).warning()
 }
 
 /// The patients whom a query is about; none if one of them is not named in a readable way.
@@ -104,18 +111,23 @@ fn asked_for(query: &AdhocQuery) -> Option<Vec<PatientId>> {
     (!asked.is_empty()).then_some(asked)
 }
 
-/// Replaces the patients of a query; who cannot be read stays.
-pub(super) fn replace_patients(query: &mut AdhocQuery, there: impl Fn(&PatientId) -> Option<PatientId>) {
-    let Some(parameter) = patient_parameter(query) else { return };
+/// Replaces the patients of a query; who cannot be read stays. Whether all are replaced.
+pub(super) fn replace_patients(query: &mut AdhocQuery, there: impl Fn(&PatientId) -> Option<PatientId>) -> bool {
+    let Some(parameter) = patient_parameter(query) else { return true };
+    let mut all = true;
     for value in query.slots.iter_mut().filter(|slot| slot.name == parameter).flat_map(|slot| &mut slot.values) {
-        let there = |cx: &str| there(&PatientId::parse(cx).ok()?);
+        let there = |cx: &str| there(&PatientId::parse(cx.trim()).ok()?);
         let texts = quoted_texts(value).unwrap_or_default();
         let translated: Option<Vec<String>> = texts
             .iter()
             .map(|cx| there(cx).map(|patient| format!("'{}'", patient.to_cx().replace('\'', "''"))))
             .collect();
-        let Some(translated) = translated.filter(|translated| !translated.is_empty()) else { continue };
+        let Some(translated) = translated.filter(|translated| !translated.is_empty()) else {
+            all = false;
+            continue;
+        };
         let list = translated.join(",");
         *value = if value.trim().starts_with('(') { format!("({list})") } else { list }.into();
     }
+    all
 }

@@ -187,7 +187,7 @@ limits! {
     /// Patients whose identifier at another community is remembered, over all communities.
     correlations: usize = 100_000, 2 => 10_000_000;
     /// How long one is remembered whose community does not say how long it may be; 0 asks each time.
-    correlation_ttl: Duration = seconds(600), seconds(0) => seconds(30 * 86_400);
+    correlation_ttl: Duration = seconds(0), seconds(0) => seconds(30 * 86_400);
     /// How long one is remembered at most.
     correlation_longest: Duration = seconds(86_400), seconds(0) => seconds(366 * 86_400);
     /// How long it is remembered that a community does not know a patient.

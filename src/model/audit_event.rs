@@ -236,6 +236,8 @@ pub struct AuditNode {
     pub user_id: String,
     /// Where it is on the network: its own name for us, what the connection or URL says for a peer.
     pub network: Option<NetworkAccessPoint>,
+    /// UserName: who it is by its certificate, where the id is what it says of itself.
+    pub name: Option<String>,
 }
 
 impl AuditNode {
@@ -245,7 +247,13 @@ impl AuditNode {
     /// A node of known address.
     #[must_use]
     pub fn new(user_id: impl Into<String>, network: Option<NetworkAccessPoint>) -> Self {
-        Self { user_id: user_id.into(), network }
+        Self { user_id: user_id.into(), network, name: None }
+    }
+
+    /// The same with the name that its certificate gives it.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()), ..self }
     }
 
     /// A requester that waits on the connection for its answer.

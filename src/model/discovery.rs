@@ -126,6 +126,9 @@ impl Gender {
     }
 }
 
+/// Values of all parameters of a query together: whoever sends more has no patient in mind.
+pub const MOST_VALUES: usize = 200;
+
 /// When somebody was born, as precisely as it is given, or an interval that it lies in.
 #[derive(Clone, PartialEq, Eq)]
 pub enum BirthTime {
@@ -146,6 +149,22 @@ impl BirthTime {
             Self::Between(low, high) => (low.as_ref(), high.as_ref()),
         };
         (low.map_or([b'0'; 8], |time| padded(time, b'0')), high.map_or([b'9'; 8], |time| padded(time, b'9')))
+    }
+
+    /// Whether it is one day, and so says when somebody was born.
+    pub fn is_day(&self) -> bool {
+        let (first, last) = self.days();
+        first == last
+    }
+
+    /// Whether it is no more than a year: an open or a wide interval says nothing of anybody.
+    pub fn is_within_a_year(&self) -> bool {
+        // As the digits of a day count.
+        const YEAR: u32 = 10_000;
+        let number =
+            |day: [u8; 8]| day.iter().fold(0, |sum: u32, digit| sum * 10 + u32::from(digit.saturating_sub(b'0')));
+        let (first, last) = self.days();
+        number(last).saturating_sub(number(first)) <= YEAR
     }
 
     /// Whether every day of the other one is a day of this.
@@ -239,11 +258,6 @@ impl Criteria {
     /// Whether something in it says where somebody is or is cared for.
     pub fn ask_whereabouts(&self) -> bool {
         !self.addresses.is_empty() || !self.telecoms.is_empty() || !self.birth_places.is_empty() || self.others
-    }
-
-    /// Whether there are identifiers and nothing else.
-    pub fn are_ids_only(&self) -> bool {
-        *self == Self { ids: self.ids.clone(), ..Self::default() }
     }
 }
 

@@ -67,7 +67,7 @@ fn active_participant(participant: ActiveParticipant) -> wire::ActiveParticipant
         ActiveParticipant::Node { node, process_id, is_requestor, role } => wire::ActiveParticipant {
             user_id: node.user_id,
             alternative_user_id: process_id.map(|id| id.to_string()),
-            user_name: None,
+            user_name: node.name,
             is_requestor,
             network_access_point_id: node.network.as_ref().map(|point| point.id().into_owned()),
             network_access_point_type_code: node.network.as_ref().map(|point| point.type_code()),

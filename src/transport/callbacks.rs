@@ -40,7 +40,7 @@ pub enum NoCallback {
     #[error("a URL with a user name in it is not for this place")]
     UserName,
     /// A path that means another one to some, or a part that is never sent.
-    #[error("the URL has a fragment, or a path with . or .. or an encoded slash or dot in it")]
+    #[error("the URL has a fragment, or a path with . or .., a ; or an encoded one of / \\ . ; % in it")]
     Ambiguous,
     /// A query in an address that others begin with.
     #[error("what is listed is a host and a path: the URL ends before the ?")]
@@ -69,7 +69,7 @@ fn read(text: &str) -> Result<(Uri, Callback), NoCallback> {
     }
     let lower = uri.path().to_ascii_lowercase();
     let ambiguous = text.contains('#')
-        || ["%2f", "%5c", "%2e", "\\"].iter().any(|part| lower.contains(part))
+        || ["%2f", "%5c", "%2e", "%25", "%3b", "\\", ";"].iter().any(|part| lower.contains(part))
         || lower.split('/').any(|segment| matches!(segment, "." | ".."));
     if ambiguous {
         return Err(NoCallback::Ambiguous);
@@ -184,6 +184,9 @@ mod tests {
             ("https://a.example/x", "https://a.example/x/%2E%2e/y", false),
             ("https://a.example/x", "https://a.example/x/..%2fy", false),
             ("https://a.example/x", "https://a.example/x/..%5cy", false),
+            ("https://a.example/x", "https://a.example/x/..;/y", false),
+            ("https://a.example/x", "https://a.example/x/..%3B/y", false),
+            ("https://a.example/x", "https://a.example/x/%252e%252e/y", false),
             ("https://a.example/x", "https://a.example/x#y", false),
             ("https://a.example/x", "https://a.example:/x", false),
             ("https://a.example/x", "https://a.example:99999/x", false),

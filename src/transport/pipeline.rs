@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures_util::future::join;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -483,29 +484,28 @@ impl Pipeline {
         if let Some(elsewhere) = elsewhere {
             return self.answer_later(taken, payload, attachments, held, elsewhere).await;
         }
-        match self.work(&taken, payload, &mut attachments, None).await {
-            Ok(answer) => self.encode(&taken, taken.answer_addressing(), answer),
+        let encode = |answer| self.encode(&taken, taken.answer_addressing(), answer);
+        match self.work(&taken, payload, &mut attachments, None, encode).await {
+            Ok(response) => response,
             Err(fault) => self.refuse(service, &correlation_id, &taken.connection, began, &taken.refused(fault)),
         }
     }
 
-    /// From the access decision to the durable audit record; `admitted` has its place already.
-    async fn work(
+    /// From the access decision to the durable audit record; `admitted` has its place already. The answer is made
+    /// ready by `finish` while the disk takes the record, and is given when that is done.
+    async fn work<T>(
         &self,
         taken: &Taken,
         payload: Result<Payload, ebrs::BodyError>,
         attachments: &mut Attachments,
         admitted: Option<OwnedSemaphorePermit>,
-    ) -> Result<Answer, Fault> {
+        finish: impl FnOnce(Answer) -> T,
+    ) -> Result<T, Fault> {
         let Taken { service, context, connection, endpoint, addressing, facts, began, .. } = taken;
         let transaction = context.transaction;
-        let answer = match connection.access.decide(context, *service) {
-            Decision::Permit => self.perform(context, *service, payload, attachments, admitted).await,
-            Decision::Deny(reason) => {
-                tracing::warn!(correlation_id = %context.correlation_id, transaction = transaction.number, caller = %context.caller, reason, "denied");
-                Err(Fault::sender("This caller may not do this here; the operator of this server knows why.")
-                    .with_status(403))
-            }
+        let answer = match taken.permitted() {
+            Ok(()) => self.perform(context, *service, payload, attachments, admitted).await,
+            Err(denied) => Err(denied),
         };
         attachments.drain().await;
         let told = match &answer {
@@ -513,27 +513,35 @@ impl Pipeline {
             Err(_) => facts.clone(),
         };
         let events = self.inbound_events(context, endpoint, connection, addressing, &told, &answer);
-        if let Err(error) = self.audit.record(events).await {
+        let (outcome, errors) = match &answer {
+            Ok(answer) => (outcome_name(answer.status()), answer.error_codes()),
+            Err(_) => ("fault", String::new()),
+        };
+        let located = answer.as_ref().map_or(&[][..], Answer::errors).iter().map(located).collect();
+        let (recorded, finished) = join(self.audit.record(events), async { answer.map(finish) }).await;
+        if let Err(error) = recorded {
             return Err(unaudited(&context.correlation_id, &error));
         }
         if service.is_gateway() {
-            match &answer {
-                Ok(answer) => self.explain(context, outcome_name(answer.status()), answer.errors(), *began),
-                Err(_) => self.explain(context, "fault", &[], *began),
-            }
+            self.explain(context, outcome, located, *began);
         }
-        let answer = answer?;
-        let outcome = outcome_name(answer.status());
+        let finished = finished?;
         self.metrics.count(transaction.number, "inbound", outcome, began.elapsed());
         tracing::info!(
             correlation_id = %context.correlation_id, transaction = transaction.number, caller = %context.caller,
-            outcome, errors = %answer.error_codes(), ms = began.elapsed().as_millis() as u64, "answered"
+            outcome, errors, ms = began.elapsed().as_millis() as u64, "answered"
         );
-        Ok(answer)
+        Ok(finished)
     }
 
     /// Keeps what was done for a request, for who asks about it later.
-    fn explain(&self, context: &RequestContext, outcome: &'static str, errors: &[RegistryError], began: Instant) {
+    fn explain(
+        &self,
+        context: &RequestContext,
+        outcome: &'static str,
+        errors: Vec<(String, Option<String>)>,
+        began: Instant,
+    ) {
         let took = began.elapsed();
         self.explanations.keep(Explained {
             id: Arc::clone(&context.correlation_id),
@@ -543,12 +551,7 @@ impl Pipeline {
             at: self.clock.now() - jiff::SignedDuration::try_from(took).unwrap_or_default(),
             took,
             outcome,
-            errors: errors
-                .iter()
-                .map(|error| {
-                    (error.code.without_their_words().to_owned(), error.location.clone().filter(|at| is_home(at)))
-                })
-                .collect(),
+            errors,
             steps: context.steps.all(),
         });
     }
@@ -712,7 +715,10 @@ impl Pipeline {
     ) -> Exchange {
         let remote = Some(connection.remote.ip().into());
         let requester = match addressing.reply_to.as_deref() {
-            Some(address) if address != soap::ANONYMOUS && address != soap::NO_REPLY => AuditNode::new(address, remote),
+            // The address is the caller's choice: who it was by certificate stands beside it.
+            Some(address) if address != soap::ANONYMOUS && address != soap::NO_REPLY => {
+                AuditNode::new(address, remote).named(&*context.caller)
+            }
             _ => AuditNode::new(&*context.caller, remote),
         };
         Exchange {
@@ -847,6 +853,22 @@ impl Pipeline {
 }
 
 impl Taken {
+    /// Whether its caller may do this.
+    fn permitted(&self) -> Result<(), Fault> {
+        let Self { service, context, connection, .. } = self;
+        match connection.access.decide(context, *service) {
+            Decision::Permit => Ok(()),
+            Decision::Deny(reason) => {
+                tracing::warn!(
+                    correlation_id = %context.correlation_id, transaction = context.transaction.number,
+                    caller = %context.caller, reason, "denied"
+                );
+                Err(Fault::sender("This caller may not do this here; the operator of this server knows why.")
+                    .with_status(403))
+            }
+        }
+    }
+
     /// The headers of its answer on its connection.
     fn answer_addressing(&self) -> Addressing {
         Addressing {
@@ -878,6 +900,11 @@ fn hinted(service: Service, parts: &http::request::Parts) -> Option<&'static Tra
     let content_type = parts.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let packaging = crate::wire::mtom::Packaging::parse(content_type).ok()?;
     Transaction::find(service, packaging.action()?)
+}
+
+/// An error as it may be told to others than who asked: its code, and the community.
+fn located(error: &RegistryError) -> (String, Option<String>) {
+    (error.code.without_their_words().to_owned(), error.location.clone().filter(|at| is_home(at)))
 }
 
 /// Whether a location names a community: what else may stand there is a peer's word.

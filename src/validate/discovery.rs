@@ -1,10 +1,7 @@
 //! What a patient discovery query must hold (ITI TF-2 §3.55.4.1.2). It is answered with all that is
 //! wrong with it, in the message of the profile: a fault is for the transport's trouble.
 
-use crate::model::discovery::{Criteria, DiscoveryQuery, Fault, Refusal};
-
-/// Values of all parameters together: whoever sends more has no patient in mind.
-pub const MOST_VALUES: usize = 200;
+use crate::model::discovery::{Criteria, DiscoveryQuery, Fault, MOST_VALUES, Refusal};
 
 /// Judges a query that was read, or what reading has found.
 ///

@@ -318,15 +318,36 @@ async fn who_wants_more_gets_it_once_and_never_of_restricted_people() {
 }
 
 #[tokio::test]
-async fn a_match_of_another_birth_date_is_not_used() {
+async fn a_match_that_cannot_be_the_patient_leaves_doubt() {
     let with = |birth| PatientMatch {
         demographics: PatientDemographics { birth_time: born(birth), ..PatientDemographics::default() },
         ..found(2, "P-77")
     };
-    for (birth, used) in [("19700131", true), ("1970", true), ("19700201", false)] {
-        let world = world(vec![ada()], vec![says(DiscoveryAnswer::Matches(vec![with(birth)]), None)]);
-        assert_eq!(world.of(&id("1", "2.999.55")).await.unwrap().len(), usize::from(used), "{birth}");
+    let named = |given: PatientId, others: Vec<PatientId>| PatientMatch {
+        id: given,
+        demographics: PatientDemographics { other_ids: others, ..PatientDemographics::default() },
+        ..found(2, "P-77")
+    };
+    let there = || id("P-77", "2.999.2.3");
+    for (matched, used) in [
+        (with("19700131"), true),
+        (with("1970"), true),
+        (with("19700201"), false),
+        // The number that was asked for, another one of the same domain, both.
+        (named(id("1", "2.999.55"), Vec::new()), true),
+        (named(id("2", "2.999.55"), Vec::new()), false),
+        (named(there(), vec![id("2", "2.999.55")]), false),
+        (named(there(), vec![id("2", "2.999.55"), id("1", "2.999.55")]), true),
+        (named(there(), vec![id("T", "2.999.100")]), false),
+    ] {
+        let given = matched.id.clone();
+        let world = world(vec![ada()], vec![says(DiscoveryAnswer::Matches(vec![matched]), None)]);
+        assert_eq!(*world.of(&id("1", "2.999.55")).await.unwrap(), [(home(2), used.then_some(given))]);
     }
+    // One that is right is not spoiled by one that is wrong.
+    let both = vec![with("19700201"), with("19700131")];
+    let world = world(vec![ada()], vec![says(DiscoveryAnswer::Matches(both), None)]);
+    assert_eq!(*world.of(&id("1", "2.999.55")).await.unwrap(), [(home(2), Some(there()))]);
 }
 
 fn query(home: Option<&HomeCommunityId>, patients: &str) -> AdhocQuery {
@@ -352,20 +373,22 @@ async fn ask(
 #[tokio::test]
 async fn a_query_goes_to_whom_the_answer_names() {
     const ASKED: &str = "'1^^^&2.999.100&ISO'";
-    // Matches, the home that the query names, what is queried: home and patient.
+    const A: &str = "'a^^^&2.999.2.3&ISO'";
+    const B: &str = "'b^^^&2.999.2.3&ISO'";
+    // Matches, the home that the query names, what is queried: homes and patients.
     let cases = [
-        (vec![found(2, "a")], None, Some((home(2), "'a^^^&2.999.2.3&ISO'"))),
-        (vec![found(2, "it's")], None, Some((home(2), "'it''s^^^&2.999.2.3&ISO'"))),
-        (vec![found(3, "b"), found(2, "a")], Some(2), Some((home(2), "'a^^^&2.999.2.3&ISO'"))),
-        (vec![found(3, "b"), found(2, "a")], Some(3), Some((home(3), "'b^^^&2.999.2.3&ISO'"))),
-        (vec![found(3, "b")], Some(2), Some((home(3), "'b^^^&2.999.2.3&ISO'"))),
-        (vec![found(2, "a")], Some(3), Some((home(3), "'a^^^&2.999.2.3&ISO'"))),
-        (vec![found(3, "b"), found(4, "c")], Some(2), None),
-        (vec![found(2, "a"), found(2, "b")], None, None),
-        (vec![], None, None),
+        (vec![found(2, "a")], None, vec![(home(2), A)]),
+        (vec![found(2, "it's")], None, vec![(home(2), "'it''s^^^&2.999.2.3&ISO'")]),
+        (vec![found(3, "b"), found(2, "a")], Some(2), vec![(home(3), B), (home(2), A)]),
+        (vec![found(3, "b"), found(2, "a")], Some(3), vec![(home(3), B)]),
+        (vec![found(3, "b")], Some(2), vec![(home(3), B)]),
+        (vec![found(2, "a")], Some(3), vec![(home(3), A)]),
+        (vec![found(3, "b"), found(4, "a")], Some(2), vec![(home(3), B), (home(4), A)]),
+        (vec![found(2, "a"), found(2, "b")], None, vec![]),
+        (vec![], None, vec![]),
     ];
     for (matches, named, expected) in cases {
-        let uncertain = matches.len() > 1 && expected.is_none();
+        let uncertain = matches.len() > 1 && expected.is_empty();
         let answer = if matches.is_empty() { DiscoveryAnswer::NotFound } else { DiscoveryAnswer::Matches(matches) };
         let named = named.map(home);
         let (community, result) = ask(world(Vec::new(), vec![says(answer, None)]), named.as_ref(), ASKED).await;

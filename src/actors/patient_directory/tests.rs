@@ -205,13 +205,26 @@ fn restricted_people_are_found_by_number_name_and_birth_date_only() {
 }
 
 #[test]
-fn who_names_a_number_only_is_not_told_where_somebody_is() {
+fn who_does_not_know_name_and_birthday_is_not_told_where_somebody_is() {
     let directory = directory();
     let asked = by_nhs("9990010013");
     let Found::One(person) = directory.matched(&asked) else { panic!("nobody") };
-    assert!(told(&person, &asked, &policy()).addresses.is_empty());
+    let since = Some(BirthTime::Between(Some(Dtm::parse("1900").unwrap()), None));
     let named = by_name("Wilhelmina", "Quillfeather", "19510417");
-    assert_eq!(told(&person, &named, &policy()).addresses.len(), 1);
+    for (criteria, is_told) in [
+        (asked.clone(), false),
+        (Criteria { others: true, ..asked.clone() }, false),
+        (Criteria { gender: Some(Gender::Female), ..asked.clone() }, false),
+        (Criteria { birth_time: since.clone(), ..asked.clone() }, false),
+        (Criteria { birth_time: born("19510417"), ..asked.clone() }, false),
+        (Criteria { names: vec![name("", "Quillfeather")], birth_time: born("19510417"), ..asked.clone() }, false),
+        (Criteria { birth_time: since, ..named.clone() }, false),
+        (Criteria { birth_time: born("195104"), ..named.clone() }, false),
+        (Criteria { ids: asked.ids.clone(), ..named.clone() }, true),
+        (named.clone(), true),
+    ] {
+        assert_eq!(!told(&person, &criteria, &policy()).addresses.is_empty(), is_told);
+    }
     // Identifiers of other hospitals are not told; the shared one is.
     let mut known = *person;
     known.demographics.other_ids.push(id("9", "2.999.55"));
@@ -219,12 +232,17 @@ fn who_names_a_number_only_is_not_told_where_somebody_is() {
 }
 
 #[test]
-fn another_birth_date_is_another_person() {
-    let with = |time| PatientDemographics { birth_time: time, ..PatientDemographics::default() };
-    assert!(is_other_person(&with(born("19510417")), &with(born("19510418"))));
-    for (ours, theirs) in [(born("19510417"), born("1951")), (None, born("1951")), (born("1951"), None)] {
-        assert!(!is_other_person(&with(ours), &with(theirs)));
-    }
+fn a_name_and_any_day_is_no_description() {
+    let between = |low: &str, high: Option<&str>| {
+        Some(BirthTime::Between(Dtm::parse(low).ok(), high.and_then(|high| Dtm::parse(high).ok())))
+    };
+    let named = |birth_time| Criteria { birth_time, ..by_name("Wilhelmina", "Quillfeather", "1951") };
+    check(&named(between("19510101", Some("19511231"))), "W");
+    check(&named(between("19500101", Some("19511231"))), "-");
+    check(&named(between("1900", None)), "-");
+    let hidden = by_name("Persephone", "Ashcombe-Quill", "1986");
+    check(&Criteria { ids: by_nhs("9990010196").ids, ..hidden.clone() }, "-");
+    check(&Criteria { ids: by_nhs("9990010196").ids, birth_time: between("1900", None), ..hidden }, "-");
 }
 
 #[tokio::test]

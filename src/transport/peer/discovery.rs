@@ -11,6 +11,9 @@ use crate::transport::endpoint::iti55::outbound_facts;
 use crate::wire::hl7v3::{self, ReceivedAnswer};
 use crate::wire::xcpd;
 
+/// Matches of one answer at most: a community that knows so many knows nobody.
+const MOST_MATCHES: usize = 100;
+
 /// Whether an answer is one to a query: it names the message or the query. A mix-up of two answers
 /// would be one of two patients.
 pub fn belongs(received: &ReceivedAnswer, query: &DiscoveryQuery) -> bool {
@@ -51,6 +54,9 @@ impl RemoteCommunity {
         })?;
         if !belongs(&received, query) {
             return Err(PeerFailure::Garbage("the answer is one to another query".into()));
+        }
+        if matches!(&received.answer, DiscoveryAnswer::Matches(matches) if matches.len() > MOST_MATCHES) {
+            return Err(PeerFailure::TooMany(MOST_MATCHES));
         }
         let expires = time_to_live.and_then(|text| xcpd::expiry(&text, self.services.clock.now()));
         Ok(Discovered { answer: received.answer, expires })

@@ -21,7 +21,7 @@ use crate::model::audit_event::{AuditOutcome, Exchange};
 use crate::transport::answer::{self, OutBody};
 use crate::transport::callbacks::{Elsewhere, Target};
 use crate::transport::delivery::{Cargo, Parcel, Undelivered, post};
-use crate::transport::endpoint::{Answer, Payload};
+use crate::transport::endpoint::{Answer, AuditFacts, Payload};
 use crate::transport::message::Attachments;
 use crate::wire::ebrs;
 use crate::wire::soap::{self, Addressing, Fault, Version};
@@ -49,6 +49,11 @@ impl Pipeline {
         envelope: Option<OwnedSemaphorePermit>,
         elsewhere: Elsewhere,
     ) -> Response<OutBody> {
+        // Known before it is taken in, so told on its connection: nobody makes us call others who may not ask at all.
+        if let Err(denied) = taken.permitted() {
+            attachments.drain().await;
+            return self.turn_away(&taken, denied).await;
+        }
         // Its client is told that it has been taken in, and need not stay.
         let mut taken = taken;
         taken.context.gone = CancellationToken::new();
@@ -109,7 +114,7 @@ impl Pipeline {
         let again = payload.as_ref().ok().and_then(Payload::repeatable);
         // Documents are read while they are worked on: only then is the message here.
         let outcome = if matches!(payload, Ok(Payload::Provide(_))) {
-            let outcome = self.work(&taken, payload, &mut attachments, Some(admitted)).await;
+            let outcome = self.work(&taken, payload, &mut attachments, Some(admitted), |answer| answer).await;
             if let Err(fault) = outcome {
                 let _ = taken_in.send(Err(taken.refused(fault)));
                 return;
@@ -119,7 +124,7 @@ impl Pipeline {
         } else {
             attachments.drain().await;
             let _ = taken_in.send(Ok(()));
-            self.work(&taken, payload, &mut attachments, Some(admitted)).await
+            self.work(&taken, payload, &mut attachments, Some(admitted), |answer| answer).await
         };
         drop((attachments, _envelope));
         self.deliver(&taken, elsewhere, outcome, again).await;
@@ -132,6 +137,10 @@ impl Pipeline {
         if let Err(fault) = &outcome {
             self.note_fault(taken, fault);
         }
+        let told = match &outcome {
+            Ok(answer) => taken.facts.clone().with_answer(answer),
+            Err(_) => taken.facts.clone(),
+        };
         let target = if outcome.is_ok() { elsewhere.answers } else { elsewhere.faults };
         let Some(target) = target else { return };
         let mut parcel = Some(self.parcel(taken, &target, outcome).await);
@@ -173,7 +182,7 @@ impl Pipeline {
             }
             pause = pause.saturating_mul(2);
         }
-        self.give_up(taken, &cause).await;
+        self.give_up(taken, &told, &cause).await;
     }
 
     /// A retrieve's answer once more, when documents have gone with the try before: they are on record again.
@@ -250,8 +259,8 @@ impl Pipeline {
     }
 
     /// An answer that nobody took is on record: who asked has not what the record before says.
-    async fn give_up(&self, taken: &Taken, cause: &str) {
-        let Taken { context, connection, endpoint, addressing, facts, began, .. } = taken;
+    async fn give_up(&self, taken: &Taken, facts: &AuditFacts, cause: &str) {
+        let Taken { context, connection, endpoint, addressing, began, .. } = taken;
         self.metrics.count(context.transaction.number, "callback", "undelivered", began.elapsed());
         tracing::error!(
             correlation_id = %context.correlation_id, transaction = context.transaction.number,

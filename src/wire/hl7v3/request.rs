@@ -5,7 +5,7 @@ use super::datatypes::{
     text, value,
 };
 use super::{Head, INTERACTIONS, REQUEST, is, push, read_header, write_party, write_start};
-use crate::model::discovery::{Criteria, DiscoveryQuery, Gender, InstanceId, MessageHeader, Priority};
+use crate::model::discovery::{Criteria, DiscoveryQuery, Gender, InstanceId, MOST_VALUES, MessageHeader, Priority};
 use crate::model::ids::Oid;
 use crate::model::time::Dtm;
 use crate::wire::ebrs::BodyError;
@@ -95,8 +95,15 @@ fn requester_domain(act: Node<'_, '_>) -> Option<Oid> {
 
 fn read_criteria(list: Node<'_, '_>, findings: &mut Vec<&'static str>) -> Criteria {
     let mut criteria = Criteria::default();
+    let mut left = MOST_VALUES;
     for parameter in list.children().filter(|parameter| parameter.ns() == Ns::Hl7v3 && !is_null(*parameter)) {
-        let values: Vec<_> = present(parameter, "value").collect();
+        let values: Vec<_> = present(parameter, "value").take(left + 1).collect();
+        // Nothing is done with so many, not even comparing them.
+        let Some(rest) = left.checked_sub(values.len()) else {
+            findings.push("more values than there is anything to ask for");
+            return criteria;
+        };
+        left = rest;
         // A value that cannot be read must not be left out: the query would ask for more people.
         let mut unread = |finding: &'static str| findings.push(finding);
         match parameter.local() {

@@ -253,13 +253,14 @@ async fn faults_go_where_faults_are_wanted_with_what_is_to_go_along() {
     let (inbox, faults) = (Inbox::open(takes).await, Inbox::open(takes).await);
     let broker = TestBroker::start(Options {
         more: format!("[asynchronous]\ncallbacks = [\"{}\", \"{}\"]\n", inbox.url, faults.url),
-        no_administrator: true,
         ..Options::default()
     })
     .await;
-    let remove = |more: &str| {
-        envelope_to("urn:ihe:iti:2010:DeleteDocumentSet", &inbox.url, more, |out| {
-            out.extend_from_slice(b"<l:RemoveObjectsRequest xmlns:l=\"urn:oasis:names:tc:ebxml-regrep:xsd:lcm:3.0\"/>");
+    // What is wrong with it shows when it has been taken in.
+    let action = "urn:hl7-org:v3:PRPA_IN201305UV02:CrossGatewayPatientDiscovery";
+    let empty = |more: &str| {
+        envelope_to(action, &inbox.url, more, |out| {
+            out.extend_from_slice(b"<PRPA_IN201305UV02 xmlns=\"urn:hl7-org:v3\"/>");
         })
     };
     let to = fault_to(&faults.url).replace(
@@ -269,19 +270,39 @@ async fn faults_go_where_faults_are_wanted_with_what_is_to_go_along() {
     for (more, from, marked) in
         [(&*to, &faults, true), ("", &inbox, false), (&fault_to(soap::ANONYMOUS), &inbox, false)]
     {
-        let (body, id) = remove(more);
-        assert_accepted(&broker.post("registry", "application/soap+xml", body).await);
+        let (body, id) = empty(more);
+        assert_accepted(&broker.post("responding-gateway", "application/soap+xml", body).await);
         let posted = from.next().await;
-        assert!(posted.reply.fault().expect("a fault").contains("may not do this"));
+        assert!(posted.reply.fault().is_some(), "{}", posted.reply.text());
         let addressing = posted.addressing();
         assert_eq!((addressing.relates_to, addressing.to), (Some(id), Some(from.url.clone())));
         let told = posted.reply.text().contains(">7</q:n>") && posted.reply.text().contains("IsReferenceParameter");
         assert_eq!(told, marked, "{}", posted.reply.text());
     }
     // Where none are wanted, none go.
-    assert_accepted(&broker.post("registry", "application/soap+xml", remove(&fault_to(soap::NO_REPLY)).0).await);
+    let (body, _) = empty(&fault_to(soap::NO_REPLY));
+    assert_accepted(&broker.post("responding-gateway", "application/soap+xml", body).await);
     broker.broker.stop().await;
     assert_eq!((inbox.connections.load(Ordering::SeqCst), faults.connections.load(Ordering::SeqCst)), (2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_ask_is_told_so_at_once_and_nobody_is_called() {
+    let inbox = Inbox::open(takes).await;
+    let more = format!("[asynchronous]\ncallbacks = [\"{}\"]\n", inbox.url);
+    let broker = TestBroker::start(Options { more, no_administrator: true, ..Options::default() }).await;
+    let (body, _) = envelope_to("urn:ihe:iti:2010:DeleteDocumentSet", &inbox.url, "", |out| {
+        out.extend_from_slice(b"<l:RemoveObjectsRequest xmlns:l=\"urn:oasis:names:tc:ebxml-regrep:xsd:lcm:3.0\"/>");
+    });
+    let reply = broker.post("registry", "application/soap+xml", body).await;
+    assert_eq!(reply.status, 403);
+    assert!(reply.fault().expect("a fault").contains("may not do this"));
+    // On record is who it was, beside the address that it chose.
+    let audited = audit_records(&broker.broker);
+    let told = |name: &str| audited.iter().any(|record| record.contains(&inbox.url) && record.contains(name));
+    assert!(told("UserName=\"Causeway development client\""), "{audited:?}");
+    broker.broker.stop().await;
+    assert_eq!(inbox.connections.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
