@@ -13,6 +13,8 @@ use super::context::RequestContext;
 use super::correlation::Correlations;
 use super::explain::{Doing, counted};
 use super::fingerprints::Fingerprints;
+pub use super::manners::Manners;
+use super::manners::stamp;
 use super::merge::Outcome;
 use super::ports::{Community, PeerFailure};
 use super::responding_gateway::MOST_GATEWAYS;
@@ -53,6 +55,8 @@ pub struct Peer {
     pub nodes: Vec<HomeCommunityId>,
     /// How patients are known there.
     pub translation: PatientTranslation,
+    /// What it does otherwise than others.
+    pub manners: Manners,
     /// The way to it.
     pub community: Arc<dyn Community>,
 }
@@ -235,6 +239,17 @@ pub async fn query_peer(
     if let Ok(answer) = &mut result {
         if let Some(patient) = patient.filter(|_| has_code(&answer.errors, &ErrorCode::XDSUnknownPatientId)) {
             federation.forget(&patient, peer);
+        }
+        if peer.manners.assume_home {
+            // By id it may be a community behind it that was asked.
+            let asked = query.home.as_deref().and_then(|home| HomeCommunityId::parse_lenient(home).ok());
+            let stamped = stamp(answer, asked.as_ref().unwrap_or(&peer.home));
+            if stamped > 0 {
+                tracing::debug!(
+                    correlation_id = %context.correlation_id, community = %peer.home, stamped,
+                    "objects without homeCommunityId are taken for the community's own"
+                );
+            }
         }
         examine(context, federation, peer, &query, answer);
         federation.learn(context, peer, answer);
