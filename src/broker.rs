@@ -17,7 +17,7 @@ use crate::actors::discovery::OwnPatients;
 use crate::actors::document_registry::{DocumentRegistry, PatientPolicy, QueryLimits};
 use crate::actors::document_repository::DocumentRepository;
 use crate::actors::explain::Explanations;
-use crate::actors::federation::{Federation, Learned, PatientTranslation, Peer};
+use crate::actors::federation::{Federation, Learned, Manners, PatientTranslation, Peer};
 use crate::actors::initiating_gateway::{InitiatingGateway, OwnCommunity};
 use crate::actors::patient_directory::{ListedPatients, PatientDirectory, RegisteredPatients};
 use crate::actors::ports::{Clock, RegistryPort, SystemClock, Tally};
@@ -583,7 +583,10 @@ fn federation(
         let uri =
             peer.responding_gateway.clone().unwrap_or_else(|| http::Uri::from_static("https://unconfigured.invalid/"));
         let answers = peer.responding_gateway.is_some() && peer.kind.serves();
-        let soap = SoapClient::new(Arc::clone(&tls), uri, answer_bounds.clone());
+        let profile = Arc::new(peer.profile.clone());
+        let soap_client =
+            |tls, uri| SoapClient::new(tls, uri, answer_bounds.clone()).with_profile(Arc::clone(&profile));
+        let soap = soap_client(Arc::clone(&tls), uri);
         let community = RemoteCommunity::new(
             peer.home_community_id.clone(),
             soap,
@@ -601,7 +604,7 @@ fn federation(
             services.clone(),
         );
         let community = match &peer.patient_discovery {
-            Some(uri) => community.with_discovery_at(SoapClient::new(tls, uri.clone(), answer_bounds.clone())),
+            Some(uri) => community.with_discovery_at(soap_client(tls, uri.clone())),
             None => community,
         };
         let address = config.asynchronous.address.as_ref().filter(|_| peer.exchange == PeerExchange::Asynchronous);
@@ -619,6 +622,10 @@ fn federation(
                 PeerPatientId::SameDomain => PatientTranslation::SameDomain,
                 PeerPatientId::Domain(oid) => PatientTranslation::Domain(oid.clone()),
                 PeerPatientId::Discover => PatientTranslation::Discover,
+            },
+            manners: Manners {
+                documents_per_request: peer.profile.documents_per_request,
+                assume_home: peer.profile.assume_home,
             },
             community: Arc::new(community),
         })

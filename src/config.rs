@@ -11,6 +11,7 @@
 
 mod limits;
 mod people;
+mod profiles;
 mod raw;
 mod read;
 mod template;
@@ -29,6 +30,7 @@ use http::Uri;
 use crate::model::discovery::Person;
 use crate::model::ids::{HomeCommunityId, IdentifierRule, Oid, PatientId, RepositoryUniqueId};
 use crate::transport::callbacks::Callback;
+use crate::transport::peer::profile::PeerProfile;
 use crate::transport::tls::TlsFiles;
 use crate::validate::SourceModes;
 
@@ -343,6 +345,8 @@ pub struct Peer {
     pub callback: Option<Callback>,
     /// How its answers come to us.
     pub exchange: PeerExchange,
+    /// What it gets in a form of its own.
+    pub profile: PeerProfile,
 }
 
 /// Answers that do not come back on their connection (`[asynchronous]`, ITI TF-2 §V.5).

@@ -13,6 +13,8 @@ use super::context::RequestContext;
 use super::correlation::Correlations;
 use super::explain::{Doing, counted};
 use super::fingerprints::Fingerprints;
+pub use super::manners::Manners;
+use super::manners::stamp;
 use super::merge::{Outcome, unavailable};
 use super::ports::{Community, PeerFailure};
 use super::responding_gateway::MOST_GATEWAYS;
@@ -53,6 +55,8 @@ pub struct Peer {
     pub nodes: Vec<HomeCommunityId>,
     /// How patients are known there.
     pub translation: PatientTranslation,
+    /// What it does otherwise than others.
+    pub manners: Manners,
     /// The way to it.
     pub community: Arc<dyn Community>,
 }
@@ -267,6 +271,17 @@ async fn ask(
     let mut answer = peer.community.query(context, query).await?;
     if let Some(patient) = patient.filter(|_| has_code(&answer.errors, &ErrorCode::XDSUnknownPatientId)) {
         federation.forget(patient, peer);
+    }
+    if peer.manners.assume_home {
+        // By id it may be a community behind it that was asked.
+        let asked = query.home.as_deref().and_then(|home| HomeCommunityId::parse_lenient(home).ok());
+        let stamped = stamp(&mut answer, asked.as_ref().unwrap_or(&peer.home));
+        if stamped > 0 {
+            tracing::debug!(
+                correlation_id = %context.correlation_id, community = %peer.home, stamped,
+                "objects without homeCommunityId are taken for the community's own"
+            );
+        }
     }
     examine(context, federation, peer, query, &mut answer);
     federation.learn(context, peer, &answer);

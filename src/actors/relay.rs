@@ -4,6 +4,8 @@
 //! follow one source after another. What is not what was asked for, or has other bytes than its
 //! entry said, does not pass.
 
+mod parts;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -62,10 +64,11 @@ pub async fn retrieve(
                 response
             }
             RetrieveTarget::Peer(peer) => {
+                if let Some(part) = peer.manners.part(requests.len()) {
+                    return parts::retrieve(context, federation, peer, spool, &requests, part).await;
+                }
                 let response = retrieve_from(context, peer, &requests).await;
-                let fingerprints = &federation.learned.fingerprints;
-                let expected: Vec<_> =
-                    response.documents.iter().map(|document| fingerprints.of(&document.request)).collect();
+                let expected = expected(federation, &response);
                 if several {
                     keep(context, peer, spool, response, &expected).await
                 } else {
@@ -77,17 +80,28 @@ pub async fn retrieve(
     .await;
     let mut merged = RetrieveResponse::failure(Vec::new());
     for answer in answers {
-        let offset = merged.documents.len();
-        merged.documents.extend(answer.documents);
-        merged.errors.extend(answer.errors);
-        merged.sources.extend(
-            answer
-                .sources
-                .into_iter()
-                .map(|source| -> Box<dyn BodySource> { Box::new(Renumbered { source, offset, map: None }) }),
-        );
+        append(&mut merged, answer);
     }
     merged
+}
+
+/// Puts an answer behind another.
+fn append(merged: &mut RetrieveResponse, answer: RetrieveResponse) {
+    let offset = merged.documents.len();
+    merged.documents.extend(answer.documents);
+    merged.errors.extend(answer.errors);
+    merged.sources.extend(
+        answer
+            .sources
+            .into_iter()
+            .map(|source| -> Box<dyn BodySource> { Box::new(Renumbered { source, offset, map: None }) }),
+    );
+}
+
+/// What the entries of documents said of their bytes.
+fn expected(federation: &Federation, response: &RetrieveResponse) -> Vec<Option<Fingerprint>> {
+    let fingerprints = &federation.learned.fingerprints;
+    response.documents.iter().map(|document| fingerprints.of(&document.request)).collect()
 }
 
 /// Documents that pass through as they come: one with other bytes than its entry said breaks off.
@@ -179,6 +193,22 @@ fn undelivered(context: &RequestContext, peer: &Peer, failure: &PeerFailure, doc
 }
 
 async fn retrieve_from(context: &RequestContext, peer: &Peer, requests: &[DocumentRequest]) -> RetrieveResponse {
+    match ask(context, peer, requests).await {
+        Ok(response) => settle(context, peer, requests, response),
+        Err(failure) => RetrieveResponse::failure(vec![undelivered(context, peer, &failure, &listed(requests))]),
+    }
+}
+
+fn listed(requests: &[DocumentRequest]) -> String {
+    let ids: Vec<&str> = requests.iter().map(|request| request.unique_id.as_str()).collect();
+    ids.join(", ")
+}
+
+async fn ask(
+    context: &RequestContext,
+    peer: &Peer,
+    requests: &[DocumentRequest],
+) -> Result<RetrieveResponse, PeerFailure> {
     let began = Instant::now();
     let result = match peer.not_asked(context) {
         Some(failure) => Err(failure),
@@ -189,13 +219,16 @@ async fn retrieve_from(context: &RequestContext, peer: &Peer, requests: &[Docume
         Ok(response) => delivered(response),
         Err(failure) => failure.without_their_words(),
     });
-    let mut response = match result {
-        Ok(response) => response,
-        Err(failure) => {
-            let ids: Vec<&str> = requests.iter().map(|request| request.unique_id.as_str()).collect();
-            return RetrieveResponse::failure(vec![undelivered(context, peer, &failure, &ids.join(", "))]);
-        }
-    };
+    result
+}
+
+/// Holds an answer against what was asked for.
+fn settle(
+    context: &RequestContext,
+    peer: &Peer,
+    requests: &[DocumentRequest],
+    mut response: RetrieveResponse,
+) -> RetrieveResponse {
     response.errors = response.errors.into_iter().map(|error| locate(error, &peer.home)).collect();
     // Each document must answer a request; each request must be answered, or an error say why.
     let key = |request: &DocumentRequest| (request.repository.clone(), request.unique_id.clone());

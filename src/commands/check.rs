@@ -26,6 +26,7 @@ use super::{CommandError, Outcome};
 use crate::config::{Config, ConfigError, DocumentStorage, Listener, Peer, Profile, UnknownPatients};
 use crate::terminal::{Align, Cell, Colour, Table, Tone, counted};
 use crate::transport::certificates::{self, CertificateFacts, ChainInput, Role, Severity};
+use crate::transport::peer::profile::PeerProfile;
 use crate::transport::tls::{
     MAX_CRL_BYTES, MAX_PEM_BYTES, TlsFiles, TlsSource, client_config, handshake_cause, server_config,
 };
@@ -480,6 +481,16 @@ fn codes(config: &Config) -> Vec<Check> {
 
 async fn reach_peer(config: &Config, peer: &Peer, now: Timestamp) -> Vec<Check> {
     let subject = format!("peer {}", peer.name);
+    let mut checks = reached(config, peer, now, subject.clone()).await;
+    if peer.profile != PeerProfile::default() {
+        let mut report = Report::new(subject);
+        report.ok(format!("profile {}", peer.profile.words()));
+        checks.append(&mut report.checks);
+    }
+    checks
+}
+
+async fn reached(config: &Config, peer: &Peer, now: Timestamp, subject: String) -> Vec<Check> {
     match &peer.responding_gateway {
         Some(url) if peer.is_asked() => reach(&subject, url, &config.tls_for(peer), peer.timeout, config, now).await,
         _ => {

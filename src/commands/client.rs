@@ -357,10 +357,8 @@ impl Client {
             token = answer::message_token();
         }
         let client = SoapClient::new(Arc::clone(&self.tls), call.uri.clone(), self.bounds.clone());
-        let answered = client.call(
-            call.transaction,
-            Outbound { root, parts, sources, token, correlation_id: None, via: None, trace: None, noted: None },
-        );
+        let answered =
+            client.call(call.transaction, Outbound { parts, sources, token, ..Outbound::simple(root, None) });
         let message = flowing(answered, self.timeout, &sent).await.map_err(|failure| call.failed(&failure))?;
         if self.show_wire {
             show(&format!("response {}", call.transaction.number), &message.root);

@@ -138,6 +138,7 @@ pub async fn run(args: Args) -> Outcome {
 /// Whom to call: as given, and else as the configuration says.
 fn subject(args: &Args) -> Result<Subject, CommandError> {
     let peer = args.peer.as_deref().map(|name| configured(&args.config, name)).transpose()?;
+    let profile = peer.as_ref().map(|(peer, _)| peer.profile.clone()).unwrap_or_default();
     let (url, peer_files, peer_home, peer_timeout) = match peer {
         Some((peer, files)) => (peer.responding_gateway, Some(files), Some(peer.home_community_id), Some(peer.timeout)),
         None => (None, None, None, None),
@@ -157,6 +158,7 @@ fn subject(args: &Args) -> Result<Subject, CommandError> {
         home: args.home.clone().or(peer_home),
         timeout,
         only: args.only,
+        profile,
     })
 }
 

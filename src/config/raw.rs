@@ -463,6 +463,19 @@ impl<'f> Section<'f> {
         Section::new(&path, node, self.findings)
     }
 
+    /// Sections that have names of their own: `[profile.NAME]`.
+    pub(super) fn named_sections(&mut self, key: &'static str) -> Vec<(String, Section<'f>)> {
+        let path = self.child(key);
+        let Some((node, spot)) = self.take(key) else { return Vec::new() };
+        let Value::Table(entries) = node.value else {
+            let what = format!("{} is not a section", node.value.kind());
+            self.findings.add(&spot, what, format!("write [{path}.NAME] and its keys below"));
+            return Vec::new();
+        };
+        let named = entries.into_iter();
+        named.map(|(name, node)| (name.clone(), Section::new(&format!("{path}.{name}"), node, self.findings))).collect()
+    }
+
     /// Repeated sections: `[[peer]]`.
     pub(super) fn sections(&mut self, key: &'static str) -> Vec<Section<'f>> {
         let path = self.child(key);
@@ -486,7 +499,7 @@ impl<'f> Section<'f> {
 }
 
 /// What was probably meant, else everything that is possible.
-fn suggestion(word: &str, known: &[&str]) -> String {
+pub(super) fn suggestion(word: &str, known: &[&str]) -> String {
     nearest(word, known)
         .map_or_else(|| format!("possible here: {}", known.join(", ")), |near| format!("did you mean {near}?"))
 }

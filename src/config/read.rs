@@ -18,6 +18,7 @@ use super::{
 };
 use crate::model::ids::{HomeCommunityId, InvalidId, Oid, PatientId, RepositoryUniqueId};
 use crate::transport::callbacks::Callback;
+use crate::transport::peer::profile::PeerProfile;
 use crate::transport::pipeline::posted::ANSWERED_AT;
 use crate::transport::tls::TlsFiles;
 use crate::validate::{Mode, OTHER_SOURCES, SourceModes};
@@ -63,7 +64,8 @@ impl Reader<'_> {
         let first = listeners.first().map(|listener| &listener.tls);
         let client = self.client(root.section("client"), first);
         let asynchronous = root.section("asynchronous");
-        let peers = self.peers(&mut root, profile, community.as_ref(), asynchronous.has("address"));
+        let profiles = self.profiles(&mut root);
+        let peers = self.peers(&mut root, profile, community.as_ref(), asynchronous.has("address"), &profiles);
         let asynchronous = self.asynchronous(asynchronous, &listeners);
         let registry = self.registry(root.section("registry"), &listeners);
         if registry.is_some() && validation != SourceModes::default() {
@@ -495,11 +497,12 @@ impl Reader<'_> {
         profile: Profile,
         ours: Option<&Community>,
         has_address: bool,
+        profiles: &[PeerProfile],
     ) -> Vec<Peer> {
         let mut peers: Vec<Peer> = Vec::new();
         for section in root.sections("peer") {
             let (home_spot, exchange_spot) = (section.spot("home_community_id"), section.spot("exchange"));
-            let Some(peer) = self.peer(section) else { continue };
+            let Some(peer) = self.peer(section, profiles) else { continue };
             if peer.exchange == PeerExchange::Asynchronous && !has_address {
                 self.findings.add(
                     &exchange_spot,
@@ -594,7 +597,7 @@ impl Reader<'_> {
         nodes
     }
 
-    fn peer(&self, mut section: Section<'_>) -> Option<Peer> {
+    fn peer(&self, mut section: Section<'_>, profiles: &[PeerProfile]) -> Option<Peer> {
         const SCOPES: &[(&str, Scope)] = &[("member", Scope::Member), ("neighbour", Scope::Neighbour)];
         const KINDS: &[(&str, PeerKind)] = &[
             ("full", PeerKind::Full),
@@ -636,6 +639,7 @@ impl Reader<'_> {
         let ca = self.file(ca);
         let callback = section.text("callback").and_then(|text| self.callback(&text));
         let exchange = section.choice("exchange", EXCHANGES, PeerExchange::Synchronous);
+        let profile = self.peer_profile(&mut section, profiles, exchange);
         section.finish();
         Some(Peer {
             name: name?.value,
@@ -652,6 +656,7 @@ impl Reader<'_> {
             ca,
             callback,
             exchange,
+            profile,
         })
     }
 

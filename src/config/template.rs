@@ -7,6 +7,7 @@ use http::Uri;
 
 use super::{DEFAULT_ADMIN, Limits, UnknownPatients};
 use crate::model::ids::{HomeCommunityId, InvalidId, Oid, RepositoryUniqueId};
+use crate::transport::peer::profile::PeerProfile;
 
 /// What differs from one new configuration to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +118,7 @@ fn write(out: &mut String, template: &Template) -> std::fmt::Result {
          # [validation]\n# mode = \"strict\"\n# lenient = [\"old-pas\"]\n# shadow = [\"labs\"]\n# strict = []\n\n",
     )?;
     peers(out, template)?;
+    profiles(out)?;
     out.write_str(
         "# Answers that do not come back on their connection (wsa:ReplyTo). callbacks: where callers may have our\n\
          # answers sent, and all below it; a peer's own callback is allowed too. No other address is ever called.\n\
@@ -190,6 +192,37 @@ fn listener(out: &mut String, template: &Template) -> std::fmt::Result {
     )
 }
 
+/// What each setting of a profile is for, in short; docs/peers.md says it in full.
+const SETTINGS: [(&str, &str); 12] = [
+    ("soap", "SOAP version of requests: 1.2 or 1.1"),
+    ("mtom", "requests with MTOM where the transaction has it; false: plain"),
+    ("to", "wsa:To: address, none, or what the peer calls itself"),
+    ("reply_to", "an anonymous wsa:ReplyTo"),
+    ("must_understand", "mustUnderstand on wsa:Action"),
+    ("action_parameter", "the action in Content-Type"),
+    ("async_actions", "actions that end in Async where the answer comes later"),
+    ("v3_home_prefix", "urn:oid: before homeCommunityIds in ITI-55"),
+    ("keep_alive", "connections are kept for the next request"),
+    ("trace_header", "the trace in the envelope as well"),
+    ("documents_per_request", "documents of one ITI-39 request; 0: all of them"),
+    ("assume_home", "what it returns without homeCommunityId is its own"),
+];
+
+fn profiles(out: &mut String) -> std::fmt::Result {
+    out.write_str(
+        "# What a peer's software wants otherwise than others (docs/peers.md): named here and in the [[peer]], or written\n\
+         # into the [[peer]] itself. Built in: ihe, soap-1.1, xca-document-source.\n\
+         # [profile.old-engine]\n",
+    )?;
+    for (name, value) in PeerProfile::default().settings() {
+        let about = SETTINGS.iter().find(|(known, _)| *known == name).map_or("", |(_, about)| *about);
+        let assignment = format!("{name} = {value}");
+        writeln!(out, "# {assignment:<38} # {about}")?;
+    }
+    out.push('\n');
+    Ok(())
+}
+
 fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
     out.write_str(
         "# Other communities, in the order of answers. scope: member, neighbour. kind: full, link-only,\n\
@@ -197,7 +230,8 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
          # ca: the authority to trust for this one, if it is not that of [client]. callback: where it may have\n\
          # our answers sent, and exchange: synchronous, or asynchronous for its answers to us, see [asynchronous].\n\
          # patient_id: same-domain, domain:OID (the same id in that domain), or discover: it is asked under which\n\
-         # id it knows a patient (ITI-55), at patient_discovery if that is another URL.\n",
+         # id it knows a patient (ITI-55), at patient_discovery if that is another URL. profile: the form in which its\n\
+         # software takes requests, \"ihe\" unless given; see [profile] below.\n",
     )?;
     if template.peers.is_empty() {
         out.write_str(
@@ -208,7 +242,8 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
              # patient_id = \"same-domain\"\n# timeout = \"8s\"\n# max_in_flight = 32\n\
              # ca = \"certs/hwe-ca.pem\"\n\
              # callback = \"https://hwe.example:8443/services/initiating-gateway\"\n\
-             # exchange = \"synchronous\"\n\n",
+             # exchange = \"synchronous\"\n\
+             # profile = \"ihe\"\n\n",
         )?;
     }
     for peer in &template.peers {

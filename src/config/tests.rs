@@ -562,6 +562,17 @@ fn every_commented_default_of_the_written_file_is_the_default() {
     let config = Config::from_toml(&format!("{head}[limits]\n{open}"), Path::new("")).unwrap();
     assert_eq!(config.limits, Limits::default());
     assert!(text.lines().all(|line| line.chars().count() <= 160));
+    // The settings of profiles are those of the one that is used unless told, and each says what it is for.
+    let (_, profile) = text.split_once("# [profile.old-engine]\n").unwrap();
+    let profile: String =
+        profile.lines().take_while(|line| !line.is_empty()).map(|line| format!("{}\n", &line[2..])).collect();
+    assert!(
+        profile.lines().all(|line| line.split_once(" # ").is_some_and(|(_, about)| !about.is_empty())),
+        "{profile}"
+    );
+    let peer = "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nresponding_gateway = \"https://e/x\"\nprofile = \"old\"\n";
+    let config = with(&format!("[profile.old]\n{profile}{peer}")).unwrap();
+    assert_eq!(config.peers[0].profile.words(), "old");
 }
 
 #[test]
@@ -591,5 +602,82 @@ fn a_peer_has_states_with_days_and_nodes_behind_it() {
     ] {
         let error = with(wrong).unwrap_err().to_string();
         assert!(error.contains(word), "{wrong}: {error}");
+    }
+}
+
+/// Every setting of a profile is read from a profile and from a peer, and changes something.
+#[test]
+fn every_setting_of_a_profile_is_read() {
+    let others = [
+        "soap = \"1.1\"",
+        "mtom = false",
+        "to = \"none\"",
+        "to = \"https://inside.example/xca\"",
+        "to = \"urn:example:gateway\"",
+        "reply_to = false",
+        "must_understand = false",
+        "action_parameter = false",
+        "v3_home_prefix = true",
+        "keep_alive = false",
+        "trace_header = true",
+        "documents_per_request = 5",
+        "assume_home = true",
+    ];
+    let peer =
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nresponding_gateway = \"https://e/x\"\n";
+    for other in others {
+        let of = |text: String| with(&text).unwrap().peers[0].profile.clone();
+        let named = of(format!("[profile.old]\n{other}\n{peer}profile = \"old\""));
+        assert_eq!(named.words(), format!("old ({other})"));
+        assert_eq!(of(format!("{peer}{other}")).words(), format!("ihe ({other})"));
+        // What the peer says counts more than its profile.
+        let usual = PeerProfile::default().settings();
+        let key = other.split(' ').next().unwrap();
+        let (_, back) = usual.iter().find(|(name, _)| *name == key).unwrap();
+        let text = format!("[profile.old]\n{other}\n{peer}profile = \"old\"\n{key} = {back}");
+        assert_eq!(of(text).words(), "old");
+    }
+    let settings = PeerProfile::default().settings().map(|(name, _)| name);
+    let read: Vec<&str> = others.iter().map(|other| other.split(' ').next().unwrap()).collect();
+    // That of asynchronous exchange needs an address, and is read below.
+    assert!(settings.iter().all(|name| read.contains(name) || *name == "async_actions"));
+    let address = "[asynchronous]\naddress = \"https://us.example/services/initiating-gateway\"\n";
+    let text = format!("{address}{peer}exchange = \"asynchronous\"\nprofile = \"xca-document-source\"");
+    assert!(with(&text).unwrap().peers[0].profile.async_actions);
+}
+
+#[test]
+fn profiles_that_cannot_be_meant() {
+    let peer =
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nresponding_gateway = \"https://e/x\"\n";
+    for (text, line, key, what, fix) in [
+        (format!("{peer}profile = \"soap-1.2\""), 5, "peer[0].profile", "no profile", "did you mean soap-1.1?"),
+        (format!("[profile.ihe]\nsoap = \"1.1\"\n{peer}"), 1, "profile.ihe", "built in", "name of its own"),
+        (format!("[profile.a]\nsopa = \"1.1\"\n{peer}"), 2, "profile.a.sopa", "unknown key", "did you mean soap?"),
+        (
+            format!("[profile.a]\nsoap = \"2\"\n{peer}"),
+            2,
+            "profile.a.soap",
+            "not one of its values",
+            "did you mean 1.2?",
+        ),
+        (format!("profile = 1\n{peer}"), 1, "listener[0].profile", "unknown key", ""),
+        (format!("{peer}to = \"there\""), 5, "peer[0].to", "neither an address", "\"none\""),
+        (format!("{peer}async_actions = true"), 5, "peer[0].async_actions", "whose answers come later", "exchange"),
+        (
+            format!(
+                "[asynchronous]\naddress = \"https://us/services/initiating-gateway\"\n{peer}exchange = \"asynchronous\"\nreply_to = false"
+            ),
+            8,
+            "peer[0].reply_to",
+            "need a wsa:ReplyTo",
+            "synchronous",
+        ),
+    ] {
+        // The smallest configuration has seven lines.
+        let found = findings(&text);
+        let [(at, found_key, found_what, found_fix)] = &found[..] else { panic!("{text}: {found:?}") };
+        assert_eq!((*at, found_key.as_str()), (Some(line + 7), key), "{text}");
+        assert!(found_what.contains(what) && found_fix.contains(fix), "{found:?}");
     }
 }

@@ -31,6 +31,7 @@ use crate::config::{
     UnknownPatients,
 };
 use crate::transport::certificates::{DevelopmentAuthority, IssuedCertificate};
+use crate::transport::peer::profile::PeerProfile;
 use crate::transport::tls::TlsFiles;
 use crate::validate::SourceModes;
 
@@ -278,6 +279,7 @@ fn peer(community: &Community, responding_gateway: Option<Uri>) -> Peer {
         ca: None,
         callback: None,
         exchange: PeerExchange::Synchronous,
+        profile: PeerProfile::default(),
     }
 }
 

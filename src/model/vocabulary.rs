@@ -187,6 +187,8 @@ pub mod ns {
     pub const XDR: &str = "urn:ihe:iti:xdr:2014";
     /// Direct addressing block, seen from XDR edges
     pub const DIRECT: &str = "urn:direct:addressing";
+    /// `traceparent` and `tracestate` as header blocks: no standard, the use of OpenTelemetry's WCF instrumentation
+    pub const TRACE: &str = "https://www.w3.org/TR/trace-context/";
     /// HL7 version 3
     pub const HL7V3: &str = "urn:hl7-org:v3";
     /// xsi:type

@@ -91,6 +91,11 @@ impl Package {
         self.writer.content_type(Some(action))
     }
 
+    /// The same without the action, which some receivers choke on.
+    pub fn content_type_without_action(&self) -> String {
+        self.writer.content_type(None)
+    }
+
     /// Its Content-Length, when every document's size is known.
     pub fn content_length(&self) -> Option<u64> {
         let mut sizes = Vec::with_capacity(self.parts.len());

@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod peer;
 pub mod pipeline;
 pub mod remote_registry;
+mod soap_trace;
 pub mod tls;
 pub mod trace_context;
 pub mod wsdl;

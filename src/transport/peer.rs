@@ -4,6 +4,7 @@
 mod client;
 mod discovery;
 mod envelope;
+pub mod profile;
 mod received;
 
 use std::sync::Arc;
@@ -13,7 +14,6 @@ use http::{HeaderValue, Uri};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::answer;
 use super::audit_sink::AuditSink;
 use super::awaited::{AnswersTo, Awaited};
 use super::breaker::{Breaker, BreakerLimits, Refused};
@@ -34,12 +34,11 @@ use crate::model::response::{ErrorCode, QueryResponse, RegistryError};
 use crate::model::stored_query::AdhocQuery;
 use crate::transaction::{Transaction, TransactionId};
 use crate::wire::ebrs;
-use crate::wire::soap::{Addressing, Version};
+use crate::wire::soap;
 use crate::wire::xdsb;
 
 pub use client::{Outbound, SoapClient};
 pub use discovery::belongs;
-use envelope::request_addressing;
 pub use envelope::{read_answer, read_envelope, request_envelope, request_envelope_with_id};
 pub use received::retrieve_response;
 
@@ -272,20 +271,19 @@ impl RemoteCommunity {
         transaction: &'static Transaction,
         payload: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Message, PeerFailure> {
-        let (uri, security) = (client.uri(), context.security.as_deref());
+        let (uri, security, profile) = (client.uri(), context.security.as_deref(), client.profile());
         let Some(answers_to) = &self.answers_to else {
-            let root = request_envelope(transaction, uri, security, payload);
+            let addressing = profile.addressing(transaction, uri, soap::new_message_id(), None);
+            let root = profile.envelope(&addressing, security, payload);
             return client.ask(transaction, || self.outbound(context, root.clone())).await;
         };
         let Some(call) = answers_to.awaited.enter(transaction) else {
             return Err(PeerFailure::NotAsked("too many answers are awaited".to_owned()));
         };
-        let addressing = Addressing {
-            reply_to: Some(answers_to.address.clone()),
-            ..request_addressing(transaction, uri, call.message_id())
-        };
-        let root = answer::envelope(Version::V12, &addressing, security, payload);
-        client.ask_for_later(transaction, || self.outbound(context, root.clone()), call).await
+        let addressing = profile.addressing(transaction, uri, call.message_id(), Some(&answers_to.address));
+        let root = profile.envelope(&addressing, security, payload);
+        let outbound = || Outbound { asynchronous: true, ..self.outbound(context, root.clone()) };
+        client.ask_for_later(transaction, outbound, call).await
     }
 
     async fn call_query(&self, context: &RequestContext, query: &AdhocQuery) -> Result<QueryResponse, PeerFailure> {

@@ -29,6 +29,8 @@ use super::callbacks::{Callbacks, Elsewhere};
 use super::endpoint::{self, Answer, AuditFacts, Payload};
 use super::message::{Attachments, BodyStream, Bounds, Message, MessageError, receive};
 use super::metrics::Metrics;
+use super::peer::profile::soap_action;
+use super::soap_trace;
 use super::tls::PeerIdentity;
 use super::trace_context;
 use super::wsdl;
@@ -167,6 +169,8 @@ pub struct Inbound {
     /// What audit says of it.
     pub facts: AuditFacts,
     security: Option<Arc<str>>,
+    /// The trace that its envelope names.
+    trace: Option<soap::TraceHeader>,
     /// Where its answer goes, if not back on its connection.
     elsewhere: Option<Elsewhere>,
 }
@@ -212,7 +216,7 @@ impl Refused {
 /// # Errors
 /// The fault for one that is no such request.
 pub fn read_request(root: &[u8], service: Service, limits: xml::Limits) -> Result<Inbound, Box<Refused>> {
-    match read_envelope(root, service, limits, &Callbacks::default())? {
+    match read_envelope(root, service, limits, &Callbacks::default(), None)? {
         Read::Request(inbound) => Ok(*inbound),
         Read::Answer(_) => Err(Box::new(Refused::unread(Fault::sender("This is no request.")))),
     }
@@ -223,6 +227,7 @@ fn read_envelope(
     service: Service,
     limits: xml::Limits,
     callbacks: &Callbacks,
+    soap_action: Option<&str>,
 ) -> Result<Read, Box<Refused>> {
     let text = xml::decode(root).map_err(|e| Refused::unread(e.into()))?;
     let document = Document::parse(&text, limits).map_err(|e| Refused::unread(e.into()))?;
@@ -235,7 +240,11 @@ fn read_envelope(
             fault,
         })
     };
-    let envelope = soap::read(&document).map_err(refused)?;
+    let mut envelope = soap::read(&document).map_err(refused)?;
+    if version == Version::V11 && envelope.addressing.action.is_none() {
+        // Older stacks have no WS-Addressing, and their action in HTTP alone (SOAP 1.1 §6.1.1).
+        envelope.addressing.action = soap_action.map(str::to_owned);
+    }
     if let Some(posted) = Posted::of(service, &envelope) {
         return Ok(Read::Answer(posted));
     }
@@ -250,6 +259,7 @@ fn read_envelope(
         payload,
         facts,
         security: envelope.security.map(Into::into),
+        trace: envelope.trace,
         elsewhere,
     })))
 }
@@ -444,7 +454,8 @@ impl Pipeline {
             }
         };
         let limit = self.limits.bounds.envelope_bytes;
-        let read = read_envelope(&message.root, service, self.limits.bounds.xml, &self.callbacks.load());
+        let action = soap_action(&parts.headers);
+        let read = read_envelope(&message.root, service, self.limits.bounds.xml, &self.callbacks.load(), action);
         let read = read.and_then(|read| match read {
             // Answers may be larger than requests, and which it is shows only now.
             Read::Request(_) if message.root.len() > limit => {
@@ -474,7 +485,10 @@ impl Pipeline {
                 _ => Arc::new([]),
             },
             gone,
-            trace: trace_context::of(&parts.headers, &correlation_id),
+            trace: trace_context::of(
+                &soap_trace::with_envelopes(&parts.headers, inbound.trace.as_ref()),
+                &correlation_id,
+            ),
             steps: if service.is_gateway() { Steps::noted(began) } else { Steps::default() },
             ..self.context(transaction, &correlation_id, connection, message_id, began)
         };

@@ -4,8 +4,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::actors::context::Trace;
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Octets of a `tracestate` that are carried on; the recommendation asks for 512 at least.
 const LONGEST_STATE: usize = 512;
@@ -31,6 +31,11 @@ fn parse(text: &str) -> Option<([u8; 16], [u8; 8], u8)> {
         return None;
     }
     Some((hex(trace)?, hex(parent)?, u8::from_str_radix(flags, 16).ok()?))
+}
+
+/// Whether a text is a `traceparent`.
+pub(super) fn is_parent(text: &str) -> bool {
+    parse(text).is_some()
 }
 
 /// The trace of a request: the one its headers name, or a new one by its correlation id.

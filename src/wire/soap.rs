@@ -9,6 +9,8 @@ use crate::model::vocabulary::ns;
 pub const ANONYMOUS: &str = "http://www.w3.org/2005/08/addressing/anonymous";
 /// The endpoint that wants no answer.
 pub const NO_REPLY: &str = "http://www.w3.org/2005/08/addressing/none";
+/// WS-Addressing before it was a standard: recognised, to tell what to do instead.
+const DRAFT_ADDRESSING: &str = "http://schemas.xmlsoap.org/ws/2004/08/addressing";
 const FAULT_ACTION: &str = "http://www.w3.org/2005/08/addressing/fault";
 const SOAP_FAULT_ACTION: &str = "http://www.w3.org/2005/08/addressing/soap/fault";
 
@@ -197,6 +199,17 @@ pub struct Addressing {
     pub fault_parameters: Option<String>,
     /// Header blocks that the receiver wants to see again (WS-Addressing 1.0 SOAP Binding §3.3).
     pub parameters: Option<String>,
+    /// Written without mustUnderstand, for a receiver that chokes on it.
+    pub unmarked: bool,
+}
+
+/// A trace (W3C Trace Context) as header blocks name it: unread, and bounded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceHeader {
+    /// `traceparent`
+    pub parent: String,
+    /// `tracestate`
+    pub state: Option<String>,
 }
 
 /// Where an answer goes (WS-Addressing 1.0 Core §3.4).
@@ -220,6 +233,8 @@ pub struct Envelope<'d, 'a> {
     pub security: Option<String>,
     /// `xcpd:CorrelationTimeToLive` (ITI TF-2 §3.55.4.1.2).
     pub correlation_ttl: Option<String>,
+    /// The trace that the message says it belongs to.
+    pub trace: Option<TraceHeader>,
     /// The one element in the Body.
     pub payload: Node<'d, 'a>,
 }
@@ -346,7 +361,21 @@ fn read_addressing(header: Node<'_, '_>) -> Result<Addressing, Fault> {
         reply_parameters,
         fault_parameters,
         parameters: None,
+        unmarked: false,
     })
+}
+
+/// Bytes of a trace's header block that are looked at.
+const LONGEST_TRACE: usize = 512;
+
+/// The trace in the headers; of equal blocks the first counts. There is no rule for SOAP, so none of this
+/// is ever a fault.
+fn read_trace(header: Node<'_, '_>) -> Option<TraceHeader> {
+    let block = |name: &str| {
+        let found = header.children().find(|block| block.uri() == ns::TRACE && block.local() == name)?;
+        text(found).filter(|text| text.len() <= LONGEST_TRACE)
+    };
+    Some(TraceHeader { parent: block("traceparent")?, state: block("tracestate") })
 }
 
 /// Whether a header block is for us (SOAP 1.2 Part 1 §2.2).
@@ -399,11 +428,13 @@ pub fn read<'d, 'a>(document: &'d Document<'a>) -> Result<Envelope<'d, 'a>, Faul
         _ => return Err(Fault::sender("The env:Body holds more than one element.")),
     };
     let (mut addressing, mut security, mut correlation_ttl) = (Addressing::default(), None, None);
+    let trace = header.and_then(read_trace);
     if let Some(header) = header {
         let mut not_understood = Vec::new();
         for block in header.children().filter(|block| targets_us(*block, version)) {
             // What we act on, or know to be harmless (E12).
-            let understood = matches!(block.ns(), Ns::Wsa | Ns::Wsse | Ns::Xcpd | Ns::Xdr | Ns::Direct);
+            let understood =
+                matches!(block.ns(), Ns::Wsa | Ns::Wsse | Ns::Xcpd | Ns::Xdr | Ns::Direct) || block.uri() == ns::TRACE;
             let mandatory = block.attr_ns(own, "mustUnderstand").is_some_and(|value| is_true(&value));
             if mandatory && !understood {
                 not_understood.push((block.uri().to_owned(), block.local().to_owned()));
@@ -422,14 +453,15 @@ pub fn read<'d, 'a>(document: &'d Document<'a>) -> Result<Envelope<'d, 'a>, Faul
             }
         }
         if !not_understood.is_empty() {
-            return Err(Fault {
-                not_understood,
-                ..Fault::new(FaultCode::MustUnderstand, "A header that must be understood is not understood here.")
-            });
+            let reason = match not_understood.iter().any(|(uri, _)| uri == DRAFT_ADDRESSING) {
+                true => "A draft of WS-Addressing is not understood here: use http://www.w3.org/2005/08/addressing.",
+                false => "A header that must be understood is not understood here.",
+            };
+            return Err(Fault { not_understood, ..Fault::new(FaultCode::MustUnderstand, reason) });
         }
         addressing = read_addressing(header)?;
     }
-    Ok(Envelope { version, addressing, security, correlation_ttl, payload })
+    Ok(Envelope { version, addressing, security, correlation_ttl, trace, payload })
 }
 
 impl Addressing {
@@ -443,7 +475,7 @@ impl Addressing {
             return Err(Fault::addressing(
                 &["wsa:MessageAddressingHeaderRequired"],
                 Problem::Header("wsa:Action"),
-                "wsa:Action is required: it names the transaction.",
+                "wsa:Action is required: it names the transaction. Its namespace is http://www.w3.org/2005/08/addressing.",
             ));
         };
         Ok(action)
@@ -483,8 +515,11 @@ pub fn write_start(out: &mut Vec<u8>, version: Version, addressing: &Addressing,
         format!("<env:Envelope xmlns:env=\"{}\" xmlns:wsa=\"{}\"><env:Header>", version.ns(), ns::WSA).as_bytes(),
     );
     if let Some(action) = &addressing.action {
-        let flag = if version == Version::V12 { "true" } else { "1" };
-        out.extend_from_slice(format!("<wsa:Action env:mustUnderstand=\"{flag}\">").as_bytes());
+        out.extend_from_slice(match (addressing.unmarked, version) {
+            (true, _) => b"<wsa:Action>",
+            (false, Version::V12) => b"<wsa:Action env:mustUnderstand=\"true\">",
+            (false, Version::V11) => b"<wsa:Action env:mustUnderstand=\"1\">".as_slice(),
+        });
         push_text(out, action);
         out.extend_from_slice(b"</wsa:Action>");
     }
@@ -507,6 +542,27 @@ pub fn write_start(out: &mut Vec<u8>, version: Version, addressing: &Addressing,
         out.extend_from_slice(security.as_bytes());
     }
     out.extend_from_slice(b"</env:Header><env:Body>");
+}
+
+/// What opens the headers that [`write_start`] writes.
+const HEADERS: &[u8] = b"<env:Header>";
+
+/// Puts a trace before the other headers of an envelope that [`write_start`] began: two blocks as the
+/// OpenTelemetry of WCF has them, which nobody must understand.
+pub fn put_trace(envelope: &mut Vec<u8>, trace: &TraceHeader) {
+    let Some(at) = envelope.windows(HEADERS.len()).position(|bytes| bytes == HEADERS) else { return };
+    let mut blocks = Vec::new();
+    let mut block = |name: &str, value: &str| {
+        blocks.extend_from_slice(format!("<tc:{name} xmlns:tc=\"{}\">", ns::TRACE).as_bytes());
+        push_text(&mut blocks, value);
+        blocks.extend_from_slice(format!("</tc:{name}>").as_bytes());
+    };
+    block("traceparent", &trace.parent);
+    if let Some(state) = &trace.state {
+        block("tracestate", state);
+    }
+    let at = at + HEADERS.len();
+    envelope.splice(at..at, blocks);
 }
 
 /// Ends what [`write_start`] began.
@@ -722,6 +778,41 @@ mod tests {
     }
 
     #[test]
+    fn a_trace_is_read_where_it_was_put_and_never_a_fault() {
+        let trace = TraceHeader { parent: "00-a<b".into(), state: Some("v=1,w=\"2\"".into()) };
+        for (unmarked, mark) in [(false, " env:mustUnderstand="), (true, "<wsa:Action>urn:x")] {
+            let addressing = Addressing { action: Some("urn:x".into()), unmarked, ..Addressing::default() };
+            let mut written = Vec::new();
+            write_start(&mut written, Version::V12, &addressing, Some("<s/>"));
+            written.extend_from_slice(b"<env:Header/>");
+            write_end(&mut written);
+            put_trace(&mut written, &trace);
+            let text = String::from_utf8(written).unwrap();
+            assert!(text.contains(mark), "{text}");
+            let document = Document::parse(&text, Limits::default()).unwrap();
+            let envelope = read(&document).unwrap();
+            assert_eq!((envelope.trace.as_ref(), envelope.payload.local()), (Some(&trace), "Header"));
+        }
+        let long = "x".repeat(LONGEST_TRACE + 1);
+        let block = |name: &str, value: &str| {
+            format!("<t:{name} xmlns:t='{}' e:mustUnderstand='1'>{value}</t:{name}>", ns::TRACE)
+        };
+        for (headers, expected) in [
+            (block("traceparent", " a ") + &block("traceparent", "b"), Some(("a", None))),
+            (block("traceparent", "a") + &block("tracestate", &long), Some(("a", None))),
+            (block("traceparent", &long) + &block("tracestate", "v=1"), None),
+            (block("tracestate", "v=1"), None),
+            (block("other", "a"), None),
+        ] {
+            let text = envelope(Version::V12, &headers, "<x/>");
+            let document = Document::parse(&text, Limits::default()).unwrap();
+            let found = read(&document).unwrap().trace;
+            let found = found.as_ref().map(|trace| (trace.parent.as_str(), trace.state.as_deref()));
+            assert_eq!(found, expected, "{headers}");
+        }
+    }
+
+    #[test]
     fn faults_by_rule() {
         let table = [
             ("<a:Action>x</a:Action><a:Action>y</a:Action>", "wsa:InvalidAddressingHeader"),
@@ -737,6 +828,9 @@ mod tests {
         let fault = judge(&envelope(Version::V12, unknown, "<x/>")).unwrap_err();
         assert_eq!((fault.code, fault.http_status(Version::V12)), (FaultCode::MustUnderstand, 500));
         assert_eq!(fault.not_understood, [("urn:u".to_owned(), "H".to_owned())]);
+        let draft = format!("<w:Action xmlns:w='{DRAFT_ADDRESSING}' e:mustUnderstand='1'>urn:x</w:Action>");
+        let fault = judge(&envelope(Version::V12, &draft, "<x/>")).unwrap_err();
+        assert!(fault.reason.contains("http://www.w3.org/2005/08/addressing"), "{fault}");
         // Unqualified, or for somebody else: no meaning.
         for harmless in [
             "<u:H xmlns:u='urn:u' mustUnderstand='true'/>",

@@ -21,6 +21,10 @@ pub enum Binary<'a> {
 fn binary<'a>(node: Node<'_, 'a>) -> Result<Binary<'a>, BodyError> {
     let mut children = node.children();
     match (children.next(), children.next()) {
+        // Taken for base64 it would be a document of no bytes.
+        (None, _) if node.attr("href").is_some() => Err(BodyError::Frame(
+            "a document element with an href of its own is SOAP with Attachments: MTOM/XOP has an xop:Include in it",
+        )),
         (None, _) => Ok(Binary::Inline(node.text())),
         (Some(include), None) if include.is(Ns::Xop, "Include") => {
             let href = include.attr("href").ok_or(BodyError::Frame("xop:Include needs an href"))?;
@@ -289,5 +293,7 @@ mod tests {
             let document = ebrs::parse_body(&text).unwrap();
             assert_eq!(binary(document.root()).is_ok(), good, "{href}");
         }
+        let with_attachments = ebrs::parse_body("<d href='cid:1@x'/>").unwrap();
+        assert!(binary(with_attachments.root()).is_err());
     }
 }

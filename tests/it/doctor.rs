@@ -7,6 +7,7 @@ use std::time::Duration;
 use causeway::model::ids::HomeCommunityId;
 use causeway::transaction::Service;
 use causeway::transport::diagnosis::{Ask, Diagnosis, Finding, IssuerIs, Status, Step, Subject, diagnose};
+use causeway::transport::peer::profile::PeerProfile;
 use causeway::transport::tls::{ReloadableServer, TlsFiles};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -23,6 +24,7 @@ fn subject(url: &str) -> Subject {
         home: None,
         timeout: Duration::from_secs(5),
         only: Some(Ask::Query),
+        profile: PeerProfile::default(),
     }
 }
 

@@ -225,3 +225,20 @@ async fn a_peer_is_reached_or_the_failing_step_is_named() {
     let checks = asked(&ours, &format!("https://{free}/gateway"), long).await;
     assert!(checks[0].what.contains("connection: "), "{checks:#?}");
 }
+
+#[tokio::test]
+async fn the_profile_of_a_peer_is_shown_if_it_is_not_the_usual_one() {
+    let place = Place::new();
+    let mut config = place.config();
+    let peer = "[profile.old]\nsoap = \"1.1\"\n[[peer]]\nname = \"East\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\n";
+    let text = default_toml(&Template::example().unwrap());
+    for (more, words) in
+        [("", None), ("profile = \"old\"\nmtom = false", Some("profile old (soap = \"1.1\", mtom = false)"))]
+    {
+        config.peers = Config::from_toml(&format!("{peer}{more}\n{text}"), place.dir.path()).unwrap().peers;
+        let checks = examine(&config).await;
+        let shown: Vec<_> =
+            checks.iter().filter(|check| check.check == "peer East").map(|check| check.what.as_str()).collect();
+        assert_eq!(shown.get(1).copied(), words, "{shown:?}");
+    }
+}

@@ -26,10 +26,10 @@ use crate::model::document::DocumentRequest;
 use crate::model::ids::{RepositoryUniqueId, UniqueId};
 use crate::model::rim::Slot;
 use crate::model::stored_query::{AdhocQuery, QueryDefinition, QueryKind, ReturnType};
-use crate::transaction::{Packaging, Transaction};
-use crate::transport::answer::{self, OnFailure, OutBody, Package};
+use crate::transaction::Transaction;
+use crate::transport::answer::{self, OutBody};
 use crate::transport::message::{BodyStream, Bounds, EnvelopeRoom, MessageError, receive};
-use crate::transport::peer::request_envelope_with_id;
+use crate::transport::peer::profile::{PeerProfile, Shaped};
 use crate::wire::soap::{self, Version};
 use crate::wire::{ebrs, mtom, xdsb, xml};
 
@@ -45,6 +45,8 @@ pub(super) struct Question {
     pub transaction: &'static Transaction,
     pub ask: Ask,
     pub message_id: String,
+    /// The SOAP version that it is in.
+    pub soap: Version,
     envelope: Vec<u8>,
 }
 
@@ -78,29 +80,17 @@ impl Question {
             }
         }
         let security = subject.security.as_deref();
-        let envelope = request_envelope_with_id(transaction, &subject.uri, security, message_id.clone(), |out| {
-            out.extend_from_slice(&payload);
-        });
-        Some(Self { transaction, ask, message_id, envelope })
+        let addressing = subject.profile.addressing(transaction, &subject.uri, message_id.clone(), None);
+        let envelope = subject.profile.envelope(&addressing, security, |out| out.extend_from_slice(&payload));
+        Some(Self { transaction, ask, message_id, soap: subject.profile.soap, envelope })
     }
 
     /// The HTTP message, as every call of the broker makes it.
-    fn body(&self) -> Result<(String, OutBody), Unheard> {
-        let action = self.transaction.action;
-        match self.transaction.packaging {
-            Packaging::Simple => {
-                let content_type = format!("application/soap+xml; charset=UTF-8; action=\"{action}\"");
-                Ok((content_type, answer::full(self.envelope.clone())))
-            }
-            Packaging::Mtom => {
-                let token = answer::message_token();
-                let package = Package::new(Version::V12, &token, self.envelope.clone(), Vec::new(), Vec::new())
-                    .map_err(|error| Unheard::Other(error.to_string()))?;
-                // There are no documents that could break off.
-                let quiet: OnFailure = std::sync::Arc::new(|_| Box::pin(async {}));
-                Ok((package.content_type(action), package.into_body(quiet)))
-            }
-        }
+    fn shaped(&self, profile: &PeerProfile) -> Result<Shaped, Unheard> {
+        let (token, none) = (answer::message_token(), (Vec::new(), Vec::new()));
+        let Self { transaction, envelope, .. } = self;
+        let shaped = profile.shape(transaction.packaging, transaction.action, envelope.clone(), &token, none);
+        shaped.map_err(|error| Unheard::Other(error.to_string()))
     }
 }
 
@@ -241,11 +231,10 @@ pub(super) async fn reopen(subject: &Subject, own: Option<&Own>, addresses: &[So
 
 /// Asks, and hears what comes.
 pub(super) async fn ask(subject: &Subject, question: &Question, stream: Stream) -> Result<Heard, Unheard> {
-    let (content_type, body) = question.body()?;
-    let request = request(Method::POST, &subject.uri)
-        .header(header::CONTENT_TYPE, content_type)
-        .body(body)
-        .map_err(|error| Unheard::Other(error.to_string()))?;
+    let Shaped { headers, body } = question.shaped(&subject.profile)?;
+    let request = request(Method::POST, &subject.uri).body(body);
+    let mut request = request.map_err(|error| Unheard::Other(error.to_string()))?;
+    request.headers_mut().extend(headers);
     let within = subject.timeout;
     over(stream, within, request, |response| listen(response, within)).await
 }

@@ -104,7 +104,8 @@ fn judge(subject: &Subject, question: &Question, heard: &Heard, found: &mut Vec<
     push(found, failed(Step::Packaging).unwrap_or_else(|| packaging(question.transaction, *multipart, rest)))?;
     push(
         found,
-        failed(Step::Soap).unwrap_or_else(|| version(&envelope, reading.filter(|(_, reading)| !reading.is_telling()))),
+        failed(Step::Soap)
+            .unwrap_or_else(|| version(&envelope, question.soap, reading.filter(|(_, reading)| !reading.is_telling()))),
     )?;
     let addressed = || addressing(&envelope, question, fault.is_some());
     push(found, failed(Step::Addressing).unwrap_or_else(addressed))?;
@@ -321,14 +322,21 @@ fn no_envelope(what: &str) -> Finding {
     )
 }
 
-/// `fault` is one that tells no other cause.
-fn version(envelope: &Envelope<'_, '_>, fault: Option<(&ReceivedFault, &Reading)>) -> Finding {
+/// `asked` is the version of the question; `fault` is one that tells no other cause.
+fn version(envelope: &Envelope<'_, '_>, asked: Version, fault: Option<(&ReceivedFault, &Reading)>) -> Finding {
     match (envelope.version, fault) {
+        (Version::V11, None) if asked == Version::V11 => Finding::ok(Step::Soap, "SOAP 1.1, as it was asked"),
+        (Version::V11, Some((fault, _))) if asked == Version::V11 => Finding::fail(
+            Step::Soap,
+            format!("a fault: {}", fault.shown()),
+            "show it to the peer's operators, with the time of this call",
+        ),
         (Version::V12, _) => Finding::ok(Step::Soap, "SOAP 1.2"),
         (Version::V11, Some((fault, _))) => Finding::fail(
             Step::Soap,
             format!("a SOAP 1.1 fault to a SOAP 1.2 question: {}", fault.shown()),
-            "most likely the endpoint speaks SOAP 1.1 only: ask its operators for one with SOAP 1.2 (Appendix V)",
+            "most likely the endpoint speaks SOAP 1.1 only: ask its operators for one with SOAP 1.2 (Appendix V), or \
+             write profile = \"soap-1.1\" for this peer",
         ),
         (Version::V11, None) => Finding::note(
             Step::Soap,

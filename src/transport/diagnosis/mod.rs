@@ -29,6 +29,7 @@ pub use self::chain::{IssuerIs, Shown};
 use self::exchange::{Heard, Question, Unheard};
 use self::handshake::{Secured, Seen};
 use self::own::Own;
+use super::peer::profile::PeerProfile;
 use super::tls::TlsFiles;
 use crate::model::ids::HomeCommunityId;
 use crate::transaction::{Service, Transaction, TransactionId};
@@ -179,6 +180,8 @@ pub struct Subject {
     pub timeout: Duration,
     /// One question only.
     pub only: Option<Ask>,
+    /// In which form.
+    pub profile: PeerProfile,
 }
 
 impl fmt::Debug for Subject {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -13,20 +13,20 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::profile::PeerProfile;
 use crate::actors::context::Trace;
 use crate::actors::explain::{Doing, Steps};
 use crate::actors::ports::PeerFailure;
 use crate::model::document::BodySource;
 use crate::model::ids::HomeCommunityId;
-use crate::transaction::{Packaging, Transaction};
-use crate::transport::answer::{self, OutBody, Package};
+use crate::transaction::Transaction;
+use crate::transport::answer::{self, OutBody};
 use crate::transport::awaited::Call;
 use crate::transport::connect::{Part, Timed, Times};
 use crate::transport::message::{BodyStream, Bounds, Message, MessageError, receive};
 use crate::transport::pipeline::{CORRELATION_ID, VIA};
 use crate::transport::tls::ReloadableClient;
-use crate::transport::trace_context;
-use crate::wire::soap::Version;
+use crate::transport::{soap_trace, trace_context};
 use crate::wire::xml::{self, Document};
 
 type Pool = Client<Timed<HttpsConnector<Timed<HttpConnector>>>, OutBody>;
@@ -72,6 +72,7 @@ pub struct SoapClient {
     tls: Arc<ReloadableClient>,
     pools: ArcSwapOption<Pools>,
     uri: Uri,
+    profile: Arc<PeerProfile>,
     pub(super) bounds: Bounds,
 }
 
@@ -91,6 +92,8 @@ pub struct Outbound {
     pub via: Option<HeaderValue>,
     /// The trace that it belongs to.
     pub trace: Option<Trace>,
+    /// Whether its answer comes later, as a message to us.
+    pub asynchronous: bool,
     /// Where it is noted how long it took, and of whom.
     pub noted: Option<(Steps, HomeCommunityId)>,
 }
@@ -100,14 +103,26 @@ impl Outbound {
     pub fn simple(root: Vec<u8>, correlation_id: Option<Arc<str>>) -> Self {
         let token = answer::message_token();
         let (parts, sources) = (Vec::new(), Vec::new());
-        Self { root, parts, sources, token, correlation_id, via: None, trace: None, noted: None }
+        let (via, trace, asynchronous, noted) = (None, None, false, None);
+        Self { root, parts, sources, token, correlation_id, via, trace, asynchronous, noted }
     }
 }
 
 impl SoapClient {
     /// A client; nothing is connected yet.
     pub fn new(tls: Arc<ReloadableClient>, uri: Uri, bounds: Bounds) -> Self {
-        Self { tls, pools: ArcSwapOption::empty(), uri, bounds }
+        Self { tls, pools: ArcSwapOption::empty(), uri, profile: Arc::default(), bounds }
+    }
+
+    /// The same for a peer that wants its requests in a form of its own.
+    #[must_use]
+    pub fn with_profile(self, profile: Arc<PeerProfile>) -> Self {
+        Self { profile, ..self }
+    }
+
+    /// What it sends, and how.
+    pub fn profile(&self) -> &PeerProfile {
+        &self.profile
     }
 
     /// Its address.
@@ -223,7 +238,8 @@ impl SoapClient {
 
     fn pool(&self, connection: Connection) -> Pool {
         let pools = self.pools();
-        if connection == Connection::Kept { pools.kept.clone() } else { pools.fresh.clone() }
+        let kept = connection == Connection::Kept && self.profile.keep_alive;
+        if kept { pools.kept.clone() } else { pools.fresh.clone() }
     }
 
     async fn send(
@@ -239,45 +255,30 @@ impl SoapClient {
     }
 
     fn request(&self, transaction: &'static Transaction, outbound: Outbound) -> Result<Request<OutBody>, PeerFailure> {
-        let (correlation_id, via) = (outbound.correlation_id.clone(), outbound.via.clone());
-        let trace = outbound.trace.clone();
+        let Outbound { mut root, parts, sources, token, correlation_id, via, trace, asynchronous, noted: _ } = outbound;
         let broken =
             |error: &dyn std::fmt::Display| PeerFailure::Garbage(format!("the request could not be written: {error}"));
-        let (content_type, length, body) = match transaction.packaging {
-            Packaging::Simple => {
-                let content_type = format!("application/soap+xml; charset=UTF-8; action=\"{}\"", transaction.action);
-                (content_type, None, answer::full(outbound.root))
+        let mut traced = HeaderMap::new();
+        if let Some(trace) = trace {
+            trace_context::carry(&trace, trace_context::new_span(), &mut traced);
+            if self.profile.trace_header {
+                soap_trace::put(&traced, &mut root);
             }
-            Packaging::Mtom => {
-                let package =
-                    Package::new(Version::V12, &outbound.token, outbound.root, outbound.parts, outbound.sources)
-                        .map_err(|e| broken(&e))?;
-                let quiet: answer::OnFailure = Arc::new(|error| {
-                    let cause = error.without_their_words();
-                    tracing::warn!(cause, "a document could not be read to its end while it was sent");
-                    Box::pin(async {})
-                });
-                (package.content_type(transaction.action), package.content_length(), package.into_body(quiet))
-            }
-        };
-        let mut request = Request::builder()
-            .method(Method::POST)
-            .uri(self.uri.clone())
-            .header(header::CONTENT_TYPE, content_type)
-            .body(body)
-            .map_err(|e| broken(&e))?;
-        if let Some(length) = length {
-            request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
+        let action = self.profile.action(transaction, asynchronous);
+        let shaped = self.profile.shape(transaction.packaging, &action, root, &token, (parts, sources));
+        let shaped = shaped.map_err(|e| broken(&e))?;
+        let request = Request::builder().method(Method::POST).uri(self.uri.clone());
+        let mut request = request.body(shaped.body).map_err(|e| broken(&e))?;
+        let headers = request.headers_mut();
+        *headers = shaped.headers;
         if let Some(value) = correlation_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
-            request.headers_mut().insert(CORRELATION_ID, value);
+            headers.insert(CORRELATION_ID, value);
         }
         if let Some(value) = via {
-            request.headers_mut().insert(VIA, value);
+            headers.insert(VIA, value);
         }
-        if let Some(trace) = trace {
-            trace_context::carry(&trace, trace_context::new_span(), request.headers_mut());
-        }
+        headers.extend(traced);
         Ok(request)
     }
 

@@ -47,7 +47,8 @@ impl RemoteCommunity {
         let transaction = Transaction::of(TransactionId::CrossGatewayPatientDiscovery);
         let client = self.discovery.as_ref().unwrap_or(&self.client);
         let (created, address) = (Dtm::from_timestamp(self.services.clock.now()), client.uri().to_string());
-        let write = |out: &mut Vec<u8>| hl7v3::write_request(out, query, created, Some(&address));
+        let prefix = client.profile().v3_home_prefix;
+        let write = |out: &mut Vec<u8>| hl7v3::write_request_to(out, query, created, Some(&address), prefix);
         let message = self.ask(context, client, transaction, write).await?;
         let (received, time_to_live) = read_envelope(&message.root, client.bounds.xml, |envelope| {
             Ok((hl7v3::read_response(envelope.payload)?, envelope.correlation_ttl.clone()))

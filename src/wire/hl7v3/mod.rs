@@ -14,7 +14,7 @@ mod response;
 mod tests;
 
 pub use acknowledgement::{Acknowledgement, UNSUPPORTED_MODE, write_acknowledgement};
-pub use request::{ReceivedQuery, read_request, write_query_by_parameter, write_request};
+pub use request::{ReceivedQuery, read_request, write_query_by_parameter, write_request, write_request_to};
 pub use response::{Answering, ReceivedAnswer, read_response, write_response};
 
 use super::xml::{Node, Ns};
@@ -73,6 +73,17 @@ fn write_party(
     home: Option<&HomeCommunityId>,
     telecom: Option<&str>,
 ) {
+    write_party_to(out, (element, code), (device, home), telecom, false);
+}
+
+/// The same, with `urn:oid:` before the homeCommunityId or not.
+fn write_party_to(
+    out: &mut Vec<u8>,
+    (element, code): (&str, &str),
+    (device, home): (Option<&InstanceId>, Option<&HomeCommunityId>),
+    telecom: Option<&str>,
+    home_prefix: bool,
+) {
     push(out, &format!("<{element} typeCode=\"{code}\"><device classCode=\"DEV\" determinerCode=\"INSTANCE\">"));
     match (device, home) {
         (Some(device), _) => instance_id(out, "id", device),
@@ -89,7 +100,8 @@ fn write_party(
             out,
             "<asAgent classCode=\"AGNT\"><representedOrganization classCode=\"ORG\" determinerCode=\"INSTANCE\">",
         );
-        push(out, &format!("<id root=\"{}\"/></representedOrganization></asAgent>", home.oid()));
+        let written = if home_prefix { home.as_str() } else { home.oid() };
+        push(out, &format!("<id root=\"{written}\"/></representedOrganization></asAgent>"));
     }
     push(out, &format!("</device></{element}>"));
 }

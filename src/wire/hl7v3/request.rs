@@ -4,7 +4,7 @@ use super::datatypes::{
     self, child, code, is_null, present, read_address, read_instance_id, read_interval, read_name, read_patient_id,
     text, value,
 };
-use super::{Head, INTERACTIONS, REQUEST, is, push, read_header, write_party, write_start};
+use super::{Head, INTERACTIONS, REQUEST, is, push, read_header, write_party_to, write_start};
 use crate::model::discovery::{Criteria, DiscoveryQuery, Gender, InstanceId, MOST_VALUES, MessageHeader, Priority};
 use crate::model::ids::Oid;
 use crate::model::time::Dtm;
@@ -169,11 +169,23 @@ fn read_criteria(list: Node<'_, '_>, findings: &mut Vec<&'static str>) -> Criter
 
 /// Writes a request.
 pub fn write_request(out: &mut Vec<u8>, query: &DiscoveryQuery, created: Dtm, address: Option<&str>) {
+    write_request_to(out, query, created, address, false);
+}
+
+/// The same, with `urn:oid:` before homeCommunityIds if the receiver wants them so; the schema does not.
+pub fn write_request_to(
+    out: &mut Vec<u8>,
+    query: &DiscoveryQuery,
+    created: Dtm,
+    address: Option<&str>,
+    home_prefix: bool,
+) {
     let header = &query.header;
     write_start(out, &Head { root: REQUEST, message_id: &header.message_id, created, accept_ack: "AL" });
     let receiver = (header.receiver_device.as_ref(), header.receiver.as_ref());
-    write_party(out, ("receiver", "RCV"), receiver.0, receiver.1, address);
-    write_party(out, ("sender", "SND"), header.sender_device.as_ref(), header.sender.as_ref(), None);
+    let sender = (header.sender_device.as_ref(), header.sender.as_ref());
+    write_party_to(out, ("receiver", "RCV"), receiver, address, home_prefix);
+    write_party_to(out, ("sender", "SND"), sender, None, home_prefix);
     push(out, "<controlActProcess classCode=\"CACT\" moodCode=\"EVN\">");
     push(out, &format!("<code code=\"PRPA_TE201305UV02\" codeSystem=\"{INTERACTIONS}\"/>"));
     if let Some(domain) = &query.requester_domain {

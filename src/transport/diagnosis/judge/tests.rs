@@ -6,10 +6,17 @@ use crate::model::ids::HomeCommunityId;
 use crate::model::vocabulary::ns;
 use crate::transaction::TransactionId;
 use crate::transport::diagnosis::tests::subject;
+use crate::transport::peer::profile::PeerProfile;
 
 fn question(ask: Ask) -> Question {
     let id = if ask == Ask::Query { TransactionId::CrossGatewayQuery } else { TransactionId::CrossGatewayRetrieve };
     Question::new(&subject(), ask, Transaction::of(id)).unwrap()
+}
+
+/// The same, asked in SOAP 1.1.
+fn old_question(ask: Ask) -> Question {
+    let subject = Subject { profile: PeerProfile::known()[1].clone(), ..subject() };
+    Question::new(&subject, ask, Transaction::of(TransactionId::CrossGatewayQuery)).unwrap()
 }
 
 fn heard(status: u16, content_type: &str, content: Content) -> Heard {
@@ -96,6 +103,14 @@ fn what_is_tolerated_is_noted() {
     assert_eq!(noted, [Step::Addressing, Step::Action]);
     let old = states(|question| envelope(ns::SOAP11, &headers(question), &found("Success", "")));
     assert!(old.contains(&(Step::Soap, Status::Note)), "{old:?}");
+    // Who is asked in SOAP 1.1 answers in it.
+    let question = old_question(Ask::Query);
+    let findings =
+        answer(&subject(), &question, &message(&envelope(ns::SOAP11, &headers(&question), &found("Success", ""))));
+    assert!(findings.iter().all(|finding| finding.status == Status::Ok), "{findings:?}");
+    let fault = "<s:Fault><faultcode>s:Client</faultcode><faultstring>no</faultstring></s:Fault>";
+    let last = answer(&subject(), &question, &message(&envelope(ns::SOAP11, "", fault))).pop().unwrap();
+    fails(&last, Step::Soap, "a fault: ", "operators");
 }
 
 #[test]
