@@ -10,5 +10,6 @@ pub(super) fn subject() -> Subject {
         home: None,
         timeout: Duration::from_millis(500),
         only: None,
+        configured: Configured::default(),
     }
 }
