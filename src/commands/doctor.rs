@@ -161,13 +161,14 @@ fn subjects(args: &Args) -> Result<(Subject, Option<Subject>), CommandError> {
     let mut discovery = None;
     let (url, peer_files, peer_home, peer_timeout) = match peer {
         Some((peer, files, own)) => {
+            let discovers = peer.patient_id == PeerPatientId::Discover;
             configured = Configured {
                 own: Some(own),
-                discovers: peer.patient_id == PeerPatientId::Discover,
+                discovers: discovers && peer.patient_discovery.is_none(),
                 asynchronous: peer.exchange != PeerExchange::Synchronous,
             };
-            // An address that is given stands for that of the configuration, and is asked everything.
-            discovery = peer.patient_discovery.filter(|_| configured.discovers && args.url.is_none());
+            // Where an address is given that one is looked at, and no other.
+            discovery = peer.patient_discovery.filter(|_| discovers && args.url.is_none());
             (peer.responding_gateway, Some(files), Some(peer.home_community_id), Some(peer.timeout))
         }
         None => (None, None, None, None),
@@ -179,7 +180,6 @@ fn subjects(args: &Args) -> Result<(Subject, Option<Subject>), CommandError> {
     let target = Target::new(&url, guessed)?;
     let timeout = args.timeout.or(peer_timeout).unwrap_or(TIMEOUT);
     let assertion = args.assertion.as_deref().map(client::read_assertion).transpose()?;
-    configured.discovers &= discovery.is_none();
     let subject = Subject {
         service: args.service.unwrap_or(target.service),
         files: files(args, peer_files, target.uri.scheme_str() == Some("http"))?,

@@ -222,8 +222,9 @@ impl Subject {
                 (Ask::Retrieve, TransactionId::CrossGatewayRetrieve),
             ],
         };
-        let unasked = |ask: Ask| ask != Ask::Discover || self.configured.discovers;
-        all.iter().copied().filter(|(ask, _)| self.only.map_or_else(|| unasked(*ask), |only| only == *ask)).collect()
+        let unless_told = |ask: Ask| ask != Ask::Discover || self.configured.discovers;
+        let is_asked = |ask: Ask| self.only.map_or_else(|| unless_told(ask), |only| only == ask);
+        all.iter().copied().filter(|(ask, _)| is_asked(*ask)).collect()
     }
 
     /// Whether there is anything that the service can be asked.
