@@ -68,6 +68,8 @@ async fn a_peer_whose_patient_discovery_is_dead_does_not_work() {
     // Each can be looked at alone.
     assert_eq!(doctor(&["--config", &file, "--peer", "North", "--only", "query"]).0, Some(0));
     assert_eq!(doctor(&["--config", &file, "--peer", "North", "--only", "discover"]).0, Some(1));
+    let (code, out, _) = doctor(&[&broker.url("responding-gateway"), "--config", &file, "--peer", "North"]);
+    assert!(code == Some(0) && !out.contains("ITI-55"), "the address that is given, and no other: {out}");
     // What is not asked of an actor is no answer either.
     let (code, _, err) = doctor(&[&broker.url("registry"), "--only", "discover"]);
     assert!(code == Some(2) && err.contains("the registry is not asked that"), "{err}");
