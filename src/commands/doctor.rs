@@ -10,11 +10,11 @@ use serde::Serialize;
 
 use super::client::{self, Target};
 use super::{CommandError, Outcome, print};
-use crate::config::{Config, Peer};
+use crate::config::{Config, Peer, PeerExchange, PeerPatientId};
 use crate::model::ids::HomeCommunityId;
 use crate::terminal::{Align, Cell, Colour, Table, Tone, counted};
 use crate::transaction::Service;
-use crate::transport::diagnosis::{self, Ask, Diagnosis, Finding, IssuerIs, Shown, Status, Subject};
+use crate::transport::diagnosis::{self, Ask, Configured, Diagnosis, Finding, IssuerIs, Shown, Status, Subject};
 use crate::transport::tls::TlsFiles;
 
 /// How long a step may take unless told.
@@ -32,6 +32,7 @@ The steps of a call, each with its finding:
   chain, name          the peer's certificate: every link to an authority that is trusted, dates, purpose,
                        revocation; and whether it is for the name that was called
   client-certificate   the peer accepts ours
+  exchange             a note if its answers are configured to come asynchronously: here they are asked for at once
   http                 a SOAP service answers: no redirect, no proxy's or firewall's page
   clock                the peer's clock and ours agree
   packaging, soap, addressing, action, response
@@ -39,8 +40,10 @@ The steps of a call, each with its finding:
   home                 the peer takes itself for the community that --home names
 
 Nothing is changed and no patient is asked for: the questions are for a document whose id was made up a
-moment ago, so that 'no such document' is the right answer. The peer audits them like any others. No question
-is sent to a peer whose certificate is not accepted.
+moment ago, so that 'no such document' is the right answer. A peer that is asked for the patient first
+(patient_id = \"discover\") is asked for one whose identifier was made up, where the broker asks it, before all
+else. The peer audits the questions like any others. A peer whose certificate is not accepted is asked none and
+is not shown ours; if nothing but its dates is wrong it is asked what time it is, by a GET without a certificate.
 
 Examples:
   A peer of the configuration, with everything that is written there:
@@ -51,6 +54,8 @@ Examples:
   A gateway whose queries and retrieves have addresses of their own:
     causeway doctor https://hwe.example/xca/query --service responding-gateway --only query
     causeway doctor https://hwe.example/xca/retrieve --service responding-gateway --only retrieve
+  An address for patient discovery (ITI-55):
+    causeway doctor https://hwe.example/xcpd --service responding-gateway --only discover
   For a ticket, or a monitor:
     causeway doctor --peer North --json > north.json
 
@@ -73,7 +78,7 @@ pub struct Args {
     #[arg(long, value_name = "URN", value_parser = HomeCommunityId::parse)]
     pub home: Option<HomeCommunityId>,
     /// Ask one of the questions only
-    #[arg(long, value_name = "query|retrieve", value_parser = parse_ask)]
+    #[arg(long, value_name = "query|retrieve|discover", value_parser = parse_ask)]
     pub only: Option<Ask>,
     /// How long each step may take (default: 10s, or the timeout of --peer)
     #[arg(long, value_name = "TIME", value_parser = client::parse_timeout)]
@@ -109,7 +114,8 @@ fn parse_ask(text: &str) -> Result<Ask, String> {
     match text {
         "query" => Ok(Ask::Query),
         "retrieve" => Ok(Ask::Retrieve),
-        _ => Err("query or retrieve".to_owned()),
+        "discover" => Ok(Ask::Discover),
+        _ => Err("query, retrieve or discover".to_owned()),
     }
 }
 
@@ -118,29 +124,54 @@ fn parse_ask(text: &str) -> Result<Ask, String> {
 /// # Errors
 /// When the result cannot be printed.
 pub async fn run(args: Args) -> Outcome {
-    let subject = match subject(&args) {
-        Ok(subject) => subject,
+    let (subject, discovery) = match subjects(&args) {
+        Ok(subjects) => subjects,
         Err(error) => {
             eprintln!("causeway: {error}");
             return Ok(ExitCode::from(BAD_USAGE));
         }
     };
+    // In the order in which a broker calls.
+    let discovered = match &discovery {
+        Some(subject) => Some((subject, diagnosis::diagnose(subject).await)),
+        None => None,
+    };
     let diagnosis = diagnosis::diagnose(&subject).await;
     let text = if args.json {
-        client::json(&Report::new(&subject, &diagnosis))?
+        let mut report = Report::new(&subject, &diagnosis);
+        if let Some((subject, diagnosis)) = &discovered {
+            report.add_discovery(Report::new(subject, diagnosis));
+        }
+        client::json(&report)?
     } else {
-        render(&subject, &diagnosis, Colour::of_stdout())
+        let colour = Colour::of_stdout();
+        let before = discovered.as_ref().map(|(subject, diagnosis)| render(subject, diagnosis, colour) + "\n");
+        before.unwrap_or_default() + &render(&subject, &diagnosis, colour)
     };
     print(&text)?;
-    Ok(if diagnosis.failure().is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let mut all = discovered.iter().map(|(_, diagnosis)| diagnosis).chain([&diagnosis]);
+    Ok(if all.any(|diagnosis| diagnosis.failure().is_some()) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Whom to call: as given, and else as the configuration says.
-fn subject(args: &Args) -> Result<Subject, CommandError> {
+/// Whom to call: as given, and else as the configuration says. Beside it where patients are asked for, if that
+/// is at another address.
+fn subjects(args: &Args) -> Result<(Subject, Option<Subject>), CommandError> {
     let peer = args.peer.as_deref().map(|name| configured(&args.config, name)).transpose()?;
     let profile = peer.as_ref().map(|(peer, _)| peer.profile.clone()).unwrap_or_default();
+    let mut configured = Configured::default();
+    let mut discovery = None;
     let (url, peer_files, peer_home, peer_timeout) = match peer {
-        Some((peer, files)) => (peer.responding_gateway, Some(files), Some(peer.home_community_id), Some(peer.timeout)),
+        Some((peer, files, own)) => {
+            let discovers = peer.patient_id == PeerPatientId::Discover;
+            configured = Configured {
+                own: Some(own),
+                discovers: discovers && peer.patient_discovery.is_none(),
+                asynchronous: peer.exchange != PeerExchange::Synchronous,
+            };
+            // Where an address is given that one is looked at, and no other.
+            discovery = peer.patient_discovery.filter(|_| discovers && args.url.is_none());
+            (peer.responding_gateway, Some(files), Some(peer.home_community_id), Some(peer.timeout))
+        }
         None => (None, None, None, None),
     };
     let Some(url) = args.url.clone().or(url) else {
@@ -150,7 +181,7 @@ fn subject(args: &Args) -> Result<Subject, CommandError> {
     let target = Target::new(&url, guessed)?;
     let timeout = args.timeout.or(peer_timeout).unwrap_or(TIMEOUT);
     let assertion = args.assertion.as_deref().map(client::read_assertion).transpose()?;
-    Ok(Subject {
+    let subject = Subject {
         service: args.service.unwrap_or(target.service),
         files: files(args, peer_files, target.uri.scheme_str() == Some("http"))?,
         uri: target.uri,
@@ -159,6 +190,20 @@ fn subject(args: &Args) -> Result<Subject, CommandError> {
         timeout,
         only: args.only,
         profile,
+        configured,
+    };
+    if !subject.asks_anything() {
+        let what =
+            format!("the {} is not asked that: leave --only out, or name another --service", subject.service.name());
+        return Err(CommandError::failed(what));
+    }
+    Ok(match (discovery, args.only) {
+        (Some(uri), Some(Ask::Discover)) => (Subject { uri, ..subject }, None),
+        (Some(uri), None) => {
+            let discovery = Subject { uri, only: Some(Ask::Discover), ..subject.clone() };
+            (subject, Some(discovery))
+        }
+        _ => (subject, None),
     })
 }
 
@@ -178,7 +223,8 @@ fn guess(path: &str) -> Option<Service> {
     MARKS.into_iter().find(|(mark, _)| path.contains(mark)).map(|(_, service)| service)
 }
 
-fn configured(file: &Path, name: &str) -> Result<(Peer, TlsFiles), CommandError> {
+/// A peer, what is shown to it and trusted, and our own community.
+fn configured(file: &Path, name: &str) -> Result<(Peer, TlsFiles, HomeCommunityId), CommandError> {
     let config = Config::load(file)?;
     let found = config
         .peers
@@ -188,7 +234,7 @@ fn configured(file: &Path, name: &str) -> Result<(Peer, TlsFiles), CommandError>
     match found {
         Some(peer) => {
             let files = config.tls_for(&peer);
-            Ok((peer, files))
+            Ok((peer, files, config.community.home_community_id))
         }
         None => {
             let names: Vec<&str> = config.peers.iter().map(|peer| peer.name.as_str()).collect();
@@ -236,6 +282,8 @@ struct Report {
     steps: Vec<StepView>,
     tls: Option<TlsView>,
     certificates: Vec<CertificateView>,
+    /// The address where patients are asked for, if that is another one.
+    discovery: Option<Box<Report>>,
 }
 
 #[derive(Serialize)]
@@ -286,7 +334,15 @@ impl Report {
                 .as_ref()
                 .map(|agreed| TlsView { version: agreed.version.clone(), cipher_suite: agreed.cipher_suite.clone() }),
             certificates: diagnosis.certificates.iter().map(CertificateView::new).collect(),
+            discovery: None,
         }
+    }
+
+    /// The peer works if both do; what is asked first counts first.
+    fn add_discovery(&mut self, discovery: Self) {
+        self.ok &= discovery.ok;
+        self.failed = discovery.failed.or(self.failed);
+        self.discovery = Some(Box::new(discovery));
     }
 }
 
@@ -343,8 +399,9 @@ fn milliseconds(duration: Duration) -> u64 {
 
 fn render(subject: &Subject, diagnosis: &Diagnosis, colour: Colour) -> String {
     let home = subject.home.as_ref().map(|home| format!(" of {home}")).unwrap_or_default();
+    let only = if subject.only == Some(Ask::Discover) { ", where patients are asked for" } else { "" };
     let mut out =
-        format!("{} as the {}{home}\n\n", client::printable(&subject.uri.to_string()), subject.service.name());
+        format!("{} as the {}{home}{only}\n\n", client::printable(&subject.uri.to_string()), subject.service.name());
     out.push_str(&steps(&diagnosis.findings).render(colour));
     if !diagnosis.certificates.is_empty() {
         out.push_str("\nThe peer's certificates:\n");
@@ -464,8 +521,11 @@ mod tests {
     #[test]
     fn without_a_path_the_services_own_is_taken() {
         let args = parse(&["http://peer.example:8080", "--service", "repository"]).unwrap();
-        let subject = subject(&args).unwrap();
+        let (subject, _) = subjects(&args).unwrap();
         assert_eq!(subject.uri.path(), "/services/repository");
         assert_eq!((subject.service, subject.timeout), (Service::Repository, TIMEOUT));
+        // Nothing asked is nothing found out.
+        let args = parse(&["http://peer.example:8080", "--service", "repository", "--only", "query"]).unwrap();
+        assert!(subjects(&args).is_err());
     }
 }

@@ -96,7 +96,7 @@ impl Reader<'_> {
                 if ids.all(|id| seen.insert(id.clone())) {
                     Ok(person)
                 } else {
-                    Err("one of its identifiers is there already: each is one person's".to_owned())
+                    Err("one of its identifiers is there already: each is one person's".to_owned().into())
                 }
             });
             match judged {
@@ -106,11 +106,11 @@ impl Reader<'_> {
                     return None;
                 }
                 Ok(person) => people.push(person),
-                Err(what) => {
+                Err(Wrong { what, fix }) => {
                     wrong += 1;
                     if wrong <= MAX_KNOWN_FINDINGS {
                         let what = format!("line {number} of {}: {what}", file.value);
-                        self.findings.add(&file.spot, what, "one person a line, as JSON");
+                        self.findings.add(&file.spot, what, fix);
                     }
                 }
             }
@@ -123,18 +123,42 @@ impl Reader<'_> {
     }
 }
 
+/// What is wrong with a line, and what to do about it.
+struct Wrong {
+    what: String,
+    fix: &'static str,
+}
+
+impl From<String> for Wrong {
+    fn from(what: String) -> Self {
+        Self { what, fix: "one person a line, as JSON" }
+    }
+}
+
+/// The administrative gender, by the codes that queries use (HL7 AdministrativeGender): another one would be
+/// nobody's, and the person never found.
+fn gender(code: &str) -> Result<Gender, Wrong> {
+    match Gender::from_code(code) {
+        Gender::Other(_) => Err(Wrong {
+            what: "gender: no code of HL7 AdministrativeGender".to_owned(),
+            fix: "write \"F\", \"M\" or \"UN\", in capitals, or leave gender out where it is not known",
+        }),
+        known => Ok(known),
+    }
+}
+
 /// A person of a line; what is wrong is told without the person.
-fn person(line: &str, patients: &Patients, profile: Profile) -> Result<Person, String> {
+fn person(line: &str, patients: &Patients, profile: Profile) -> Result<Person, Wrong> {
     // The reader's own words quote what it stumbled over.
     let read: Line = serde_json::from_str(line).map_err(|error| {
         format!("at character {} it is not the JSON object of a person (its keys are id, other_ids, names, birth_time, gender, addresses, telecoms, mothers_maiden_name, birth_place, restricted)", error.column())
     })?;
     let counts = [read.other_ids.len(), read.names.len(), read.addresses.len(), read.telecoms.len()];
     if counts.iter().any(|count| *count > MAX_VALUES) {
-        return Err(format!("more than {MAX_VALUES} values of one kind"));
+        return Err(format!("more than {MAX_VALUES} values of one kind").into());
     }
     let id = known_patient(&read.id, &patients.domains, profile)?;
-    let other_ids = read.other_ids.iter().map(|id| other_id(id, patients, profile)).collect::<Result<_, _>>()?;
+    let other_ids = read.other_ids.iter().map(|id| other_id(id, patients, profile)).collect::<Result<_, String>>()?;
     let birth_time =
         read.birth_time.as_deref().map(|text| Dtm::parse(text).map_err(|rule| format!("birth_time: {rule}")));
     let trimmed = |texts: Vec<String>| -> Vec<String> {
@@ -160,7 +184,7 @@ fn person(line: &str, patients: &Patients, profile: Profile) -> Result<Person, S
         demographics: PatientDemographics {
             names: names.filter(|name| !name.is_empty()).collect(),
             birth_time: birth_time.transpose()?.map(BirthTime::At),
-            gender: one(read.gender).map(|code| Gender::from_code(&code)),
+            gender: one(read.gender).as_deref().map(gender).transpose()?,
             addresses: addresses.filter(|address| !address.is_empty()).collect(),
             telecoms: trimmed(read.telecoms),
             other_ids,
@@ -207,6 +231,18 @@ mod tests {
         assert_eq!((people.len(), people[0].restricted, people[1].restricted), (2, false, true));
         assert_eq!(people[0].demographics.names[0].family, ["Quillfeather"]);
         assert_eq!(people[0].demographics.other_ids[0].id(), "9990010013");
+    }
+
+    #[test]
+    fn a_gender_is_one_that_is_asked_for() {
+        let written = |code: &str| read(&GOOD.replace("\"F\"", &format!("\"{code}\"")));
+        for code in ["F", "M", "UN", " F ", ""] {
+            assert!(written(code).is_ok(), "{code:?}");
+        }
+        for code in ["f", "female", "U", "X", "1"] {
+            let error = written(code).unwrap_err().to_string();
+            assert!(error.contains("line 1 of people.jsonl: gender") && error.contains("in capitals"), "{error}");
+        }
     }
 
     #[test]

@@ -18,10 +18,9 @@ use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::Frame;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
-use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, ProtocolVersion, SignatureScheme};
+use rustls::{ClientConfig, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -31,7 +30,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::answer::Answer;
 use super::ask::Way;
 use super::hello::{self, Greeting};
-use crate::transport::tls::handshake_cause;
+use crate::transport::tls::{NoCertificate, handshake_cause};
 
 /// Largest answer that is read: the document of [`LARGEST_DOCUMENT`] as base64, and its envelope.
 const LARGEST_ANSWER: usize = 64 << 20;
@@ -135,20 +134,6 @@ impl Exchanged {
     /// Whether the server said anything.
     pub fn is_answered(&self) -> bool {
         self.result.is_ok()
-    }
-}
-
-/// No certificate, even where one is asked for.
-#[derive(Debug)]
-struct NoCertificate;
-
-impl ResolvesClientCert for NoCertificate {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        None
-    }
-
-    fn has_certs(&self) -> bool {
-        false
     }
 }
 

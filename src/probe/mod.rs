@@ -103,7 +103,7 @@ pub struct Knowledge {
     pub repository: Option<RepositoryUniqueId>,
     /// A document of the patient that can be compared.
     pub found: Option<Found>,
-    /// Ids of the objects that the patient's query found, of those that have a UUID.
+    /// Ids of the DocumentEntries that the patient's query found, of those that have a UUID.
     pub objects: Option<HashSet<EntryUuid>>,
     /// Whether it has answered at all.
     pub reached: bool,
@@ -140,7 +140,7 @@ impl Knowledge {
             }
             (Ask::PatientFind, Payload::Query(query)) => {
                 let Ok(response) = &query.read else { return };
-                self.objects = Some(response.objects.iter().filter_map(|object| object.uuid()).collect());
+                self.objects = judge::patient::entry_ids(response);
                 self.found = response.objects.iter().find_map(judge::patient::comparable);
                 if self.repository.is_none() {
                     self.repository = self.found.as_ref().map(|found| found.repository.clone());

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
 use super::fault::Fault;
-use super::records;
+use super::{bomb, records};
 use crate::model::document::{BodyError, BodySource, BoxFuture, RetrieveResponse};
 use crate::model::ids::{EntryUuid, UniqueId};
 use crate::model::metadata::Noun;
@@ -22,6 +22,9 @@ const FLOOD: usize = 50_000;
 
 /// Octets of an envelope with far too much in it: below what readers take as a whole.
 const CROWDED: usize = 9 << 20;
+
+/// Pieces of an answer that is compressed: 4 MiB, and 4 GiB when it is not.
+const BOMB: usize = 64;
 
 /// What is announced of an answer that is too large for anyone.
 const HUGE: u64 = 10 << 30;
@@ -154,7 +157,10 @@ pub fn spoiled(fault: Fault, good: &[u8]) -> Option<Response<OutBody>> {
             wrong
         }
         Fault::Gzip => {
-            let mut compressed = soap(gzip(good));
+            let bomb = bomb::gzip(format!("{OPEN}<a>").as_bytes(), BOMB, format!("</a>{CLOSE}").as_bytes());
+            let length: usize = bomb.iter().map(Bytes::len).sum();
+            let mut compressed = answer(200, SOAP, pieces(bomb));
+            compressed.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
             compressed.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             compressed
         }
@@ -223,20 +229,4 @@ fn endless(octets: Option<u64>) -> OutBody {
         }
     });
     BodyExt::boxed_unsync(StreamBody::new(stream))
-}
-
-/// Octets as a gzip file of stored blocks (RFC 1952, RFC 1951 §3.2.4).
-fn gzip(octets: &[u8]) -> Vec<u8> {
-    let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
-    let mut blocks = octets.chunks(0xffff).peekable();
-    while let Some(block) = blocks.next() {
-        let length = u16::try_from(block.len()).unwrap_or(u16::MAX);
-        out.push(u8::from(blocks.peek().is_none()));
-        out.extend_from_slice(&length.to_le_bytes());
-        out.extend_from_slice(&(!length).to_le_bytes());
-        out.extend_from_slice(block);
-    }
-    out.extend_from_slice(&crc32fast::hash(octets).to_le_bytes());
-    out.extend_from_slice(&u32::try_from(octets.len()).unwrap_or(u32::MAX).to_le_bytes());
-    out
 }

@@ -96,7 +96,7 @@ faults! {
     Huge "huge" Bytes "announces 10 GiB and begins to send them";
     TooShort "too-short" Bytes "announces more than it sends, and closes";
     TooLong "too-long" Bytes "sends more than it announces";
-    Gzip "gzip" Bytes "compresses an answer that would be enormous";
+    Gzip "gzip" Bytes "compresses 4 GiB of blanks into an answer of 4 MiB";
     Html "html" Bytes "answers with a web page";
     Http500 "http-500" Bytes "answers HTTP 500 without a SOAP message";
     Empty "empty" Bytes "answers with nothing";

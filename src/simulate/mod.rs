@@ -9,6 +9,7 @@
 //! Nothing here is on the path of a broker's message. Start reading at [`Simulation::start`].
 
 pub mod answer;
+mod bomb;
 pub mod community;
 pub mod fault;
 pub mod latency;

@@ -125,10 +125,13 @@ impl<'a> Case<'a> {
     }
 
     /// That the gateway could be asked for its own community: without, it answers something else.
-    fn with_home(&self) -> Result<(), Verdict> {
+    pub fn with_home(&self) -> Result<(), Verdict> {
         if self.knowledge.is_gateway() && !self.asked.has_home {
             return skip("its homeCommunityId is not known: give --home");
         }
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,15 @@
 //!
 //! What is seen is said in counts, attributes and rules: neither whose metadata it is, nor of what.
 
+use std::collections::HashSet;
+
 use aws_lc_rs::digest;
 
 use super::{Case, Found, Judged, bad, skip, weak};
-use crate::model::ids::{HomeCommunityId, PatientId, RepositoryUniqueId, UniqueId};
+use crate::model::ids::{EntryUuid, HomeCommunityId, PatientId, RepositoryUniqueId, UniqueId};
 use crate::model::metadata::Noun;
 use crate::model::packed::PackedObject;
-use crate::model::response::{QueryResponse, Severity};
+use crate::model::response::{QueryResponse, ResponseStatus, Severity};
 use crate::model::rim::{Body, RegistryObject};
 use crate::model::vocabulary::slot;
 use crate::probe::line::LARGEST_DOCUMENT;
@@ -48,39 +50,67 @@ fn response<'a>(case: &Case<'a>) -> Result<&'a QueryResponse, super::Verdict> {
     }
 }
 
-/// Looks at each object; the first that is wrong is told.
-fn each(case: &Case<'_>, good: &str, judge: impl Fn(&RegistryObject<'_>) -> Result<(), String>) -> Judged {
+/// A document's metadata itself. References to objects that are not returned may stand beside
+/// (ITI TF-2 §3.18.4.1.2.3), not in its place.
+fn is_entry(object: &RegistryObject<'_>) -> bool {
+    object.noun() == Noun::DocumentEntry
+}
+
+/// Ids of the DocumentEntries; none if there are objects, and none of them is one.
+pub fn entry_ids(response: &QueryResponse) -> Option<HashSet<EntryUuid>> {
+    let entries = response.objects.iter().filter_map(|packed| packed.unpack().ok());
+    let mut entries = entries.filter(is_entry).peekable();
+    let nothing_else = response.objects.is_empty() || entries.peek().is_some();
+    nothing_else.then(|| entries.filter_map(|entry| entry.uuid()).collect())
+}
+
+/// The objects that were found, of which one at least is a DocumentEntry.
+fn objects<'a>(case: &Case<'a>) -> Result<Vec<RegistryObject<'a>>, super::Verdict> {
     let response = response(case)?;
     if response.objects.is_empty() {
         return skip("no documents were found");
     }
+    let mut objects = Vec::with_capacity(response.objects.len());
     for (number, packed) in response.objects.iter().enumerate() {
-        let judged = packed.unpack().map_err(|error| error.to_string()).and_then(|object| judge(&object));
-        if let Err(why) = judged {
-            return bad(format!("object {} of {}: {why}", number + 1, response.objects.len()));
+        match packed.unpack() {
+            Ok(object) => objects.push(object),
+            Err(error) => return bad(format!("object {} of {}: {error}", number + 1, response.objects.len())),
         }
     }
-    Ok(format!("{}{good}", counted(response.objects.len(), "object")))
+    if !objects.iter().any(is_entry) {
+        return bad(format!("{}, and no DocumentEntry among them", counted(objects.len(), "object")));
+    }
+    Ok(objects)
+}
+
+/// Looks at each object; the first that is wrong is told.
+fn each(case: &Case<'_>, good: &str, judge: impl Fn(&RegistryObject<'_>) -> Result<(), String>) -> Judged {
+    let objects = objects(case)?;
+    for (number, object) in objects.iter().enumerate() {
+        if let Err(why) = judge(object) {
+            return bad(format!("object {} of {}: {why}", number + 1, objects.len()));
+        }
+    }
+    Ok(format!("{}{good}", counted(objects.iter().filter(|object| is_entry(object)).count(), "document")))
 }
 
 /// An answer that can be read, whether there is much in it or nothing.
 pub fn found(case: &Case<'_>) -> Judged {
-    let count = response(case)?.objects.len();
-    let told = &case.query()?.told;
-    let seen = format!("{told}: {}", counted(count, "object"));
-    match response(case)?.status {
-        crate::model::response::ResponseStatus::Success => Ok(seen),
-        crate::model::response::ResponseStatus::PartialSuccess => weak(seen),
-        crate::model::response::ResponseStatus::Failure => bad(seen),
+    let response = response(case)?;
+    let entries = response.objects.iter().filter(|packed| packed.unpack().is_ok_and(|object| is_entry(&object)));
+    let seen = format!("{}: {}", case.query()?.told, counted(entries.count(), "document"));
+    match response.status {
+        ResponseStatus::Success => Ok(seen),
+        ResponseStatus::PartialSuccess => weak(seen),
+        ResponseStatus::Failure => bad(seen),
     }
 }
 
 /// DocumentEntries, whole and Approved, as was asked.
 pub fn as_asked(case: &Case<'_>) -> Judged {
-    each(case, ": Approved DocumentEntries", |object| match object.noun() {
+    each(case, ", all Approved", |object| match object.noun() {
         Noun::DocumentEntry if object.is_approved() => Ok(()),
         Noun::DocumentEntry => Err("a DocumentEntry that is not Approved".to_owned()),
-        // References to objects that are not returned may stand beside (ITI TF-2 §3.18.4.1.2.3).
         _ if object.body == Body::ObjectRef => Ok(()),
         noun => Err(format!("a {}", noun.as_str())),
     })
@@ -115,17 +145,14 @@ pub fn of_the_patient(case: &Case<'_>) -> Judged {
 
 /// The metadata keeps the rules of its submission, judged leniently.
 pub fn entries(case: &Case<'_>) -> Judged {
-    let response = response(case)?;
-    if response.objects.is_empty() {
-        return skip("no documents were found");
-    }
-    let objects: Vec<_> = response.objects.iter().filter_map(|packed| packed.unpack().ok()).collect();
-    let findings = validate::response::document_entries(&objects);
+    let mut entries = objects(case)?;
+    entries.retain(is_entry);
+    let findings = validate::response::document_entries(&entries);
     let (errors, warnings): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.severity == Severity::Error);
     match (errors.first(), warnings.first()) {
         (Some(first), _) => bad(format!("{}, the first: {}", counted(errors.len(), "finding"), first.context)),
         (None, Some(first)) => weak(format!("{}, the first: {}", counted(warnings.len(), "finding"), first.context)),
-        (None, None) => Ok(format!("{} without a finding", counted(objects.len(), "object"))),
+        (None, None) => Ok(format!("{} without a finding", counted(entries.len(), "document"))),
     }
 }
 
@@ -133,8 +160,13 @@ pub fn entries(case: &Case<'_>) -> Judged {
 pub fn by_id(case: &Case<'_>) -> Judged {
     let Some(found) = &case.knowledge.found else { return skip("no document was found") };
     let response = response(case)?;
-    let ids: Vec<_> = response.objects.iter().map(PackedObject::uuid).collect();
-    if ids == [Some(found.uuid)] { Ok("the entry asked for".to_owned()) } else { bad(counted(ids.len(), "object")) }
+    let told = &case.query()?.told;
+    match entry_ids(response) {
+        _ if response.status != ResponseStatus::Success => bad(told.to_string()),
+        Some(ids) if ids == HashSet::from([found.uuid]) => Ok("the entry asked for".to_owned()),
+        Some(ids) => bad(format!("{told}: {}", counted(ids.len(), "document"))),
+        None => bad(format!("{told}: {}, and no DocumentEntry among them", counted(response.objects.len(), "object"))),
+    }
 }
 
 /// The document is what was registered.
@@ -142,7 +174,8 @@ pub fn document(case: &Case<'_>) -> Judged {
     let Some(found) = &case.knowledge.found else { return skip("no document was found") };
     let retrieve = case.retrieve()?;
     let documents = match &retrieve.read {
-        Ok((_, documents)) => documents,
+        Ok((answer, documents)) if answer.status == ResponseStatus::Success => documents,
+        Ok((_, documents)) => return bad(format!("{}: {}", retrieve.told, counted(documents.len(), "document"))),
         Err(why) => return bad(format!("{}: {}", retrieve.told, shown(why))),
     };
     let [document] = documents.as_slice() else {

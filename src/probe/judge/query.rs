@@ -4,6 +4,7 @@ use super::response::fails;
 use super::{Case, Judged, bad, skip, weak};
 use crate::model::response::ResponseStatus;
 use crate::model::rim::Body;
+use crate::probe::answer::QueryAnswer;
 use crate::probe::schema::shown;
 
 /// Success, and nothing found: nobody has what is made up.
@@ -17,12 +18,7 @@ pub fn finds_nothing(case: &Case<'_>) -> Judged {
     match (response.status, response.objects.len()) {
         (ResponseStatus::Success, 0) => Ok("Success, no objects".to_owned()),
         (_, count @ 1..) => bad(format!("{}: {count} objects for an id that is made up", query.told)),
-        // A gateway that asks on is not to blame for those behind it.
-        (ResponseStatus::PartialSuccess, 0)
-            if query.told.errors.iter().all(|error| error.code == "XDSUnavailableCommunity") =>
-        {
-            weak(query.told.to_string())
-        }
+        (ResponseStatus::PartialSuccess, 0) if only_others_failed(query) => weak(query.told.to_string()),
         _ => bad(query.told.to_string()),
     }
 }
@@ -33,26 +29,29 @@ pub fn finds_nobody(case: &Case<'_>) -> Judged {
     if query.told.errors.iter().any(|error| error.code == "XDSUnknownPatientId") {
         return fails(case, &["XDSUnknownPatientId"], &[]);
     }
-    match (&query.read, query.told.errors.is_empty()) {
-        (Ok(response), true) if response.objects.is_empty() => Ok("Success, no objects".to_owned()),
-        (Ok(response), _) if !response.objects.is_empty() => bad("documents of a patient who is made up"),
-        _ => weak(query.told.to_string()),
+    let response = match &query.read {
+        Ok(response) => response,
+        Err(why) => return bad(format!("{}: {}", query.told, shown(why))),
+    };
+    match response.status {
+        _ if !response.objects.is_empty() => bad("documents of a patient who is made up"),
+        ResponseStatus::Success if query.told.errors.is_empty() => Ok("Success, no objects".to_owned()),
+        ResponseStatus::Success => weak(query.told.to_string()),
+        ResponseStatus::PartialSuccess if only_others_failed(query) => weak(query.told.to_string()),
+        ResponseStatus::PartialSuccess | ResponseStatus::Failure => bad(query.told.to_string()),
     }
+}
+
+/// A gateway that asks on is not to blame for those behind it.
+fn only_others_failed(query: &QueryAnswer) -> bool {
+    let errors = &query.told.errors;
+    !errors.is_empty() && errors.iter().all(|error| error.code == "XDSUnavailableCommunity")
 }
 
 /// A list of objects, even of none.
 pub fn object_list(case: &Case<'_>) -> Judged {
     let query = case.query()?;
     if query.has_objects { Ok("rim:RegistryObjectList".to_owned()) } else { bad("no rim:RegistryObjectList") }
-}
-
-/// The answer is read by the rules of the wire.
-pub fn readable(case: &Case<'_>) -> Judged {
-    let query = case.query()?;
-    match &query.read {
-        Ok(_) => Ok(query.told.to_string()),
-        Err(why) => bad(format!("{}: {}", query.told, shown(why))),
-    }
 }
 
 /// Nothing but ids, those of the same query with whole objects.
@@ -62,6 +61,9 @@ pub fn same_references(case: &Case<'_>) -> Judged {
         Ok(response) => response,
         Err(why) => return bad(format!("{}: {}", query.told, shown(why))),
     };
+    if response.status == ResponseStatus::Failure {
+        return bad(query.told.to_string());
+    }
     let Some(expected) = &case.knowledge.objects else { return skip("the patient's documents could not be found") };
     let mut references = std::collections::HashSet::new();
     for object in &response.objects {
@@ -70,9 +72,12 @@ pub fn same_references(case: &Case<'_>) -> Judged {
             _ => return bad("a whole object where only ids were asked for"),
         }
     }
+    if response.status == ResponseStatus::PartialSuccess {
+        return weak(query.told.to_string());
+    }
     if references == *expected {
-        return Ok(format!("{} ids, those of the objects", references.len()));
+        return Ok(format!("{} ids, those of the documents", references.len()));
     }
     // Documents come and go between two queries.
-    weak(format!("{} ids, and {} objects by the other query", references.len(), expected.len()))
+    weak(format!("{} ids, and {} documents by the other query", references.len(), expected.len()))
 }

@@ -1,9 +1,12 @@
 //! Retrieves and their packages (ITI TF-2 §3.43, §3.39, §V.8; RFC 2387).
 
+use super::response::fails;
 use super::{Case, Judged, bad, weak};
+use crate::model::response::ResponseStatus;
 use crate::probe::answer::Package;
 use crate::probe::schema::shown;
 use crate::terminal::counted;
+use crate::transaction::Service;
 use crate::wire::mtom::MediaType;
 
 fn package<'a>(case: &Case<'a>) -> Result<&'a Package, super::Verdict> {
@@ -70,6 +73,23 @@ pub fn brings_nothing(case: &Case<'_>) -> Judged {
         Ok((_, documents)) if documents.is_empty() => Ok(retrieve.told.to_string()),
         Ok((_, documents)) => bad(format!("{} for an id that is made up", counted(documents.len(), "document"))),
         Err(why) => bad(format!("{}: {}", retrieve.told, shown(why))),
+    }
+}
+
+/// What is missing is told. A Responding Gateway may keep failures to itself, by its policy, and says Success
+/// with what it has (ITI TF-2 §3.39.4.1.3): that will do, though nobody learns what is missing.
+pub fn missing_told(case: &Case<'_>, code: &str) -> Judged {
+    let retrieve = case.retrieve()?;
+    match &retrieve.read {
+        Ok((answer, documents))
+            if case.knowledge.settings.service == Service::RespondingGateway
+                && answer.status == ResponseStatus::Success
+                && retrieve.told.errors.is_empty()
+                && documents.is_empty() =>
+        {
+            weak(format!("{}, and nothing with it: it keeps failures to itself", retrieve.told))
+        }
+        _ => fails(case, &[code], &[]),
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) struct Reading {
     pub certificates: Vec<Shown>,
     pub chain: Finding,
     pub name: Finding,
-    /// Dates are at fault, and a wrong clock might be.
+    /// Dates alone are at fault, and a wrong clock might be.
     pub dated: bool,
 }
 
@@ -103,14 +103,14 @@ pub(super) fn read(input: &Input<'_>) -> Reading {
     };
     let about_name = is_about_name(input.verdict);
     let mut faults = Vec::new();
-    let mut dated = false;
+    let mut dates_at_fault = 0;
     if input.verdict.is_some() && !about_name {
         faults.extend(missing_link(&certificates, &path, input));
         for index in &path {
             let Some(shown) = certificates.get(*index) else { continue };
             let whose = whose(*index, &shown.facts);
             if let Some(fault) = dates(&whose, &shown.facts, input.now) {
-                dated = true;
+                dates_at_fault += 1;
                 faults.push(fault);
             }
             faults.extend(usage(*index, &whose, &shown.facts));
@@ -121,6 +121,8 @@ pub(super) fn read(input: &Input<'_>) -> Reading {
             faults.push(by_verdict(input));
         }
     }
+    let name = name(&leaf, input, about_name);
+    let dated = dates_at_fault > 0 && dates_at_fault == faults.len() && name.status == Status::Ok;
     let chain = match faults.split_first() {
         Some((first, others)) => {
             let also = |of: fn(&Fault) -> &String| others.iter().map(move |fault| format!("; also: {}", of(fault)));
@@ -130,7 +132,7 @@ pub(super) fn read(input: &Input<'_>) -> Reading {
         }
         None => accepted(&certificates, &path, &leaf, input.now),
     };
-    Reading { chain, name: name(&leaf, input, about_name), certificates, dated }
+    Reading { chain, name, certificates, dated }
 }
 
 fn issuer_of(der: &CertificateDer<'_>, input: &Input<'_>) -> IssuerIs {

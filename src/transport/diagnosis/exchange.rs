@@ -21,17 +21,19 @@ use tokio_rustls::client::TlsStream;
 
 use super::handshake::{Tap, shake};
 use super::own::Own;
-use super::{Ask, Subject, connect, words};
+use super::{Ask, Subject, connect, discovery, words};
+use crate::model::discovery::DiscoveryQuery;
 use crate::model::document::DocumentRequest;
 use crate::model::ids::{RepositoryUniqueId, UniqueId};
 use crate::model::rim::Slot;
 use crate::model::stored_query::{AdhocQuery, QueryDefinition, QueryKind, ReturnType};
+use crate::model::time::Dtm;
 use crate::transaction::Transaction;
 use crate::transport::answer::{self, OutBody};
 use crate::transport::message::{BodyStream, Bounds, EnvelopeRoom, MessageError, receive};
 use crate::transport::peer::profile::{PeerProfile, Shaped};
 use crate::wire::soap::{self, Version};
-use crate::wire::{ebrs, mtom, xdsb, xml};
+use crate::wire::{ebrs, hl7v3, mtom, xdsb, xml};
 
 /// An answer to a question about nothing is small.
 const MAX_ENVELOPE: usize = 4 << 20;
@@ -47,20 +49,29 @@ pub(super) struct Question {
     pub message_id: String,
     /// The SOAP version that it is in.
     pub soap: Version,
+    /// What it asks for a patient.
+    pub discovery: Option<Box<DiscoveryQuery>>,
     envelope: Vec<u8>,
 }
 
-/// A document's id that nobody else has: an OID of a fresh UUID (ITU-T X.667 §7).
-fn made_up() -> String {
+/// An id that nobody else has: an OID of a fresh UUID (ITU-T X.667 §7).
+pub(super) fn made_up() -> String {
     format!("2.25.{}", uuid::Uuid::new_v4().as_u128())
 }
 
 impl Question {
-    /// Asks for a document by an id that was made up.
+    /// Asks for a document, or a patient, by an id that was made up.
     pub(super) fn new(subject: &Subject, ask: Ask, transaction: &'static Transaction) -> Option<Self> {
         let message_id = soap::new_message_id();
         let mut payload = Vec::new();
+        let mut discovery = None;
         match ask {
+            Ask::Discover => {
+                let query = discovery::query(subject)?;
+                let created = Dtm::from_timestamp(Timestamp::now());
+                hl7v3::write_request(&mut payload, &query, created, Some(&subject.uri.to_string()));
+                discovery = Some(Box::new(query));
+            }
             Ask::Query => {
                 let query = AdhocQuery {
                     id: QueryDefinition::of(QueryKind::GetDocuments).id.to_owned(),
@@ -82,7 +93,7 @@ impl Question {
         let security = subject.security.as_deref();
         let addressing = subject.profile.addressing(transaction, &subject.uri, message_id.clone(), None);
         let envelope = subject.profile.envelope(&addressing, security, |out| out.extend_from_slice(&payload));
-        Some(Self { transaction, ask, message_id, soap: subject.profile.soap, envelope })
+        Some(Self { transaction, ask, message_id, soap: subject.profile.soap, discovery, envelope })
     }
 
     /// The HTTP message, as every call of the broker makes it.
@@ -119,6 +130,17 @@ pub(super) struct Heard {
     pub who: Vec<String>,
     pub date: Option<Timestamp>,
     pub content: Content,
+}
+
+impl Heard {
+    /// Whether nothing came with the status.
+    pub(super) fn is_empty(&self) -> bool {
+        match &self.content {
+            Content::Message { root, .. } => root.is_empty(),
+            Content::Page(page) => page.is_empty(),
+            Content::Broken(_) => false,
+        }
+    }
 }
 
 /// What an answer holds.
@@ -182,23 +204,34 @@ impl AsyncWrite for Stream {
 /// How long a peer's judgement of our certificate is waited for before it is asked anything.
 const JUDGEMENT: Duration = Duration::from_millis(500);
 
+/// What is known of a peer's judgement of our certificate before it is asked anything.
+pub(super) struct Judgement {
+    /// It sent a session ticket: servers give them to those whom they have accepted.
+    pub accepted: bool,
+    /// It ended the connection.
+    pub ended: Option<Unheard>,
+}
+
 /// Waits for the peer's judgement of our certificate under TLS 1.3, which comes after our side of the
 /// handshake. Most servers send a session ticket when they accept it; where nothing comes it is known with
 /// the answer only. A question already under way could lose the alert: the peer resets the connection.
-pub(super) async fn judgement(stream: &mut TlsStream<Tap>) -> Result<(), Unheard> {
-    let before = stream.get_ref().0.received;
+pub(super) async fn judgement(stream: &mut TlsStream<Tap>) -> Judgement {
+    let accepted = |stream: &TlsStream<Tap>| stream.get_ref().1.tls13_tickets_received() > 0;
     let judged = std::future::poll_fn(|cx| {
         let mut byte = [0];
         let mut buffer = ReadBuf::new(&mut byte);
         match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
-            Poll::Pending if stream.get_ref().0.received > before => Poll::Ready(Ok(())),
+            Poll::Pending if accepted(stream) => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Err(Unheard::Closed)),
-            Poll::Ready(Ok(())) => Poll::Ready(Err(Unheard::Other("it speaks before it is asked: no HTTP".to_owned()))),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(broken_off(&error))),
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Some(Unheard::Closed)),
+            Poll::Ready(Ok(())) => {
+                Poll::Ready(Some(Unheard::Other("it speaks before it is asked: no HTTP".to_owned())))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Some(broken_off(&error))),
         }
     });
-    timeout(JUDGEMENT, judged).await.unwrap_or(Ok(()))
+    let ended = timeout(JUDGEMENT, judged).await.unwrap_or(None);
+    Judgement { accepted: accepted(stream), ended }
 }
 
 fn broken_off(error: &io::Error) -> Unheard {

@@ -76,6 +76,11 @@ pub(super) struct Reading {
 }
 
 impl Reading {
+    /// Whether it says that answers go elsewhere, to an address.
+    pub(super) fn answers_elsewhere(&self) -> bool {
+        self.codes.contains(&ELSEWHERE)
+    }
+
     /// Whether it says more than that something went wrong.
     pub(super) fn is_telling(&self) -> bool {
         self.step != Step::Response || self.fix.contains("--assertion")
@@ -90,8 +95,18 @@ static UNKNOWN: Reading = Reading {
     fix: "ask its operators for their log at this moment; causeway find --show-wire shows such a question as it is sent",
 };
 
+/// The code of those who answer asynchronously only (WS-Addressing SOAP Binding §6.4.1.8).
+const ELSEWHERE: &str = "onlynonanonymousaddresssupported";
+
 /// From the most telling to the least: the first that fits counts.
-static READINGS: [Reading; 8] = [
+static READINGS: [Reading; 9] = [
+    Reading {
+        codes: &[ELSEWHERE],
+        words: &[],
+        step: Step::Addressing,
+        cause: "the peer answers asynchronously only: to an address, not on the connection",
+        fix: "write exchange = \"asynchronous\" for this [[peer]], and [asynchronous] address for its answers",
+    },
     Reading {
         codes: &["versionmismatch"],
         words: &["version mismatch", "soap message namespace", "expected soap 1.1", "envelope namespace"],
@@ -127,7 +142,6 @@ static READINGS: [Reading; 8] = [
             "destinationunreachable",
             "endpointunavailable",
             "onlyanonymousaddresssupported",
-            "onlynonanonymousaddresssupported",
             "invalidcardinality",
             "invalidaddress",
             "invalidepr",
@@ -136,7 +150,7 @@ static READINGS: [Reading; 8] = [
         step: Step::Addressing,
         cause: "the peer does not take our WS-Addressing headers",
         fix: "if it names To, it knows itself by another address: write that one into the URL, or have its operators \
-              accept this one; if it wants another ReplyTo, it answers asynchronously only, which we do not speak",
+              accept this one; if it names ReplyTo, see whether [[peer]] exchange is what its operators expect",
     },
     Reading {
         codes: &[
@@ -237,6 +251,7 @@ mod tests {
             ("s:Client", "The endpoint reference (EPR) for the Operation not found is /x", Step::Action),
             ("a:Sender", "The message cannot be processed due to an AddressFilter mismatch", Step::Addressing),
             ("wsa:MessageAddressingHeaderRequired", "x", Step::Addressing),
+            ("wsa:OnlyNonAnonymousAddressSupported", "x", Step::Addressing),
             ("s:MustUnderstand", "x", Step::Addressing),
             ("wsse:FailedAuthentication", "x", Step::Response),
             ("s:Client", "An error was discovered processing the &lt;wsse:Security> header", Step::Response),
@@ -247,6 +262,9 @@ mod tests {
             let fault = read(&soap11(code, reason));
             assert_eq!(fault.reading().step, step, "{code} {reason}");
         }
+        let elsewhere = read(&soap11("wsa:OnlyNonAnonymousAddressSupported", "x"));
+        assert!(elsewhere.reading().answers_elsewhere() && elsewhere.reading().fix.contains("exchange ="));
+        assert!(!read(&soap11("wsa:InvalidAddressingHeader", "x")).reading().answers_elsewhere());
         assert!(read(&soap11("wsse:InvalidSecurity", "x")).reading().fix.contains("--assertion"));
         assert!(read(&soap11("s:Server", "x")).reading().cause.contains("trouble of its own"));
     }

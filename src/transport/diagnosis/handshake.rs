@@ -1,7 +1,9 @@
 //! A handshake that remembers what it saw: the peer's chain and the verdict on it, what was asked
 //! of us, and the first bytes on the wire.
 //!
-//! The verdict is that of the verifier every call uses. Nothing is ever accepted that it refuses.
+//! The verdict is that of the verifier every call uses. Whom it refuses is asked nothing and shown
+//! nothing of ours, but for one case: where the dates of a certificate are all that is wrong, its peer
+//! is asked what time it is, without a certificate of ours ([`peer_clock`]).
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,7 +27,7 @@ use tokio_rustls::client::TlsStream;
 use super::own::Own;
 use super::{Agreed, Subject, connect, exchange};
 use crate::transport::certificates;
-use crate::transport::tls::{TlsError, TlsSource, client_config, server_verifier};
+use crate::transport::tls::{NoCertificate, TlsError, client_config, server_verifier};
 
 /// As [`Agreed::version`] has it.
 pub(super) const TLS_1_2: &str = "TLS 1.2";
@@ -112,7 +114,9 @@ async fn shake_with(settings: ClientConfig, seen: Shared<Seen>, subject: &Subjec
 }
 
 /// The peer's clock, by the Date of an HTTP answer, where its certificate is refused for its dates
-/// alone: it is judged for a moment at which it was valid, so it is still the peer who answers.
+/// alone: it is judged for the nearest moment at which it was valid, revocation lists included, so it
+/// is still the peer who answers. We stay nameless: most peers then answer nothing, and a web server
+/// that leaves the refusal to HTTP tells its time with it.
 pub(super) async fn peer_clock(
     own: &Own,
     subject: &Subject,
@@ -125,14 +129,15 @@ pub(super) async fn peer_clock(
     if from > until {
         return None;
     }
-    // Lists are of today and say nothing of that moment; the question asked is nobody's secret.
-    let files = crate::transport::tls::TlsFiles { crl: None, ..subject.files.clone() };
-    let loading = tokio::task::spawn_blocking(move || TlsSource::Files(files).load(UnixTime::now()));
-    let material = loading.await.ok()?.ok()?;
+    // Lists that cannot be used leave open who is revoked.
+    if subject.files.crl.is_some() && own.material.lists().is_empty() {
+        return None;
+    }
     let seen: Shared<Seen> = Arc::default();
-    let past = Own { material, facts: own.facts.clone() };
-    let mut settings = settings(&past, &seen).ok()?;
-    let moment = u64::try_from(until.as_second().checked_sub(1)?.max(from.as_second())).ok()?;
+    let mut settings = settings(own, &seen).ok()?;
+    settings.client_auth_cert_resolver = Arc::new(NoCertificate);
+    let (from, last) = (from.as_second(), until.as_second().checked_sub(1)?);
+    let moment = u64::try_from(Timestamp::now().as_second().min(last).max(from)).ok()?;
     settings.time_provider = Arc::new(Moment(UnixTime::since_unix_epoch(std::time::Duration::from_secs(moment))));
     let stream = connect::open(subject.timeout, *addresses.first()?).await.ok()?;
     let shaken = shake_with(settings, seen, subject, stream).await;

@@ -2,16 +2,20 @@
 
 use super::exchange::{Content, Heard, Question, Unheard};
 use super::fault::{Reading, ReceivedFault};
-use super::{Ask, Finding, Status, Step, Subject, words};
+use super::{Ask, Finding, Status, Step, Subject, discovery, words};
 use crate::model::response::{RegistryError, ResponseStatus};
 use crate::transaction::{Packaging, Service, Transaction};
 use crate::transport::message::MessageError;
 use crate::wire::soap::{self, Envelope, Version};
 use crate::wire::xml::{self, Document};
-use crate::wire::{ebrs, xdsb};
+use crate::wire::{ebrs, hl7v3, xdsb};
 
 /// RegistryErrors that are repeated.
 const MOST_ERRORS: usize = 3;
+
+/// What there is to do about answers that come another way than they were asked for.
+const ELSEWHERE: &str = "as is configured (exchange): nothing more can be seen from here; ask with causeway find, and see \
+                         causeway explain";
 
 /// Nothing came.
 pub(super) fn silence(subject: &Subject, unheard: &Unheard) -> Finding {
@@ -25,8 +29,14 @@ pub(super) fn silence(subject: &Subject, unheard: &Unheard) -> Finding {
         Unheard::Closed => Finding::fail(
             Step::Http,
             "the peer closed the connection without an answer",
-            "a proxy or load balancer without a service behind it does so, or a service that fell over: ask its \
-             operators for their log",
+            if subject.is_plain() {
+                "a proxy or load balancer without a service behind it does so, or a service that fell over: ask its \
+                 operators for their log"
+            } else {
+                "a proxy or load balancer without a service behind it does so, a service that fell over, or one that \
+                 looks at certificates itself and does not take ours: ask its operators for their log, and whether \
+                 our certificate has to be entered in a list"
+            },
         ),
         Unheard::Alert(alert) => Finding::fail(
             Step::Http,
@@ -61,6 +71,12 @@ fn push(found: &mut Vec<Finding>, finding: Finding) -> Option<()> {
 }
 
 fn judge(subject: &Subject, question: &Question, heard: &Heard, found: &mut Vec<Finding>) -> Option<()> {
+    // All that an asynchronous answer has on the connection (table of ITI TF-2 §V.5).
+    if subject.configured.asynchronous && heard.is_empty() && (200..300).contains(&heard.status) {
+        let what = format!("HTTP {}, and nothing with it: it took the question, and answers elsewhere", heard.status);
+        found.push(Finding::note(Step::Http, what, ELSEWHERE));
+        return None;
+    }
     push(found, http(subject, heard))?;
     let Content::Message { root, multipart, rest } = &heard.content else {
         if let Content::Broken(error) = &heard.content {
@@ -107,6 +123,13 @@ fn judge(subject: &Subject, question: &Question, heard: &Heard, found: &mut Vec<
         failed(Step::Soap)
             .unwrap_or_else(|| version(&envelope, question.soap, reading.filter(|(_, reading)| !reading.is_telling()))),
     )?;
+    if subject.configured.asynchronous
+        && let Some((fault, _)) = reading.filter(|(_, reading)| reading.answers_elsewhere())
+    {
+        let what = format!("the peer answers to an address, not on the connection ({})", fault.shown());
+        found.push(Finding::note(Step::Addressing, what, ELSEWHERE));
+        return None;
+    }
     let addressed = || addressing(&envelope, question, fault.is_some());
     push(found, failed(Step::Addressing).unwrap_or_else(addressed))?;
     push(found, failed(Step::Action).unwrap_or_else(|| action(&envelope, question.transaction, fault.is_some())))?;
@@ -115,15 +138,14 @@ fn judge(subject: &Subject, question: &Question, heard: &Heard, found: &mut Vec<
     }
     let read = match question.ask {
         Ask::Query => ebrs::read_query_response(envelope.payload)
-            .map(|answer| (answer.status, answer.errors, answer.objects.len())),
+            .map(|answer| registry(subject, answer.status, &answer.errors, answer.objects.len())),
         Ask::Retrieve => xdsb::read_retrieve_response(envelope.payload)
-            .map(|(answer, documents)| (answer.status, answer.errors, documents.len())),
+            .map(|(answer, documents)| registry(subject, answer.status, &answer.errors, documents.len())),
+        Ask::Discover => hl7v3::read_response(envelope.payload)
+            .map(|received| vec![discovery::finding(question.discovery.as_deref(), &received)]),
     };
     match read {
-        Ok((status, errors, count)) => {
-            push(found, response(status, &errors, count))?;
-            push(found, home(subject, &errors)?)
-        }
+        Ok(findings) => findings.into_iter().try_for_each(|finding| push(found, finding)),
         Err(error) => push(
             found,
             Finding::fail(
@@ -172,7 +194,8 @@ const STATUSES: &[(&[u16], &str, &str)] = &[
     (
         &[202, 204],
         "and nothing with it",
-        "the peer answers asynchronously, on another connection, which we did not ask for: ask its operators to honour an anonymous ReplyTo",
+        "the peer answers asynchronously, on another connection, which we did not ask for: ask its operators to honour \
+         an anonymous ReplyTo, or write exchange = \"asynchronous\" for this [[peer]]",
     ),
     (
         &[400],
@@ -213,11 +236,7 @@ fn http(subject: &Subject, heard: &Heard) -> Finding {
              before the service",
         );
     }
-    let empty = match &heard.content {
-        Content::Message { root, .. } => root.is_empty(),
-        Content::Page(page) => page.is_empty(),
-        Content::Broken(_) => false,
-    };
+    let empty = heard.is_empty();
     if matches!(&heard.content, Content::Message { .. } | Content::Broken(_)) && !empty {
         let media = heard.content_type.split(';').next().unwrap_or_default();
         return Finding::ok(Step::Http, format!("{what}, {}", words(media)));
@@ -393,6 +412,11 @@ const EXPECTED: &[&str] = &[
     "XDSMissingHomeCommunityId",
     "XDSUnknownCommunity",
 ];
+
+/// What a registry's or repository's answer shows.
+fn registry(subject: &Subject, status: ResponseStatus, errors: &[RegistryError], count: usize) -> Vec<Finding> {
+    std::iter::once(response(status, errors, count)).chain(home(subject, errors)).collect()
+}
 
 /// Any answer proves that the service works.
 fn response(status: ResponseStatus, errors: &[RegistryError], count: usize) -> Finding {

@@ -2,8 +2,8 @@
 //!
 //! [`diagnose`] goes the way that a broker's own call goes, name lookup to registry response, with
 //! the same settings and the same verifiers, and stops where it cannot go on. What it asks touches
-//! no patient: a document by an id that was made up for it. It changes nothing anywhere; the peer
-//! audits the questions like any others.
+//! no patient: a document, or somebody, by an id that was made up for it. It changes nothing anywhere;
+//! the peer audits the questions like any others.
 //!
 //! The socket work is in `connect`, `handshake` and `exchange`; what is to be made of what they
 //! saw is judged without any: `chain`, `refusal`, `judge`, `fault`. The verifier of
@@ -11,6 +11,7 @@
 
 mod chain;
 mod connect;
+mod discovery;
 mod exchange;
 mod fault;
 mod handshake;
@@ -26,7 +27,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 pub use self::chain::{IssuerIs, Shown};
-use self::exchange::{Heard, Question, Unheard};
+use self::exchange::{Heard, Judgement, Question, Unheard};
 use self::handshake::{Secured, Seen};
 use self::own::Own;
 use super::peer::profile::PeerProfile;
@@ -58,6 +59,8 @@ pub enum Step {
     Name,
     /// The peer accepts our certificate.
     ClientCertificate,
+    /// Whether answers come the way that is configured.
+    Exchange,
     /// Status, headers and media type of the answer.
     Http,
     /// The peer's clock and ours.
@@ -94,6 +97,7 @@ impl Step {
             Self::Chain => "chain",
             Self::Name => "name",
             Self::ClientCertificate => "client-certificate",
+            Self::Exchange => "exchange",
             Self::Http => "http",
             Self::Clock => "clock",
             Self::Packaging => "packaging",
@@ -161,6 +165,19 @@ pub enum Ask {
     Query,
     /// A retrieve.
     Retrieve,
+    /// For a patient: what is asked first of those who know patients by ids of their own.
+    Discover,
+}
+
+/// What the configuration says of a peer besides.
+#[derive(Debug, Clone, Default)]
+pub struct Configured {
+    /// Our own community, which asks.
+    pub own: Option<HomeCommunityId>,
+    /// It is asked for the patient before anything else (ITI-55), at this address.
+    pub discovers: bool,
+    /// Its answers come as messages of their own.
+    pub asynchronous: bool,
 }
 
 /// Whom to call, as whom, and what to ask.
@@ -182,6 +199,8 @@ pub struct Subject {
     pub only: Option<Ask>,
     /// In which form.
     pub profile: PeerProfile,
+    /// What the broker would do otherwise than it is done here.
+    pub configured: Configured,
 }
 
 impl fmt::Debug for Subject {
@@ -199,11 +218,21 @@ impl Subject {
             Service::InitiatingGateway => {
                 &[(Ask::Query, TransactionId::RegistryStoredQuery), (Ask::Retrieve, TransactionId::RetrieveDocumentSet)]
             }
-            Service::RespondingGateway => {
-                &[(Ask::Query, TransactionId::CrossGatewayQuery), (Ask::Retrieve, TransactionId::CrossGatewayRetrieve)]
-            }
+            // In the order in which a broker asks.
+            Service::RespondingGateway => &[
+                (Ask::Discover, TransactionId::CrossGatewayPatientDiscovery),
+                (Ask::Query, TransactionId::CrossGatewayQuery),
+                (Ask::Retrieve, TransactionId::CrossGatewayRetrieve),
+            ],
         };
-        all.iter().copied().filter(|(ask, _)| self.only.is_none_or(|only| only == *ask)).collect()
+        let unless_told = |ask: Ask| ask != Ask::Discover || self.configured.discovers;
+        let is_asked = |ask: Ask| self.only.map_or_else(|| unless_told(ask), |only| only == ask);
+        all.iter().copied().filter(|(ask, _)| is_asked(*ask)).collect()
+    }
+
+    /// Whether there is anything that the service can be asked.
+    pub fn asks_anything(&self) -> bool {
+        !self.asked().is_empty()
     }
 
     fn host(&self) -> &str {
@@ -290,17 +319,30 @@ impl Call<'_> {
             }
             Some(own) => {
                 let Secured { mut stream, seen, agreed } = self.secure(own, stream, &addresses).await?;
-                let known = self.client_certificate_known(own, &seen, agreed.as_ref());
-                if !known && let Err(unheard) = exchange::judgement(&mut stream).await {
-                    self.push(refusal::late(own, &seen, Some(&unheard)));
-                    if let Unheard::Other(_) = unheard {
-                        self.push(Finding { transaction: self.first(), ..judge::silence(self.subject, &unheard) });
+                if self.client_certificate_known(own, &seen, agreed.as_ref()) {
+                    (Some(exchange::Stream::tls(stream)), None)
+                } else {
+                    let Judgement { accepted, ended } = exchange::judgement(&mut stream).await;
+                    if let Some(unheard) = ended {
+                        let finding = refusal::unasked(own, &seen, accepted, &unheard);
+                        let refused = finding.status == Status::Fail;
+                        self.push(finding);
+                        if !refused {
+                            self.push(Finding { transaction: self.first(), ..judge::silence(self.subject, &unheard) });
+                        }
+                        return None;
                     }
-                    return None;
+                    (Some(exchange::Stream::tls(stream)), Some((seen, accepted)))
                 }
-                (Some(exchange::Stream::tls(stream)), Some(seen).filter(|_| !known))
             }
         };
+        if self.subject.configured.asynchronous {
+            self.push(Finding::note(
+                Step::Exchange,
+                "asynchronous is configured, asked synchronously",
+                "whether its answers find their way to [asynchronous] address is seen with a query, and causeway explain",
+            ));
+        }
         // What is needed to say whether ours was accepted, until that is said.
         let mut unsaid = seen;
         let mut clock_told = false;
@@ -317,8 +359,8 @@ impl Call<'_> {
                 Err(unheard) => Err(unheard),
             };
             let took = began.elapsed();
-            if let (Some(seen), Some(own)) = (unsaid.take(), own.as_ref()) {
-                let finding = refusal::late(own, &seen, heard.as_ref().err());
+            if let (Some((seen, accepted)), Some(own)) = (unsaid.take(), own.as_ref()) {
+                let finding = refusal::late(own, &seen, accepted, heard.as_ref().err());
                 let refused = finding.status == Status::Fail;
                 self.push(finding);
                 if refused {
@@ -470,6 +512,7 @@ impl Call<'_> {
         for step in Step::CONNECTION {
             take(step, None, true);
         }
+        take(Step::Exchange, None, false);
         let plain = self.subject.is_plain();
         for (_, id) in self.subject.asked() {
             let transaction = Some(Transaction::of(id));

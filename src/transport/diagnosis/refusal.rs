@@ -141,21 +141,51 @@ pub(super) fn within_handshake(own: &Own, shaken: &Shaken) -> Finding {
     refused(own, &shaken.seen, alert)
 }
 
-/// The finding of the first question under TLS 1.3.
-pub(super) fn late(own: &Own, seen: &Seen, unheard: Option<&Unheard>) -> Finding {
+/// The finding of a connection that ended under TLS 1.3 before anything was asked on it.
+pub(super) fn unasked(own: &Own, seen: &Seen, accepted: bool, unheard: &Unheard) -> Finding {
     match unheard {
-        Some(Unheard::Alert(alert)) => refused(own, seen, Some(*alert)),
-        Some(Unheard::Closed) => refused(own, seen, None),
-        None => Finding::ok(Step::ClientCertificate, format!("{} was accepted", own.facts.subject)),
-        Some(_) => Finding::ok(Step::ClientCertificate, format!("{} was shown, and not refused", own.facts.subject)),
+        Unheard::Closed if !accepted => refused(own, seen, None),
+        _ => late(own, seen, accepted, Some(unheard)),
     }
+}
+
+/// The finding of the first question under TLS 1.3. Whom the peer has accepted it can still refuse by
+/// an alert that is about certificates; a connection that just closes behind a question has other
+/// causes as well.
+pub(super) fn late(own: &Own, seen: &Seen, accepted: bool, unheard: Option<&Unheard>) -> Finding {
+    match unheard {
+        Some(Unheard::Alert(alert)) if !accepted || is_about_certificates(*alert) => refused(own, seen, Some(*alert)),
+        Some(_) if !accepted => {
+            Finding::ok(Step::ClientCertificate, format!("{} was shown, and not refused", own.facts.subject))
+        }
+        _ => Finding::ok(Step::ClientCertificate, format!("{} was accepted", own.facts.subject)),
+    }
+}
+
+fn is_about_certificates(alert: AlertDescription) -> bool {
+    use AlertDescription as A;
+    matches!(
+        alert,
+        A::NoCertificate
+            | A::BadCertificate
+            | A::UnsupportedCertificate
+            | A::CertificateRevoked
+            | A::CertificateExpired
+            | A::CertificateUnknown
+            | A::UnknownCA
+            | A::AccessDenied
+            | A::CertificateRequired
+    )
 }
 
 fn refused(own: &Own, seen: &Seen, alert: Option<AlertDescription>) -> Finding {
     let (subject, issuer) = (&own.facts.subject, &own.facts.issuer);
     let mut what = match alert {
         Some(alert) => format!("the peer did not accept {subject}: alert {alert:?}"),
-        None => format!("the peer closed the connection right after {subject} was shown: it did not accept it"),
+        None => format!(
+            "the peer closed the connection right after {subject} was shown, before it was asked anything: most likely \
+             it does not accept it"
+        ),
     };
     let accepted: Vec<&Vec<u8>> = seen.asked.iter().flatten().collect();
     let ours = own.material.chain().iter().filter_map(|der| certificates::issuer_der(der).ok());

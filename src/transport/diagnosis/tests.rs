@@ -11,5 +11,6 @@ pub(super) fn subject() -> Subject {
         timeout: Duration::from_millis(500),
         only: None,
         profile: PeerProfile::default(),
+        configured: Configured::default(),
     }
 }

@@ -344,6 +344,17 @@ async fn faults_of_metadata_and_documents_are_found() {
             &["patient-as-asked"],
         ),
         (
+            "has references where whole objects are asked for",
+            answer(|p, a| {
+                if p.has("returnType=\"LeafClass\"") && p.has(&PATIENT.replace('&', "&amp;")) {
+                    let id = "urn:uuid:00000000-0000-4000-8000-000000000001";
+                    let reference = format!("<rim:ObjectRef id='{id}' home='{HOME}'/>");
+                    a.replace_between("<rim:ExtrinsicObject", "</rim:ExtrinsicObject>", &reference);
+                }
+            }),
+            &["patient-as-asked", "patient-own", "patient-metadata"],
+        ),
+        (
             "refers to other objects",
             answer(|p, a| {
                 if p.has("returnType=\"ObjectRef\"") && p.has(&PATIENT.replace('&', "&amp;")) {
@@ -354,6 +365,21 @@ async fn faults_of_metadata_and_documents_are_found() {
         ),
     ])
     .await;
+}
+
+/// A gateway may keep its failures to itself: that is worth a word, and no failure of the gateway.
+#[tokio::test]
+async fn a_gateway_that_hides_its_failures_passes() {
+    let broker = community().await;
+    let hides = answer(|_, a| {
+        if a.has("XDSUnknownRepositoryId") || a.has("XDSDocumentUniqueIdError") {
+            a.replace("ResponseStatusType:Failure", "ResponseStatusType:Success");
+            a.replace_between("<rs:RegistryErrorList", "</rs:RegistryErrorList>", "");
+        }
+    });
+    let report = judged(&broker, hides).await;
+    assert_eq!(wrong(&report), ["retrieve-unknown-repository", "retrieve-unknown-document"]);
+    assert!(report.summary.passed, "{:?}", with(&report, Outcome::Fail));
 }
 
 /// Nothing but queries and retrieves goes out, and nobody real is asked about.
