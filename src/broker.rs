@@ -33,6 +33,7 @@ use crate::store::memory::{MemoryDocuments, MemoryStore};
 use crate::store::sled::SledStore;
 use crate::store::{Change, DocumentStore, EmbeddedOptions, RegistryStore, StoreError};
 use crate::transport::admin::{AdminListener, AdminView};
+use crate::transport::admission::{AdmissionLimits, GateLimits};
 use crate::transport::audit_sink::AuditSink;
 use crate::transport::awaited::{AnswersTo, Awaited};
 use crate::transport::breaker::BreakerLimits;
@@ -130,6 +131,28 @@ pub(crate) fn bounds(limits: &config::Limits) -> Bounds {
         // The largest allowed must fit, or it would be refused for ever.
         room: EnvelopeRoom::new(limits.all_envelopes_bytes.max(limits.envelope_bytes)),
         envelope_time: limits.envelope_timeout,
+    }
+}
+
+/// How many requests are under way at once, and who waits.
+fn gate_limits(config: &Config) -> GateLimits {
+    let limits = &config.limits;
+    let emergencies = config
+        .listeners
+        .iter()
+        .any(|listener| !(listener.emergency_callers.is_empty() && listener.emergency_claims.is_empty()));
+    let of = |places: usize, reserve: usize| AdmissionLimits {
+        places,
+        // Kept free for nobody it would be lost, and a small number of places is not for emergencies alone.
+        reserve: if emergencies { reserve.min(places / 4) } else { 0 },
+        queue: limits.admission_queue,
+        queue_of_one: limits.admission_queue_of_one,
+    };
+    GateLimits {
+        requests: of(limits.in_flight, limits.emergency_reserve),
+        submissions: of(limits.in_flight_submissions, limits.emergency_submissions),
+        wait: limits.admission_wait,
+        emergency_wait: limits.emergency_wait,
     }
 }
 
@@ -276,8 +299,7 @@ impl Broker {
         let limits = PipelineLimits {
             answers: posted_bounds(&config.limits, &bounds),
             bounds,
-            in_flight: config.limits.in_flight,
-            in_flight_submissions: config.limits.in_flight_submissions,
+            gate: gate_limits(&config),
             request_deadline: config.limits.request_deadline,
             retrieve_deadline: config.limits.retrieve_deadline,
             documents_per_retrieve: config.limits.documents_per_retrieve,
@@ -334,10 +356,14 @@ impl Broker {
                 write_stall: limits.write_stall,
                 drain: limits.drain,
             };
-            let policy = Arc::new(ListenerPolicy::new(
+            let policy = ListenerPolicy::new(
                 listener.services.iter().copied(),
                 listener.administrators.iter().cloned(),
                 listener.many_patients.iter().cloned(),
+            );
+            let policy = Arc::new(policy.with_emergencies(
+                listener.emergency_callers.iter().cloned(),
+                listener.emergency_claims.iter().cloned(),
             ));
             let bound = Listener::bind(
                 listener.bind,
