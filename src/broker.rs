@@ -41,7 +41,7 @@ use crate::transport::callbacks::Callbacks;
 use crate::transport::listener::{Listener, ListenerLimits};
 use crate::transport::message::{Bounds, EnvelopeRoom};
 use crate::transport::metrics::Metrics;
-use crate::transport::peer::{PeerLimits, PeerServices, RemoteCommunity, SoapClient};
+use crate::transport::peer::{AdaptiveLimits, PeerLimits, PeerServices, RemoteCommunity, SoapClient};
 use crate::transport::pipeline::{Actors, LaterLimits, Pipeline, PipelineLimits};
 use crate::transport::remote_registry::RemoteRegistry;
 use crate::transport::tls::{ReloadableClient, ReloadableServer, TlsError};
@@ -615,7 +615,11 @@ fn federation(
             soap,
             PeerLimits {
                 budget: peer.timeout,
-                in_flight: peer.max_in_flight,
+                in_flight: AdaptiveLimits {
+                    floor: config.limits.peer_floor,
+                    most: peer.max_in_flight,
+                    budget: peer.timeout,
+                },
                 queue: config.limits.peer_queue,
                 results: config.limits.results,
                 breaker: BreakerLimits {
@@ -677,18 +681,19 @@ impl AdminView for Shared {
             .iter()
             .map(|peer| {
                 format!(
-                    "<tr><td>{}</td><td>{}</td><td>{:?}</td><td>{}</td></tr>",
+                    "<tr><td>{}</td><td>{}</td><td>{:?}</td><td>{}</td><td>{}</td></tr>",
                     escape(&peer.name),
                     escape(peer.home.as_str()),
                     peer.scope,
-                    escape(&peer.states.words(now))
+                    escape(&peer.states.words(now)),
+                    peer.community.load().map(|load| load.to_string()).unwrap_or_default(),
                 )
             })
             .collect();
         format!(
             "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"{}\">\
              <title>Causeway: {name}</title><style>body{{font:16px system-ui;margin:2em}}td,th{{text-align:left;padding:.3em 1em}}</style></head>\
-             <body><h1>{name}</h1><p>{} &middot; {}</p><table><tr><th>community</th><th>home</th><th>scope</th><th>state</th></tr>{rows}</table>\
+             <body><h1>{name}</h1><p>{} &middot; {}</p><table><tr><th>community</th><th>home</th><th>scope</th><th>state</th><th>requests</th></tr>{rows}</table>\
              <p><a href=\"/metrics\">metrics</a> &middot; <a href=\"/readyz\">ready</a></p></body></html>",
             REFRESH.as_secs(),
             escape(&self.services.own_home),

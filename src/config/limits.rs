@@ -186,6 +186,8 @@ limits! {
     peer_response_bytes: usize = 10 * MIB, 64 * KIB => 1024 * MIB;
     /// Requests that wait for one peer, beyond those under way to it (`max_in_flight`); more are told at once.
     peer_queue: usize = 64, 0 => 100_000;
+    /// Requests to a peer in any case, however slow it is; as many as its `max_in_flight` keep their number fixed.
+    peer_floor: usize = 4, 1 => 100_000;
     /// Calls to a peer without an answer, one after the other, after which it is not asked for a while.
     breaker_failures: usize = 5, 1 => 1_000_000;
     /// Time after which such a call no longer counts with the next one.
