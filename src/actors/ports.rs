@@ -55,7 +55,7 @@ pub enum PeerFailure {
     /// The answer was a SOAP fault.
     #[error("answered with a fault: {0}")]
     Fault(String),
-    /// The answer was a SOAP fault with HTTP 503: it has too much to do.
+    /// HTTP 503 and no answer, or a fault: it has too much to do.
     #[error("answered that it has too much to do (HTTP 503)")]
     Overloaded,
     /// Its answer found no room here: too many large ones at once (`limits.all_envelopes_bytes`), or its

@@ -56,7 +56,7 @@ impl PeerPlaces {
     /// What is to be said of a wait for it: nothing as long as there are as many as are configured.
     pub fn words(&self) -> Option<String> {
         let limit = self.adaptive().limit();
-        (limit < self.most).then(|| format!("it is slow: {limit} at once instead of {}", self.most))
+        (limit < self.most).then(|| format!("{limit} at once, {} when it is well", self.most))
     }
 
     /// A call to it begins.
