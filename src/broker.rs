@@ -33,6 +33,7 @@ use crate::store::memory::{MemoryDocuments, MemoryStore};
 use crate::store::sled::SledStore;
 use crate::store::{Change, DocumentStore, EmbeddedOptions, RegistryStore, StoreError};
 use crate::transport::admin::{AdminListener, AdminView};
+use crate::transport::admission::{AdmissionLimits, GateLimits};
 use crate::transport::audit_sink::AuditSink;
 use crate::transport::awaited::{AnswersTo, Awaited};
 use crate::transport::breaker::BreakerLimits;
@@ -40,7 +41,7 @@ use crate::transport::callbacks::Callbacks;
 use crate::transport::listener::{Listener, ListenerLimits};
 use crate::transport::message::{Bounds, EnvelopeRoom};
 use crate::transport::metrics::Metrics;
-use crate::transport::peer::{PeerLimits, PeerServices, RemoteCommunity, SoapClient};
+use crate::transport::peer::{AdaptiveLimits, PeerLimits, PeerServices, RemoteCommunity, SoapClient};
 use crate::transport::pipeline::{Actors, LaterLimits, Pipeline, PipelineLimits};
 use crate::transport::remote_registry::RemoteRegistry;
 use crate::transport::tls::{ReloadableClient, ReloadableServer, TlsError};
@@ -130,6 +131,28 @@ pub(crate) fn bounds(limits: &config::Limits) -> Bounds {
         // The largest allowed must fit, or it would be refused for ever.
         room: EnvelopeRoom::new(limits.all_envelopes_bytes.max(limits.envelope_bytes)),
         envelope_time: limits.envelope_timeout,
+    }
+}
+
+/// How many requests are under way at once, and who waits.
+fn gate_limits(config: &Config) -> GateLimits {
+    let limits = &config.limits;
+    let emergencies = config
+        .listeners
+        .iter()
+        .any(|listener| !(listener.emergency_callers.is_empty() && listener.emergency_claims.is_empty()));
+    let of = |places: usize, reserve: usize| AdmissionLimits {
+        places,
+        // Kept free for nobody it would be lost, and a small number of places is not for emergencies alone.
+        reserve: if emergencies { reserve.min(places / 4) } else { 0 },
+        queue: limits.admission_queue,
+        queue_of_one: limits.admission_queue_of_one,
+    };
+    GateLimits {
+        requests: of(limits.in_flight, limits.emergency_reserve),
+        submissions: of(limits.in_flight_submissions, limits.emergency_submissions),
+        wait: limits.admission_wait,
+        emergency_wait: limits.emergency_wait,
     }
 }
 
@@ -276,8 +299,7 @@ impl Broker {
         let limits = PipelineLimits {
             answers: posted_bounds(&config.limits, &bounds),
             bounds,
-            in_flight: config.limits.in_flight,
-            in_flight_submissions: config.limits.in_flight_submissions,
+            gate: gate_limits(&config),
             request_deadline: config.limits.request_deadline,
             retrieve_deadline: config.limits.retrieve_deadline,
             documents_per_retrieve: config.limits.documents_per_retrieve,
@@ -334,10 +356,14 @@ impl Broker {
                 write_stall: limits.write_stall,
                 drain: limits.drain,
             };
-            let policy = Arc::new(ListenerPolicy::new(
+            let policy = ListenerPolicy::new(
                 listener.services.iter().copied(),
                 listener.administrators.iter().cloned(),
                 listener.many_patients.iter().cloned(),
+            );
+            let policy = Arc::new(policy.with_emergencies(
+                listener.emergency_callers.iter().cloned(),
+                listener.emergency_claims.iter().cloned(),
             ));
             let bound = Listener::bind(
                 listener.bind,
@@ -592,7 +618,11 @@ fn federation(
             soap,
             PeerLimits {
                 budget: peer.timeout,
-                in_flight: peer.max_in_flight,
+                in_flight: AdaptiveLimits {
+                    floor: config.limits.peer_floor,
+                    most: peer.max_in_flight,
+                    budget: peer.timeout,
+                },
                 queue: config.limits.peer_queue,
                 results: config.limits.results,
                 breaker: BreakerLimits {
@@ -658,18 +688,19 @@ impl AdminView for Shared {
             .iter()
             .map(|peer| {
                 format!(
-                    "<tr><td>{}</td><td>{}</td><td>{:?}</td><td>{}</td></tr>",
+                    "<tr><td>{}</td><td>{}</td><td>{:?}</td><td>{}</td><td>{}</td></tr>",
                     escape(&peer.name),
                     escape(peer.home.as_str()),
                     peer.scope,
-                    escape(&peer.states.words(now))
+                    escape(&peer.states.words(now)),
+                    peer.community.load().map(|load| load.to_string()).unwrap_or_default(),
                 )
             })
             .collect();
         format!(
             "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"{}\">\
              <title>Causeway: {name}</title><style>body{{font:16px system-ui;margin:2em}}td,th{{text-align:left;padding:.3em 1em}}</style></head>\
-             <body><h1>{name}</h1><p>{} &middot; {}</p><table><tr><th>community</th><th>home</th><th>scope</th><th>state</th></tr>{rows}</table>\
+             <body><h1>{name}</h1><p>{} &middot; {}</p><table><tr><th>community</th><th>home</th><th>scope</th><th>state</th><th>requests</th></tr>{rows}</table>\
              <p><a href=\"/metrics\">metrics</a> &middot; <a href=\"/readyz\">ready</a></p></body></html>",
             REFRESH.as_secs(),
             escape(&self.services.own_home),

@@ -9,6 +9,7 @@
 //! Not here: whether certificates, stores and peers work. `causeway check` and the start of the
 //! broker look at those.
 
+mod emergency;
 mod limits;
 mod people;
 mod profiles;
@@ -312,6 +313,10 @@ pub struct Listener {
     pub administrators: Vec<String>,
     /// Those that may ask about many patients at once (ITI-51); `*` for all.
     pub many_patients: Vec<String>,
+    /// Those all of whose requests are for emergency treatment.
+    pub emergency_callers: Vec<String>,
+    /// Those whose messages are believed when they claim it.
+    pub emergency_claims: Vec<String>,
 }
 
 /// Another community (`[[peer]]`).

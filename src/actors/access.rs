@@ -19,10 +19,30 @@ pub enum Decision {
     Deny(String),
 }
 
+/// Whose word is taken for it that a request is one of emergency treatment.
+///
+/// What a message says of its own purpose is carried and not verified: anyone could say it. So it counts
+/// only from callers that the operator names. Who verifies assertions one day adds the verified purpose as
+/// another reason, here and nowhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmergencyWord {
+    /// All that this caller asks is for emergency treatment: an ambulance service.
+    Always,
+    /// What its messages claim is believed.
+    IfClaimed,
+    /// What its messages claim is ignored.
+    Never,
+}
+
 /// Decides about a request.
 pub trait AccessPolicy: Send + Sync {
     /// May this caller do this transaction at this service?
     fn decide(&self, context: &RequestContext, service: Service) -> Decision;
+
+    /// Whether this caller's requests may be emergencies. It decides who goes first, and nothing else.
+    fn emergency(&self, _caller: &str) -> EmergencyWord {
+        EmergencyWord::Never
+    }
 }
 
 /// Stands for every caller.
@@ -34,6 +54,8 @@ pub struct ListenerPolicy {
     services: BTreeSet<Service>,
     administrators: BTreeSet<String>,
     many_patients: BTreeSet<String>,
+    emergency_callers: BTreeSet<String>,
+    emergency_claims: BTreeSet<String>,
 }
 
 fn names(allowed: &BTreeSet<String>, caller: &str) -> bool {
@@ -53,7 +75,22 @@ impl ListenerPolicy {
             services: services.into_iter().collect(),
             administrators: administrators.into_iter().collect(),
             many_patients: many_patients.into_iter().collect(),
+            emergency_callers: BTreeSet::new(),
+            emergency_claims: BTreeSet::new(),
         }
+    }
+
+    /// The same with callers whose requests are all emergencies, and callers whose claims of one are
+    /// believed, by the common names of their certificates. There is no word for all: then anyone could
+    /// pass all others.
+    #[must_use]
+    pub fn with_emergencies(
+        self,
+        callers: impl IntoIterator<Item = String>,
+        claims: impl IntoIterator<Item = String>,
+    ) -> Self {
+        let (emergency_callers, emergency_claims) = (callers.into_iter().collect(), claims.into_iter().collect());
+        Self { emergency_callers, emergency_claims, ..self }
     }
 }
 
@@ -70,5 +107,15 @@ impl AccessPolicy for ListenerPolicy {
             return Decision::Deny(format!("{action} is for the administrators of this listener"));
         }
         Decision::Permit
+    }
+
+    fn emergency(&self, caller: &str) -> EmergencyWord {
+        if self.emergency_callers.contains(caller) {
+            EmergencyWord::Always
+        } else if self.emergency_claims.contains(caller) {
+            EmergencyWord::IfClaimed
+        } else {
+            EmergencyWord::Never
+        }
     }
 }

@@ -24,6 +24,8 @@ pub struct RequestContext {
     pub caller: Arc<str>,
     /// `wsse:Security` as received: handed on, not trusted.
     pub security: Option<Arc<str>>,
+    /// Where it stands among those that wait.
+    pub lane: Lane,
     /// The gateways of our kind that it has passed already, in order: none is asked again for it.
     pub via: Arc<[HomeCommunityId]>,
     /// Told when the broker stops and no longer waits: nobody else is to be waited for either.
@@ -38,6 +40,26 @@ pub struct RequestContext {
     pub trace: Trace,
     /// Where it is noted what was done for it.
     pub steps: Steps,
+}
+
+/// Where a request stands among those that wait for a place, with us and on its way to communities.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// It takes its turn.
+    #[default]
+    Ordinary,
+    /// It is one of emergency treatment, as far as that is believed (`access.rs`): it goes first.
+    Emergency,
+}
+
+impl Lane {
+    /// Its word in numbers and in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ordinary => "ordinary",
+            Self::Emergency => "emergency",
+        }
+    }
 }
 
 /// A trace (W3C Trace Context), and our part in it.
@@ -71,6 +93,7 @@ impl RequestContext {
             message_id: None,
             caller: caller.into(),
             security: None,
+            lane: Lane::default(),
             via: Arc::new([]),
             cut: CancellationToken::new(),
             gone: CancellationToken::new(),

@@ -23,7 +23,7 @@ pub enum Doing {
     Asked,
     /// Found out under which identifier it knows the patient (ITI-55, or what is known of an earlier answer).
     Discover,
-    /// Waited for a place among the requests to it.
+    /// Waited for a place among the requests to it, or of all requests here.
     Queue,
     /// TCP connection.
     Connect,

@@ -2,6 +2,7 @@
 //! registry of a repository can be the one in this process or one across the network.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::context::RequestContext;
 use crate::model::discovery::{DiscoveryAnswer, DiscoveryQuery};
@@ -54,6 +55,9 @@ pub enum PeerFailure {
     /// The answer was a SOAP fault.
     #[error("answered with a fault: {0}")]
     Fault(String),
+    /// HTTP 503 and no answer, or a fault: it has too much to do.
+    #[error("answered that it has too much to do (HTTP 503)")]
+    Overloaded,
     /// Its answer found no room here: too many large ones at once (`limits.all_envelopes_bytes`), or its
     /// documents did (`limits.spool_bytes`, the disk).
     #[error("answered, and too many large answers are under way here to take it; ask again in a moment")]
@@ -86,6 +90,7 @@ impl PeerFailure {
             | Self::Timeout(_)
             | Self::Garbage(_)
             | Self::Fault(_)
+            | Self::Overloaded
             | Self::NoRoom
             | Self::Declined(_)
             | Self::GivenUp(_)
@@ -111,6 +116,7 @@ impl PeerFailure {
             Self::Unreachable(_)
             | Self::Untrusted(_)
             | Self::Timeout(_)
+            | Self::Overloaded
             | Self::NoRoom
             | Self::TooMany(_)
             | Self::OtherBytes
@@ -152,6 +158,35 @@ pub trait Community: Send + Sync {
         context: &'a RequestContext,
         requests: Vec<DocumentRequest>,
     ) -> BoxFuture<'a, Result<RetrieveResponse, PeerFailure>>;
+
+    /// How much it is asked at this moment, where that is counted.
+    fn load(&self) -> Option<CommunityLoad> {
+        None
+    }
+}
+
+/// How much a community is asked at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommunityLoad {
+    /// Requests to it.
+    pub under_way: usize,
+    /// Requests that wait for their turn.
+    pub waiting: usize,
+    /// How many there may be, as it is doing now.
+    pub limit: usize,
+    /// How many there may be while it is well.
+    pub most: usize,
+}
+
+impl fmt::Display for CommunityLoad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { under_way, waiting, limit, most } = self;
+        write!(f, "{under_way} of {limit}")?;
+        if limit < most {
+            write!(f, ", {most} when it is well")?;
+        }
+        if *waiting > 0 { write!(f, "; {waiting} wait") } else { Ok(()) }
+    }
 }
 
 /// Counts what a judge let through (`[validation]`).

@@ -164,6 +164,18 @@ limits! {
     in_flight_submissions: usize = 64, 1 => 100_000;
     /// Requests being worked on at the same time; more are told to come back later.
     in_flight: usize = 512, 1 => 1_000_000;
+    /// Those of them that are for emergencies alone, where a listener names whose there may be; a quarter at most.
+    emergency_reserve: usize = 16, 0 => 1_000_000;
+    /// The same of submissions.
+    emergency_submissions: usize = 2, 0 => 100_000;
+    /// Requests that wait for one of those places; more are told at once.
+    admission_queue: usize = 1_024, 0 => 1_000_000;
+    /// Those of one caller, so that none fills the queue.
+    admission_queue_of_one: usize = 256, 0 => 1_000_000;
+    /// How long one waits.
+    admission_wait: Duration = Duration::from_millis(150), seconds(0) => seconds(60);
+    /// How long one of emergency treatment waits.
+    emergency_wait: Duration = seconds(2), seconds(0) => seconds(60);
     /// Time for a whole query over all communities; who has not answered by then is named missing.
     request_deadline: Duration = seconds(25), seconds(1) => seconds(3600);
     /// Time until every community asked has begun to deliver its documents.
@@ -174,6 +186,8 @@ limits! {
     peer_response_bytes: usize = 10 * MIB, 64 * KIB => 1024 * MIB;
     /// Requests that wait for one peer, beyond those under way to it (`max_in_flight`); more are told at once.
     peer_queue: usize = 64, 0 => 100_000;
+    /// Requests to a peer in any case, however slow it is; as many as its `max_in_flight` keep their number fixed.
+    peer_floor: usize = 4, 1 => 100_000;
     /// Calls to a peer without an answer, one after the other, after which it is not asked for a while.
     breaker_failures: usize = 5, 1 => 1_000_000;
     /// Time after which such a call no longer counts with the next one.

@@ -364,13 +364,24 @@ impl Reader<'_> {
             let names = section.texts("names").into_iter().map(|text| text.value).collect();
             let administrators = section.texts("administrators").into_iter().map(|text| text.value).collect();
             let many_patients = section.texts("many_patients").into_iter().map(|text| text.value).collect();
+            let emergency_callers = self.emergency(&mut section, "emergency_callers");
+            let emergency_claims = self.emergency(&mut section, "emergency_claims");
             let tls = self.listener_tls(&mut section);
             section.finish();
             let (Some(bind), Some(tls)) = (bind, tls) else { continue };
             if bind.port() != 0 && listeners.iter().any(|other| other.bind == bind) {
                 self.findings.add(&spot, format!("{bind} has a listener already"), "take another port");
             }
-            listeners.push(Listener { bind, tls, services, names, administrators, many_patients });
+            listeners.push(Listener {
+                bind,
+                tls,
+                services,
+                names,
+                administrators,
+                many_patients,
+                emergency_callers,
+                emergency_claims,
+            });
         }
         if !written {
             let spot = Spot { key: "listener".to_owned(), origin: Origin::Absent };

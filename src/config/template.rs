@@ -186,7 +186,11 @@ fn listener(out: &mut String, template: &Template) -> std::fmt::Result {
          # everybody. Nobody unless given.\n\
          # administrators = [\"records-office\"]\n\
          # Who may ask about many patients at once (ITI-51), likewise.\n\
-         # many_patients = [\"public-health\"]\n\n",
+         # many_patients = [\"public-health\"]\n\
+         # Whose requests go first when there are too many: those of emergency services, and those of callers that\n\
+         # are believed when an assertion says ETREAT or BTG. It is not verified: each is named, there is no \"*\".\n\
+         # emergency_callers = [\"ambulance\"]\n\
+         # emergency_claims = [\"acute-trust\"]\n\n",
         quoted(&template.bind.to_string()),
         list(template.names.iter().map(|name| quoted(name))),
     )

@@ -51,6 +51,8 @@ fn everything_is_read() {
 names = ["gateway.example"]
 administrators = ["records-office"]
 many_patients = ["public-health"]
+emergency_callers = ["ambulance"]
+emergency_claims = ["acute-trust", "out-of-hours"]
 [patients]
 domains = [{ oid = "2.16.840.1.113883.2.1.4.1", check = "nhs-number" }, { oid = "2.999.7" }]
 unknown = "reject"
@@ -108,6 +110,8 @@ results = 10_000
     assert_eq!(config.listeners[0].services, [Service::Registry, Service::InitiatingGateway]);
     assert_eq!(config.listeners[0].administrators, ["records-office"]);
     assert_eq!(config.listeners[0].many_patients, ["public-health"]);
+    assert_eq!(config.listeners[0].emergency_callers, ["ambulance"]);
+    assert_eq!(config.listeners[0].emergency_claims, ["acute-trust", "out-of-hours"]);
     assert_eq!(config.patients.domains[0].check, IdentifierCheck::NhsNumber);
     assert_eq!(config.patients.known.len(), 1);
     assert_eq!(config.validation.of("labs"), (Mode::Strict, "labs"));
@@ -145,6 +149,8 @@ type Case = (&'static str, usize, &'static str, &'static str, &'static str);
 
 const CASES: &[Case] = &[
     ("bidn = \"x\"", 1, "listener[0].bidn", "unknown key", "did you mean bind?"),
+    ("emergency_callers = [\"*\"]", 1, "listener[0].emergency_callers[0]", "the reserve is anyone's", "one by one"),
+    ("emergency_claims = [\"a\", \"*\"]", 1, "listener[0].emergency_claims[1]", "go first", "one by one"),
     ("[storage]\nmetdata = \"memory:\"", 2, "storage.metdata", "unknown key", "did you mean metadata?"),
     ("[storag]\nmetadata = \"memory:\"", 1, "storag", "unknown key", "did you mean storage?"),
     ("[storage]\nmetadata = \"postgres://db\"", 2, "storage.metadata", "postgres is not yet supported", "sled:"),

@@ -315,6 +315,8 @@ fn config(community: &Community, samples: &Samples, folder: &Path, own: &Path, t
             names: Vec::new(),
             administrators: Vec::new(),
             many_patients: Vec::new(),
+            emergency_callers: Vec::new(),
+            emergency_claims: Vec::new(),
         }],
         admin: Some(any_port),
         client: tls,

@@ -92,6 +92,19 @@ pub mod association {
     pub const SUBMIT_ASSOCIATION: &str = "urn:ihe:iti:2010:AssociationType:SubmitAssociation";
 }
 
+/// Purpose of use, as assertions say it (ITI TF-2 §3.40.4.1.2).
+pub mod purpose_of_use {
+    /// Names of the attribute: the standard's, and one that is seen.
+    pub const ATTRIBUTES: [&str; 2] =
+        ["urn:oasis:names:tc:xspa:1.0:subject:purposeofuse", "urn:oasis:names:tc:xspa:1.0:subject:purposeOfUse"];
+    /// Names of the coded element in it: the standard's, and one that is seen.
+    pub const ELEMENTS: [&str; 2] = ["PurposeOfUse", "PurposeForUse"];
+    /// HL7 ActReason, the code system.
+    pub const ACT_REASON: &str = "2.16.840.1.113883.5.8";
+    /// Its codes for emergency treatment, and for breaking the glass.
+    pub const EMERGENCY: [&str; 2] = ["ETREAT", "BTG"];
+}
+
 /// availabilityStatus: Approved (ITI TF-3 §4.2.3.2.2).
 pub const APPROVED: &str = "urn:oasis:names:tc:ebxml-regrep:StatusType:Approved";
 /// availabilityStatus: Deprecated (ITI TF-3 §4.2.3.2.2).

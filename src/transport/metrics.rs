@@ -1,6 +1,7 @@
 //! Numbers for operators, in Prometheus' text form. Labels are transactions, communities and
 //! outcomes; never a patient.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::actors::context::Lane;
 use crate::actors::ports::Tally;
 use crate::model::metadata::Noun;
 use crate::validate::Mode;
@@ -47,12 +49,99 @@ pub struct ToleratedLabels {
     pub attribute: String,
 }
 
+/// Labels of a number of places: those of inbound requests, or those to one community.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PlacesLabels {
+    /// `requests`, `submissions`, or a homeCommunityId.
+    places: Arc<str>,
+}
+
+/// Labels of what is held of them, or waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LaneLabels {
+    places: Arc<str>,
+    /// `ordinary` or `emergency`.
+    lane: &'static str,
+}
+
+/// Labels of requests that found none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    places: Arc<str>,
+    /// See [`super::admission::Refusal`].
+    reason: &'static str,
+}
+
+#[derive(Clone, Default)]
+struct PlacesFamilies {
+    limit: Family<PlacesLabels, Gauge>,
+    held: Family<LaneLabels, Gauge>,
+    waiting: Family<LaneLabels, Gauge>,
+    refused: Family<RefusedLabels, Counter>,
+}
+
+/// One lane's.
+struct LaneNumbers {
+    held: Gauge,
+    waiting: Gauge,
+}
+
+/// What is counted of one number of places.
+pub struct PlaceNumbers {
+    places: Arc<str>,
+    limit: Gauge,
+    ordinary: LaneNumbers,
+    emergency: LaneNumbers,
+    refused: Family<RefusedLabels, Counter>,
+}
+
+impl PlaceNumbers {
+    fn lane(&self, lane: Lane) -> &LaneNumbers {
+        match lane {
+            Lane::Ordinary => &self.ordinary,
+            Lane::Emergency => &self.emergency,
+        }
+    }
+
+    /// Ordinary requests may hold so many.
+    pub fn limit(&self, places: usize) {
+        self.limit.set(i64::try_from(places).unwrap_or(i64::MAX));
+    }
+
+    /// One is taken.
+    pub fn taken(&self, lane: Lane) {
+        self.lane(lane).held.inc();
+    }
+
+    /// One is given back.
+    pub fn given_back(&self, lane: Lane) {
+        self.lane(lane).held.dec();
+    }
+
+    /// A request waits.
+    pub fn waits(&self, lane: Lane) {
+        self.lane(lane).waiting.inc();
+    }
+
+    /// It does not any more.
+    pub fn waits_no_more(&self, lane: Lane) {
+        self.lane(lane).waiting.dec();
+    }
+
+    /// A request found none.
+    pub fn refused(&self, reason: &'static str) {
+        let labels = RefusedLabels { places: Arc::clone(&self.places), reason };
+        self.refused.get_or_create(&labels).inc();
+    }
+}
+
 /// All numbers of a broker.
 pub struct Metrics {
     registry: Registry,
     transactions: Family<TransactionLabels, Counter>,
     durations: Family<DurationLabels, Histogram>,
     tolerated: Family<ToleratedLabels, Counter>,
+    places: PlacesFamilies,
     /// Open connections.
     pub connections: Gauge<i64, AtomicI64>,
     /// Handshakes that failed.
@@ -72,6 +161,7 @@ impl Default for Metrics {
         let transactions = Family::default();
         let durations = Family::<DurationLabels, Histogram>::new_with_constructor(buckets);
         let tolerated = Family::default();
+        let places = PlacesFamilies::default();
         let connections = Gauge::default();
         let (handshakes_failed, connections_refused) = (Counter::default(), Counter::default());
         registry.register("transactions", "Transactions by outcome", transactions.clone());
@@ -81,10 +171,27 @@ impl Default for Metrics {
             "What strict validation would have refused in accepted submissions",
             tolerated.clone(),
         );
+        registry.register(
+            "places",
+            "Requests that may be under way at once, but for emergencies",
+            places.limit.clone(),
+        );
+        registry.register("places_held", "Requests under way", places.held.clone());
+        registry.register("places_waiting", "Requests that wait for a place", places.waiting.clone());
+        registry.register("places_refused", "Requests that found no place", places.refused.clone());
         registry.register("connections", "Open connections", connections.clone());
         registry.register("handshakes_failed", "TLS handshakes that failed", handshakes_failed.clone());
         registry.register("connections_refused", "Connections beyond the limit", connections_refused.clone());
-        Self { registry, transactions, durations, tolerated, connections, handshakes_failed, connections_refused }
+        Self {
+            registry,
+            transactions,
+            durations,
+            tolerated,
+            places,
+            connections,
+            handshakes_failed,
+            connections_refused,
+        }
     }
 }
 
@@ -103,6 +210,19 @@ impl Metrics {
         self.durations
             .get_or_create(&DurationLabels { transaction, peer: peer.to_owned() })
             .observe(took.as_secs_f64());
+    }
+
+    /// What is counted of that number of places.
+    pub fn places(&self, name: &str) -> PlaceNumbers {
+        let places: Arc<str> = name.into();
+        let lane = |lane: Lane| {
+            let labels = LaneLabels { places: Arc::clone(&places), lane: lane.as_str() };
+            let (held, waiting) = (&self.places.held, &self.places.waiting);
+            LaneNumbers { held: held.get_or_create_owned(&labels), waiting: waiting.get_or_create_owned(&labels) }
+        };
+        let (ordinary, emergency) = (lane(Lane::Ordinary), lane(Lane::Emergency));
+        let limit = self.places.limit.get_or_create_owned(&PlacesLabels { places: Arc::clone(&places) });
+        PlaceNumbers { places, limit, ordinary, emergency, refused: self.places.refused.clone() }
     }
 
     /// The text for `/metrics`.

@@ -2,11 +2,12 @@
 //! inside a DocumentEntry: that is the actors' business.
 //!
 //! Inbound: [`listener`] accepts, [`tls`] names the caller, [`pipeline`] reads the message,
-//! decides, calls the transaction's file in [`endpoint`], audits, answers. Outbound: [`peer`].
+//! decides, lets it in ([`admission`]), calls the transaction's file in [`endpoint`], audits, answers. Outbound: [`peer`].
 //! Asynchronous exchange: [`callbacks`] says where our answers may go, [`delivery`] sends them there;
 //! peers' answers find the calls that wait for them in [`awaited`].
 
 pub mod admin;
+pub mod admission;
 pub mod answer;
 pub mod audit_sink;
 pub mod awaited;

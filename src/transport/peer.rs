@@ -1,9 +1,11 @@
 //! Outbound SOAP: one client per address, with its own connections, budget and bound; and a
 //! community behind its Responding Gateway (ITI-38, ITI-39, ITI-55).
 
+mod adaptive;
 mod client;
 mod discovery;
 mod envelope;
+mod places;
 pub mod profile;
 mod received;
 
@@ -11,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Uri};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::audit_sink::AuditSink;
@@ -23,7 +24,7 @@ use super::metrics::Metrics;
 use super::pipeline::outcome_name;
 use crate::actors::context::RequestContext;
 use crate::actors::explain::Doing;
-use crate::actors::ports::{Clock, Community, Discovered, PeerFailure};
+use crate::actors::ports::{Clock, Community, CommunityLoad, Discovered, PeerFailure};
 use crate::model::audit_event::{
     AuditEvent, AuditNode, AuditOutcome, AuditSide, AuditedDocument, Exchange, NetworkAccessPoint,
 };
@@ -37,13 +38,18 @@ use crate::wire::ebrs;
 use crate::wire::soap;
 use crate::wire::xdsb;
 
+pub use adaptive::AdaptiveLimits;
 pub use client::{Outbound, SoapClient};
 pub use discovery::belongs;
 pub use envelope::{read_answer, read_envelope, request_envelope, request_envelope_with_id};
+use places::PeerPlaces;
 pub use received::retrieve_response;
 
 /// A community that has not answered within this time is taken for one that does not.
 const TELLING: Duration = Duration::from_secs(1);
+
+/// What a community says that has too much to do (ITI TF-3 Table 4.2.4.1-2).
+const BUSY: [ErrorCode; 2] = [ErrorCode::XDSRegistryBusy, ErrorCode::XDSRepositoryBusy];
 
 /// What every peer of a broker shares.
 #[derive(Clone)]
@@ -91,8 +97,8 @@ impl PeerServices {
 pub struct PeerLimits {
     /// Longest time for one answer, whatever the request's deadline.
     pub budget: Duration,
-    /// Requests to it at the same time.
-    pub in_flight: usize,
+    /// Requests to it at the same time, while it is well and while it is not.
+    pub in_flight: AdaptiveLimits,
     /// Requests that wait for one of those to end.
     pub queue: usize,
     /// Objects of one answer.
@@ -108,9 +114,7 @@ pub struct RemoteCommunity {
     /// Where it is asked for patients, if elsewhere.
     discovery: Option<SoapClient>,
     limits: PeerLimits,
-    in_flight: Semaphore,
-    /// Those under way, and those that wait.
-    admitted: Semaphore,
+    places: PeerPlaces,
     breaker: Breaker,
     services: PeerServices,
     answers_to: Option<AnswersTo>,
@@ -119,13 +123,13 @@ pub struct RemoteCommunity {
 impl RemoteCommunity {
     /// The community `home` at the client's address.
     pub fn new(home: HomeCommunityId, client: SoapClient, limits: PeerLimits, services: PeerServices) -> Self {
+        let numbers = services.metrics.places(home.as_str());
         Self {
             home,
             client,
             discovery: None,
             limits,
-            in_flight: Semaphore::new(limits.in_flight),
-            admitted: Semaphore::new(limits.in_flight.saturating_add(limits.queue).min(Semaphore::MAX_PERMITS)),
+            places: PeerPlaces::new(limits.in_flight, limits.queue, numbers),
             breaker: Breaker::new(limits.breaker),
             services,
             answers_to: None,
@@ -143,7 +147,9 @@ impl RemoteCommunity {
         &self,
         context: &RequestContext,
         until: Instant,
+        transaction: &'static Transaction,
         call: impl Future<Output = Result<T, PeerFailure>>,
+        is_busy: impl Fn(&T) -> bool,
     ) -> Result<T, PeerFailure> {
         let asked = Instant::now();
         let lately = |refused: Refused| {
@@ -154,36 +160,38 @@ impl RemoteCommunity {
         if let Some(refused) = self.breaker.refused(asked) {
             return Err(lately(refused));
         }
-        let Ok(_admitted) = self.admitted.try_acquire() else {
-            return Err(PeerFailure::NotAsked("too many requests wait for it".into()));
-        };
-        let permit = tokio::select! {
+        let turn = self.places.last_turn(transaction, asked, until);
+        let place = tokio::select! {
             biased;
             failure = context.given_up() => return Err(failure),
-            permit = timeout_at(until, self.in_flight.acquire()) => permit,
+            place = self.places.admit(context, turn) => place,
         };
-        context.steps.took(Some(&self.home), Doing::Queue, asked);
-        let Ok(Ok(_permit)) = permit else {
-            return Err(PeerFailure::NotAsked("too many requests to it are under way".into()));
-        };
+        match self.places.words() {
+            Some(words) => context.steps.came_of(Some(&self.home), Doing::Queue, asked, || words.into()),
+            None => context.steps.took(Some(&self.home), Doing::Queue, asked),
+        }
+        let _place = place?;
         // Behind the queue: what waited in it while the others failed is not to try in vain as well.
         let began = Instant::now();
         let leave = self.breaker.enter(began).map_err(lately)?;
+        let mut pace = self.places.began(transaction, began);
         let result = tokio::select! {
             biased;
             failure = context.given_up() => return Err(failure),
-            result = timeout_at(until, call) => {
+            result = timeout_at(until, pace.watch(transaction, call)) => {
                 result.unwrap_or_else(|_| Err(PeerFailure::Timeout(began.elapsed().as_millis() as u64)))
             }
         };
         match &result {
-            // One that had hardly any time, or had spent most of it in the queue, says nothing of the community.
-            Err(PeerFailure::Timeout(_))
-                if began.elapsed() < TELLING.min(self.limits.budget / 2) || (until - began) * 2 < until - asked =>
-            {
-                drop(leave);
-            }
-            Err(PeerFailure::Timeout(_) | PeerFailure::Unreachable(_) | PeerFailure::Untrusted(_)) => {
+            // One that had hardly any time says nothing of the community.
+            Err(PeerFailure::Timeout(_)) if began.elapsed() < TELLING.min(self.limits.budget / 2) => drop(leave),
+            Err(failure @ (PeerFailure::Timeout(_) | PeerFailure::Unreachable(_) | PeerFailure::Untrusted(_))) => {
+                match failure {
+                    PeerFailure::Timeout(_) => pace.unanswered(Instant::now()),
+                    PeerFailure::Unreachable(_) => pace.refused(Instant::now()),
+                    // That is no matter of how much it is asked.
+                    _ => {}
+                }
                 if leave.failed(Instant::now()) {
                     tracing::warn!(
                         community = %self.home, seconds = self.limits.breaker.pause.as_secs(),
@@ -191,7 +199,13 @@ impl RemoteCommunity {
                     );
                 }
             }
-            _ => {
+            result => {
+                match result {
+                    Ok(answer) if is_busy(answer) => pace.refused(Instant::now()),
+                    Err(PeerFailure::Overloaded) => pace.refused(Instant::now()),
+                    Err(PeerFailure::NotAsked(_)) => {}
+                    _ => pace.answered(Instant::now()),
+                }
                 if leave.answered() {
                     tracing::info!(community = %self.home, "a community answers again");
                 }
@@ -207,11 +221,12 @@ impl RemoteCommunity {
         transaction: &'static Transaction,
         facts: &AuditFacts,
         call: impl Future<Output = Result<T, PeerFailure>>,
-        judge: impl FnOnce(&T) -> (crate::model::response::ResponseStatus, &[RegistryError], &[RetrievedDocument]),
+        judge: impl Fn(&T) -> (crate::model::response::ResponseStatus, &[RegistryError], &[RetrievedDocument]),
     ) -> Result<T, PeerFailure> {
         let began = Instant::now();
         let until = context.deadline.min(began + self.limits.budget);
-        let result = self.admitted(context, until, call).await;
+        let is_busy = |answer: &T| judge(answer).1.iter().any(|error| BUSY.contains(&error.code));
+        let result = self.admitted(context, until, transaction, call, is_busy).await;
         let client = match (&self.discovery, transaction.id) {
             (Some(elsewhere), TransactionId::CrossGatewayPatientDiscovery) => elsewhere,
             _ => &self.client,
@@ -310,6 +325,10 @@ impl RemoteCommunity {
 }
 
 impl Community for RemoteCommunity {
+    fn load(&self) -> Option<CommunityLoad> {
+        Some(self.places.load())
+    }
+
     fn discover<'a>(
         &'a self,
         context: &'a RequestContext,

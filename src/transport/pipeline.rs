@@ -1,6 +1,6 @@
 //! The one way of every inbound message: TLS identity → limits → SOAP and addressing
-//! → security header → access decision → actor → durable audit → answer. No transaction has a
-//! private copy of a step; what is its own is in [`super::endpoint`], what is done for an answer that
+//! → security header → access decision → a place ([`super::admission`]) → actor → durable audit → answer. No
+//! transaction has a private copy of a step; what is its own is in [`super::endpoint`], what is done for an answer that
 //! goes elsewhere in `pipeline/later.rs`. Answers that come as messages to the calls that wait for them go
 //! through `pipeline/posted.rs`.
 
@@ -16,12 +16,13 @@ use bytes::Bytes;
 use futures_util::future::join;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use super::admission::{Gate, GateLimits, Place, lane_of};
 use super::answer::{self, Inline, OnFailure, OutBody, Package, Part};
 use super::audit_sink::AuditSink;
 use super::awaited::Awaited;
@@ -35,7 +36,7 @@ use super::tls::PeerIdentity;
 use super::trace_context;
 use super::wsdl;
 use crate::actors::access::{AccessPolicy, Decision};
-use crate::actors::context::{RequestContext, Trace};
+use crate::actors::context::{Lane, RequestContext, Trace};
 use crate::actors::document_registry::DocumentRegistry;
 use crate::actors::document_repository::DocumentRepository;
 use crate::actors::explain::{Explained, Explanations, Steps};
@@ -63,8 +64,8 @@ pub const CORRELATION_ID: http::HeaderName = http::HeaderName::from_static("x-co
 /// The HTTP header in which gateways of our kind name themselves, so that no request runs in circles.
 pub const VIA: http::HeaderName = http::HeaderName::from_static("x-causeway-via");
 
-/// How long a request waits for a place among those under way before it is answered Busy.
-const ADMISSION_WAIT: Duration = Duration::from_millis(500);
+/// What whoever finds no place is told to wait, in seconds, where HTTP can say it.
+const RETRY_AFTER: &str = "1";
 
 /// The actors of a broker.
 pub struct Actors {
@@ -85,10 +86,8 @@ pub struct PipelineLimits {
     pub bounds: Bounds,
     /// Of each where peers' answers are awaited.
     pub answers: Bounds,
-    /// Requests under way at once; more are answered Busy.
-    pub in_flight: usize,
-    /// Submissions with documents under way at once.
-    pub in_flight_submissions: usize,
+    /// Of requests under way at once; more are answered Busy.
+    pub gate: GateLimits,
     /// When a query must be answered.
     pub request_deadline: Duration,
     /// When a retrieve's root part must be there.
@@ -123,8 +122,7 @@ pub struct Pipeline {
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     limits: PipelineLimits,
-    in_flight: Arc<Semaphore>,
-    submissions: Arc<Semaphore>,
+    gate: Gate,
     pending: Arc<Semaphore>,
     callbacks: ArcSwap<Callbacks>,
     awaited: Arc<Awaited>,
@@ -305,7 +303,12 @@ fn response(status: u16, content_type: &str, body: OutBody) -> Response<OutBody>
 pub fn fault_response(refused: &Refused) -> Response<OutBody> {
     let body = soap::write_fault(refused.version, &refused.fault, refused.relates_to.as_deref());
     let content_type = format!("{}; charset=UTF-8", refused.version.media_type());
-    response(refused.fault.http_status(refused.version), &content_type, answer::full(body))
+    let status = refused.fault.http_status(refused.version);
+    let mut response = response(status, &content_type, answer::full(body));
+    if status == StatusCode::SERVICE_UNAVAILABLE.as_u16() {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+    }
+    response
 }
 
 impl Pipeline {
@@ -318,25 +321,11 @@ impl Pipeline {
         limits: PipelineLimits,
         awaited: Arc<Awaited>,
     ) -> Self {
-        let in_flight = Arc::new(Semaphore::new(limits.in_flight));
-        let submissions = Arc::new(Semaphore::new(limits.in_flight_submissions));
+        let gate = Gate::new(limits.gate, &metrics);
         let pending = Arc::new(Semaphore::new(limits.later.pending));
         let (callbacks, cut) = (ArcSwap::default(), CancellationToken::new());
         let explanations = Explanations::new(limits.explained);
-        Self {
-            actors,
-            audit,
-            metrics,
-            clock,
-            limits,
-            in_flight,
-            submissions,
-            pending,
-            callbacks,
-            awaited,
-            cut,
-            explanations,
-        }
+        Self { actors, audit, metrics, clock, limits, gate, pending, callbacks, awaited, cut, explanations }
     }
 
     /// Says where answers may be sent that are not to come back on their connection.
@@ -479,6 +468,7 @@ impl Pipeline {
         let transaction = inbound.transaction;
         let message_id = inbound.addressing.message_id.as_deref();
         let context = RequestContext {
+            lane: lane_of(&*connection.access, &connection.caller(), inbound.security.as_deref(), bounds.xml),
             security: inbound.security.clone(),
             via: match service {
                 Service::RespondingGateway => gateways_passed(&parts.headers),
@@ -512,7 +502,7 @@ impl Pipeline {
         taken: &Taken,
         payload: Result<Payload, ebrs::BodyError>,
         attachments: &mut Attachments,
-        admitted: Option<OwnedSemaphorePermit>,
+        admitted: Option<Place>,
         finish: impl FnOnce(Answer) -> T,
     ) -> Result<T, Fault> {
         let Taken { service, context, connection, endpoint, addressing, facts, began, .. } = taken;
@@ -618,6 +608,7 @@ impl Pipeline {
             message_id: message_id.map(Into::into),
             caller: connection.caller(),
             security: None,
+            lane: Lane::default(),
             via: Arc::new([]),
             cut: self.cut.clone(),
             gone: CancellationToken::new(),
@@ -628,25 +619,16 @@ impl Pipeline {
         }
     }
 
-    /// A place among the requests under way; none if there is none.
-    async fn admit(&self, transaction: TransactionId) -> Option<OwnedSemaphorePermit> {
-        let admission = if transaction == TransactionId::ProvideAndRegisterDocumentSet {
-            &self.submissions
-        } else {
-            &self.in_flight
-        };
-        // A short wait smooths bursts; who still finds no place is told so at once.
-        tokio::time::timeout(ADMISSION_WAIT, Arc::clone(admission).acquire_owned()).await.ok()?.ok()
-    }
-
-    /// Calls the transaction, within its admission bound; `admitted` has its place already.
+    /// Calls the transaction, within its admission bound; `admitted` has its place already. A place is held
+    /// until there is an answer, and not while an answer's documents are sent: a client that takes them slowly
+    /// holds a connection of its own, and nobody else's place.
     async fn perform(
         &self,
         context: &RequestContext,
         service: Service,
         payload: Result<Payload, ebrs::BodyError>,
         attachments: &mut Attachments,
-        admitted: Option<OwnedSemaphorePermit>,
+        admitted: Option<Place>,
     ) -> Result<Answer, Fault> {
         let transaction = context.transaction.id;
         let payload = match payload {
@@ -660,10 +642,10 @@ impl Pipeline {
             }
         };
         let admitted = match admitted {
-            Some(admitted) => Some(admitted),
-            None => self.admit(transaction).await,
+            Some(admitted) => Ok(admitted),
+            None => self.gate.admit(context).await,
         };
-        let Some(_admitted) = admitted else {
+        let Ok(_admitted) = admitted else {
             if let Some(busy) = endpoint::too_busy(payload)? {
                 return Ok(busy);
             }

@@ -2,13 +2,14 @@
 //!
 //! [`xml`] reads foreign XML under limits; [`soap`] frames messages; [`mtom`] splits and makes
 //! multipart packages chunk by chunk; [`ebrim`], [`ebrs`], [`xdsb`], [`hl7v3`] and [`xcpd`] read and write the
-//! bodies, to and from the plain types of [`crate::model`].
+//! bodies, to and from the plain types of [`crate::model`]; [`saml`] what an assertion claims.
 
 pub mod audit;
 pub mod ebrim;
 pub mod ebrs;
 pub mod hl7v3;
 pub mod mtom;
+pub mod saml;
 pub mod soap;
 pub mod xcpd;
 pub mod xdsb;

@@ -27,6 +27,7 @@ use crate::transport::message::{BodyStream, Bounds, Message, MessageError, recei
 use crate::transport::pipeline::{CORRELATION_ID, VIA};
 use crate::transport::tls::ReloadableClient;
 use crate::transport::{soap_trace, trace_context};
+use crate::wire::soap;
 use crate::wire::xml::{self, Document};
 
 type Pool = Client<Timed<HttpsConnector<Timed<HttpConnector>>>, OutBody>;
@@ -296,6 +297,14 @@ impl SoapClient {
         if let Some((steps, home)) = &noted {
             steps.took(Some(home), Doing::Receive, began);
         }
+        let overloaded = head.status == StatusCode::SERVICE_UNAVAILABLE;
+        match &received {
+            // Whatever the status, an answer is an answer.
+            Ok(message) if overloaded && !is_fault(message, self.bounds.xml) => {}
+            Err(MessageError::NoRoom) => {}
+            _ if overloaded => return Err(PeerFailure::Overloaded.into()),
+            _ => {}
+        }
         received.map_err(|error| match error {
             MessageError::NoRoom => PeerFailure::NoRoom.into(),
             error => Unanswered {
@@ -354,6 +363,13 @@ fn unanswered(error: &hyper_util::client::legacy::Error) -> Unanswered {
 fn is_acknowledgement(response: &Response<Incoming>) -> bool {
     response.status() == StatusCode::ACCEPTED
         || response.status() == StatusCode::OK && http_body::Body::is_end_stream(response.body())
+}
+
+/// Whether an envelope has a fault in it, or cannot be read.
+fn is_fault(message: &Message, limits: xml::Limits) -> bool {
+    let Ok(text) = xml::decode(&message.root) else { return true };
+    let Ok(document) = Document::parse(&text, limits) else { return true };
+    soap::read(&document).map_or(true, |envelope| soap::received_fault(envelope.payload).is_some())
 }
 
 /// Whether an envelope says nothing, which some send for an acknowledgement.

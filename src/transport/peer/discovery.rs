@@ -1,10 +1,12 @@
 //! Asking a community for a patient (ITI-55).
 
+use std::sync::LazyLock;
+
 use super::{RemoteCommunity, SoapClient, read_envelope};
 use crate::actors::context::RequestContext;
 use crate::actors::ports::{Discovered, PeerFailure};
-use crate::model::discovery::{DiscoveryAnswer, DiscoveryQuery};
-use crate::model::response::ResponseStatus;
+use crate::model::discovery::{DiscoveryAnswer, DiscoveryQuery, Problem, Refusal};
+use crate::model::response::{ErrorCode, RegistryError, ResponseStatus};
 use crate::model::time::Dtm;
 use crate::transaction::{Transaction, TransactionId};
 use crate::transport::endpoint::iti55::outbound_facts;
@@ -13,6 +15,10 @@ use crate::wire::xcpd;
 
 /// Matches of one answer at most: a community that knows so many knows nobody.
 const MOST_MATCHES: usize = 100;
+
+/// ResponderBusy, as all else says it (§3.55.4.2.2, case 5).
+static BUSY: LazyLock<[RegistryError; 1]> =
+    LazyLock::new(|| [RegistryError::new(ErrorCode::XDSRegistryBusy, "ResponderBusy")]);
 
 /// Whether an answer is one to a query: it names the message or the query. A mix-up of two answers
 /// would be one of two patients.
@@ -36,6 +42,9 @@ impl RemoteCommunity {
         let facts = outbound_facts(query);
         self.bounded(context, transaction, &facts, self.call_discover(context, query), |discovered| {
             match discovered.answer {
+                DiscoveryAnswer::Refused(Refusal { problem: Some(Problem::ResponderBusy), .. }) => {
+                    (ResponseStatus::Failure, &*BUSY, &[])
+                }
                 DiscoveryAnswer::Refused(_) => (ResponseStatus::Failure, &[], &[]),
                 _ => (ResponseStatus::Success, &[], &[]),
             }

@@ -18,6 +18,7 @@ use tracing::Instrument;
 use super::{Pipeline, Refused, Taken, response, unaudited};
 use crate::actors::context::RequestContext;
 use crate::model::audit_event::{AuditOutcome, Exchange};
+use crate::transport::admission::Place;
 use crate::transport::answer::{self, OutBody};
 use crate::transport::callbacks::{Elsewhere, Target};
 use crate::transport::delivery::{Cargo, Parcel, Undelivered, post};
@@ -36,7 +37,7 @@ struct Places {
     /// Among the requests whose answers are not delivered yet.
     pending: OwnedSemaphorePermit,
     /// Among those being worked on.
-    admitted: OwnedSemaphorePermit,
+    admitted: Place,
 }
 
 impl Pipeline {
@@ -59,7 +60,7 @@ impl Pipeline {
         taken.context.gone = CancellationToken::new();
         let places = match Arc::clone(&self.pending).try_acquire_owned() {
             Ok(pending) => {
-                let admitted = self.admit(taken.context.transaction.id).await;
+                let admitted = self.gate.admit(&taken.context).await.ok();
                 admitted.map(|admitted| Places { _envelope: envelope, pending, admitted })
             }
             Err(_) => None,

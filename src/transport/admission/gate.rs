@@ -1,0 +1,139 @@
+//! The admission of inbound requests: one number of places for submissions with documents, which stream, and one
+//! for all else.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Admission, AdmissionLimits, Place, Refusal};
+use crate::actors::access::{AccessPolicy, EmergencyWord};
+use crate::actors::context::{Lane, RequestContext};
+use crate::actors::explain::Doing;
+use crate::model::vocabulary::purpose_of_use;
+use crate::transaction::TransactionId;
+use crate::transport::metrics::Metrics;
+use crate::wire::saml::purposes_of_use;
+use crate::wire::xml;
+
+/// Bounds of a [`Gate`], from `[limits]`.
+#[derive(Debug, Clone, Copy)]
+pub struct GateLimits {
+    /// Of all requests but submissions with documents.
+    pub requests: AdmissionLimits,
+    /// Of those.
+    pub submissions: AdmissionLimits,
+    /// How long a request waits for its place.
+    pub wait: Duration,
+    /// How long one of emergency treatment waits.
+    pub emergency_wait: Duration,
+}
+
+/// Where inbound requests get their places.
+pub struct Gate {
+    requests: Admission,
+    submissions: Admission,
+    limits: GateLimits,
+}
+
+/// A wait shorter than this is not worth a step of an explanation.
+const NOTED: Duration = Duration::from_millis(1);
+
+impl Gate {
+    /// A gate with all its places free.
+    pub fn new(limits: GateLimits, metrics: &Metrics) -> Self {
+        Self {
+            requests: Admission::new(limits.requests, metrics.places("requests")),
+            submissions: Admission::new(limits.submissions, metrics.places("submissions")),
+            limits,
+        }
+    }
+
+    /// A place among the requests under way.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn admit(&self, context: &RequestContext) -> Result<Place, Refusal> {
+        let admission = match context.transaction.id {
+            TransactionId::ProvideAndRegisterDocumentSet => &self.submissions,
+            _ => &self.requests,
+        };
+        let wait = match context.lane {
+            Lane::Ordinary => self.limits.wait,
+            Lane::Emergency => self.limits.emergency_wait,
+        };
+        let asked = Instant::now();
+        // A short wait smooths bursts; who still finds no place is told so.
+        let until = context.deadline.min(asked + wait);
+        let admitted = tokio::select! {
+            biased;
+            admitted = admission.admit(&context.caller, context.lane, until) => admitted,
+            () = context.gone.cancelled() => Err(Refusal::Gone),
+        };
+        if asked.elapsed() >= NOTED {
+            context.steps.took(None, Doing::Queue, asked);
+        }
+        if let Err(refusal) = admitted {
+            tracing::info!(
+                correlation_id = %context.correlation_id, transaction = context.transaction.number,
+                caller = %context.caller, lane = context.lane.as_str(), reason = refusal.reason(), "no place"
+            );
+        }
+        admitted
+    }
+}
+
+/// The lane of a request: whether it is one of emergency treatment, and is believed to be.
+pub fn lane_of(access: &dyn AccessPolicy, caller: &str, security: Option<&str>, limits: xml::Limits) -> Lane {
+    let is_emergency = match access.emergency(caller) {
+        EmergencyWord::Always => true,
+        EmergencyWord::IfClaimed => security.is_some_and(|security| claims_emergency(security, limits)),
+        EmergencyWord::Never => false,
+    };
+    if is_emergency { Lane::Emergency } else { Lane::Ordinary }
+}
+
+/// Whether a security header claims that its request is for emergency treatment.
+fn claims_emergency(security: &str, limits: xml::Limits) -> bool {
+    purposes_of_use(security, limits).iter().any(|purpose| {
+        purpose.code_system == purpose_of_use::ACT_REASON && purpose_of_use::EMERGENCY.contains(&purpose.code.as_str())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actors::access::ListenerPolicy;
+    use crate::transaction::Service;
+
+    fn claim(code: &str, system: &str) -> String {
+        format!(
+            "<Security xmlns=\"urn:x\"><Assertion xmlns=\"urn:oasis:names:tc:SAML:2.0:assertion\"><AttributeStatement>\
+             <Attribute Name=\"urn:oasis:names:tc:xspa:1.0:subject:purposeofuse\"><AttributeValue>\
+             <PurposeOfUse xmlns=\"urn:hl7-org:v3\" code=\"{code}\" codeSystem=\"{system}\"/>\
+             </AttributeValue></Attribute></AttributeStatement></Assertion></Security>"
+        )
+    }
+
+    #[test]
+    fn only_who_is_named_is_believed() {
+        let names = |name: &str| [name.to_owned()];
+        let policy = ListenerPolicy::new(Service::ALL, [], []).with_emergencies(names("ambulance"), names("hospital"));
+        let lane = |caller, security: Option<&str>| lane_of(&policy, caller, security, xml::Limits::default());
+        let emergency = claim("ETREAT", purpose_of_use::ACT_REASON);
+        assert_eq!(lane("ambulance", None), Lane::Emergency);
+        assert_eq!(lane("hospital", Some(&emergency)), Lane::Emergency);
+        assert_eq!(lane("hospital", Some(&claim("BTG", purpose_of_use::ACT_REASON))), Lane::Emergency);
+        for (caller, security) in [
+            ("stranger", Some(emergency.as_str())),
+            ("*", Some(&emergency)),
+            ("hospital", None),
+            ("hospital", Some("no header")),
+            ("hospital", Some(&claim("TREAT", purpose_of_use::ACT_REASON))),
+            // The code means something in its own system alone.
+            ("hospital", Some(&claim("ETREAT", "2.999.1"))),
+            ("hospital", Some(&claim("ETREAT", ""))),
+        ] {
+            assert_eq!(lane(caller, security), Lane::Ordinary, "{caller}");
+        }
+    }
+}
