@@ -443,7 +443,11 @@ impl Broker {
         self.shared.pipeline.actors().responding.patients().set_directory(directory(&config, &self.shared.store));
         let codes = codes(&config).map(|codes| self.shared.pipeline.actors().registry.set_codes(codes));
         let codes = codes.inspect_err(|error| tracing::error!(%error, "reload: the old codes stay in use"));
-        self.shared.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner).asynchronous = config.asynchronous;
+        {
+            let mut current = self.shared.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            current.asynchronous = config.asynchronous;
+            current.federation = config.federation;
+        }
         let peers = self.set_peers(config.peers).inspect_err(|error| {
             tracing::error!(%error, "reload: the communities asked stay as they were");
         });
@@ -623,7 +627,8 @@ fn federation(
             community: Arc::new(community),
         })
     });
-    let federation = Federation::new(peers.collect::<Result<_, TlsError>>()?, learned);
+    let mut federation = Federation::new(peers.collect::<Result<_, TlsError>>()?, learned);
+    federation.tells_routes = config.federation.routes_in_slots;
     Ok(match correlations {
         Some(correlations) => federation.with_correlations(correlations),
         None => federation,

@@ -153,6 +153,8 @@ pub struct Config {
     pub client: TlsFiles,
     /// The communities around, in the order in which they are asked and answered for.
     pub peers: Vec<Peer>,
+    /// What answers of several communities tell.
+    pub federation: Federation,
     /// Answers that do not come back on their connection.
     pub asynchronous: Asynchronous,
     /// A remote registry that our repository registers with; none means our own.
@@ -343,6 +345,13 @@ pub struct Peer {
     pub callback: Option<Callback>,
     /// How its answers come to us.
     pub exchange: PeerExchange,
+}
+
+/// What answers of several communities tell (`[federation]`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Federation {
+    /// Whether objects tell in slots of ours through whom they came.
+    pub routes_in_slots: bool,
 }
 
 /// Answers that do not come back on their connection (`[asynchronous]`, ITI TF-2 §V.5).

@@ -84,12 +84,28 @@ pub struct Step {
     pub said: Option<Cow<'static, str>>,
 }
 
+/// Objects of one community that came the same way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Whose they are; none: it is not named by a homeCommunityId, or these are the rest of too many ways.
+    pub home: Option<HomeCommunityId>,
+    /// Who gave them and says the same; the first one's word is in the answer.
+    pub same: Vec<HomeCommunityId>,
+    /// Who gave them and says something else.
+    pub different: Vec<HomeCommunityId>,
+    /// How many.
+    pub objects: usize,
+    /// Whether they are in the answer: what others say of our own objects is not.
+    pub in_answer: bool,
+}
+
 /// Steps of one request at most: those of some hundred communities.
 const MOST_STEPS: usize = 4_000;
 
 struct Notes {
     began: Instant,
     steps: Mutex<Vec<Step>>,
+    routes: Mutex<Vec<Route>>,
 }
 
 /// Where the steps of one request are noted, or nowhere.
@@ -105,7 +121,7 @@ impl fmt::Debug for Steps {
 impl Steps {
     /// To be noted, from that moment on.
     pub fn noted(began: Instant) -> Self {
-        Self(Some(Arc::new(Notes { began, steps: Mutex::default() })))
+        Self(Some(Arc::new(Notes { began, steps: Mutex::default(), routes: Mutex::default() })))
     }
 
     /// Notes a step that began then and ends now.
@@ -141,6 +157,19 @@ impl Steps {
             let from = began.saturating_duration_since(notes.began);
             steps.push(Step { doing, community: community.cloned(), from, took, said });
         }
+    }
+
+    /// Notes through whom the objects of the answer came.
+    pub fn came_by(&self, routes: Vec<Route>) {
+        if let Some(notes) = &self.0 {
+            *notes.routes.lock().unwrap_or_else(PoisonError::into_inner) = routes;
+        }
+    }
+
+    /// Through whom the objects of the answer came.
+    pub fn routes(&self) -> Vec<Route> {
+        let Some(notes) = &self.0 else { return Vec::new() };
+        notes.routes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// All of them, in the order in which they began.
@@ -181,6 +210,8 @@ pub struct Explained {
     pub errors: Vec<(String, Option<String>)>,
     /// The steps.
     pub steps: Vec<Step>,
+    /// Through whom the objects of its answer came.
+    pub routes: Vec<Route>,
 }
 
 /// The last requests that were answered.
@@ -239,6 +270,7 @@ mod tests {
             outcome: "Success",
             errors: Vec::new(),
             steps: Vec::new(),
+            routes: Vec::new(),
         }
     }
 

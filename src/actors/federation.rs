@@ -116,12 +116,14 @@ pub struct Federation {
     pub learned: Arc<Learned>,
     /// Under which ids others know our patients.
     pub correlations: Option<Arc<Correlations>>,
+    /// Whether objects tell in slots of ours through whom they came.
+    pub tells_routes: bool,
 }
 
 impl Federation {
     /// These communities, and what is known of them already.
     pub fn new(peers: Vec<Peer>, learned: Arc<Learned>) -> Self {
-        Self { peers, learned, correlations: None }
+        Self { peers, learned, correlations: None, tells_routes: false }
     }
 
     /// The same, able to ask communities under which id they know a patient.

@@ -12,9 +12,9 @@ use jiff::Timestamp;
 
 use super::raw::{Findings, Origin, Section, Spot, Text};
 use super::{
-    Asynchronous, Audit, Codes, Community, Config, DEFAULT_ADMIN, DocumentStorage, IdentifierCheck, Limits, Listener,
-    Log, LogFormat, MetadataStorage, NHS_NUMBER_DOMAIN, Node, PatientDomain, Patients, Peer, PeerExchange, PeerKind,
-    PeerPatientId, PeerState, Profile, Scope, Service, States, Storage, UnknownPatients, units,
+    Asynchronous, Audit, Codes, Community, Config, DEFAULT_ADMIN, DocumentStorage, Federation, IdentifierCheck, Limits,
+    Listener, Log, LogFormat, MetadataStorage, NHS_NUMBER_DOMAIN, Node, PatientDomain, Patients, Peer, PeerExchange,
+    PeerKind, PeerPatientId, PeerState, Profile, Scope, Service, States, Storage, UnknownPatients, units,
 };
 use crate::model::ids::{HomeCommunityId, InvalidId, Oid, PatientId, RepositoryUniqueId};
 use crate::transport::callbacks::Callback;
@@ -65,6 +65,7 @@ impl Reader<'_> {
         let asynchronous = root.section("asynchronous");
         let peers = self.peers(&mut root, profile, community.as_ref(), asynchronous.has("address"));
         let asynchronous = self.asynchronous(asynchronous, &listeners);
+        let federation = self.federation(root.section("federation"));
         let registry = self.registry(root.section("registry"), &listeners);
         if registry.is_some() && validation != SourceModes::default() {
             self.findings.add(
@@ -89,6 +90,7 @@ impl Reader<'_> {
             admin,
             client: client?,
             peers,
+            federation,
             asynchronous,
             registry,
             audit,
@@ -653,6 +655,12 @@ impl Reader<'_> {
             callback,
             exchange,
         })
+    }
+
+    fn federation(&self, mut section: Section<'_>) -> Federation {
+        let routes_in_slots = section.boolean("routes_in_slots", false);
+        section.finish();
+        Federation { routes_in_slots }
     }
 
     fn asynchronous(&self, mut section: Section<'_>, listeners: &[Listener]) -> Asynchronous {

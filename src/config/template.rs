@@ -118,6 +118,11 @@ fn write(out: &mut String, template: &Template) -> std::fmt::Result {
     )?;
     peers(out, template)?;
     out.write_str(
+        "# Documents that came through other communities than their own say so in slots, urn:causeway:routes; not\n\
+         # every consumer takes slots that it does not know. causeway explain tells it in any case.\n\
+         # [federation]\n# routes_in_slots = false\n\n",
+    )?;
+    out.write_str(
         "# Answers that do not come back on their connection (wsa:ReplyTo). callbacks: where callers may have our\n\
          # answers sent, and all below it; a peer's own callback is allowed too. No other address is ever called.\n\
          # address: where peers with exchange = \"asynchronous\" send their answers, as they see it; the path is that.\n\

@@ -317,6 +317,7 @@ fn config(community: &Community, samples: &Samples, folder: &Path, own: &Path, t
         admin: Some(any_port),
         client: tls,
         peers: Vec::new(),
+        federation: crate::config::Federation::default(),
         asynchronous: Asynchronous::default(),
         registry: None,
         audit: Audit {

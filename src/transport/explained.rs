@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::admin::AdminView;
-use crate::actors::explain::{Explained, Step};
+use crate::actors::explain::{Explained, Route, Step};
+use crate::model::ids::HomeCommunityId;
 
 /// Requests that a list has at most.
 const LISTED: usize = 100;
@@ -46,11 +47,23 @@ pub fn one(view: &dyn AdminView, explained: &Explained) -> String {
             "said": step.said.as_deref(),
         })
     };
+    let named =
+        |home: &HomeCommunityId| json!({ "home_community_id": home.as_str(), "community": view.community(home) });
+    let route = |route: &Route| {
+        json!({
+            "of": route.home.as_ref().map(named),
+            "objects": route.objects,
+            "through": route.same.iter().map(named).collect::<Value>(),
+            "different": route.different.iter().map(named).collect::<Value>(),
+            "in_answer": route.in_answer,
+        })
+    };
     let errors = explained.errors.iter().map(|(code, location)| json!({ "code": code, "location": location }));
     let mut whole = head(explained);
     if let Value::Object(fields) = &mut whole {
         fields.insert("errors".into(), errors.collect());
         fields.insert("steps".into(), explained.steps.iter().map(step).collect());
+        fields.insert("routes".into(), explained.routes.iter().map(route).collect());
     }
     format!("{whole:#}\n")
 }

@@ -550,6 +550,7 @@ impl Pipeline {
                 })
                 .collect(),
             steps: context.steps.all(),
+            routes: context.steps.routes(),
         });
     }
 

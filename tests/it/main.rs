@@ -13,6 +13,7 @@ mod hostile;
 mod lifecycle;
 mod oracle;
 mod probe;
+mod routes;
 mod rules;
 mod submit_and_find;
 mod support;
