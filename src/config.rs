@@ -13,6 +13,7 @@ mod limits;
 mod people;
 mod raw;
 mod read;
+mod telemetry;
 mod template;
 pub mod units;
 
@@ -163,6 +164,8 @@ pub struct Config {
     pub audit: Audit,
     /// What the log looks like.
     pub log: Log,
+    /// Where traces go; none: nowhere.
+    pub telemetry: Option<Telemetry>,
     /// Every bound.
     pub limits: Limits,
 }
@@ -456,6 +459,19 @@ pub enum LogFormat {
     Json,
 }
 
+/// Where traces go (`[telemetry]`): a collector of OpenTelemetry, over OTLP/HTTP in protobuf.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Telemetry {
+    /// Where spans are posted.
+    pub endpoint: Uri,
+    /// Authorities to trust for it instead of those of `[client]`.
+    pub ca: Option<PathBuf>,
+    /// `service.name`
+    pub service_name: String,
+    /// The part of the traces that begin here that is sent.
+    pub sampling: f64,
+}
+
 // --- reading ---------------------------------------------------------------------------------
 
 impl Config {
@@ -522,7 +538,12 @@ impl Config {
 
     /// What to show and whom to trust when a peer is called.
     pub fn tls_for(&self, peer: &Peer) -> TlsFiles {
-        match &peer.ca {
+        self.tls_with(peer.ca.as_ref())
+    }
+
+    /// What to show, and the authority to trust if it is not that of `[client]`.
+    pub fn tls_with(&self, ca: Option<&PathBuf>) -> TlsFiles {
+        match ca {
             None => self.client.clone(),
             // The lists of [client] are of other authorities, so they do not go along.
             Some(ca) => TlsFiles { client_ca: ca.clone(), crl: None, ..self.client.clone() },

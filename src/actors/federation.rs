@@ -241,10 +241,7 @@ pub async fn query_peer(
         examine(context, federation, peer, &query, answer);
         federation.learn(context, peer, answer);
     }
-    context.steps.came_of(Some(&peer.home), Doing::Asked, began, || match &result {
-        Ok(answer) => counted(answer),
-        Err(failure) => failure.without_their_words(),
-    });
+    context.steps.ended(Some(&peer.home), Doing::Asked, began, result.as_ref().map(counted));
     if let Err(failure) = &result
         && !matches!(failure, PeerFailure::GivenUp(_))
     {

@@ -77,6 +77,7 @@ impl Reader<'_> {
         let home = community.as_ref().map(|community| community.home_community_id.oid());
         let audit = self.audit(root.section("audit"), home.unwrap_or_default());
         let log = self.log(root.section("log"));
+        let telemetry = self.telemetry(root.section("telemetry"), profile);
         let limits = self.limits(root.section("limits"));
         root.finish();
         Some(Config {
@@ -95,6 +96,7 @@ impl Reader<'_> {
             registry,
             audit,
             log,
+            telemetry,
             limits,
         })
     }
@@ -103,7 +105,7 @@ impl Reader<'_> {
         self.base.join(text)
     }
 
-    fn file(&self, text: Option<Text>) -> Option<PathBuf> {
+    pub(super) fn file(&self, text: Option<Text>) -> Option<PathBuf> {
         let text = text?;
         if text.value.is_empty() {
             self.findings.add(&text.spot, "the path is empty", "write a path");

@@ -134,6 +134,10 @@ fn write(out: &mut String, template: &Template) -> std::fmt::Result {
          [audit]\ndir = \"data/audit\"\nsource_id = \"causeway\"\n\n\
          # format \"text\" or \"json\"; level error, warn, info, debug, trace, or as \"info,causeway=debug\".\n\
          [log]\nformat = \"text\"\nlevel = \"info\"\n\n\
+         # Traces for a collector of OpenTelemetry: OTLP over HTTP, with the certificate of [client] if it is https.\n\
+         # sampling: the part of the traces that begin here, from 0.0 to 1.0; whoever asks with a trace decides itself.\n\
+         # [telemetry]\n# endpoint = \"https://collector.example:4318\"\n# protocol = \"http/protobuf\"\n\
+         # ca = \"certs/collector-ca.pem\"\n# service_name = \"causeway\"\n# sampling = 1.0\n\n\
          # Every bound, with its default. Take the # away to change one.\n[limits]\n",
     )?;
     for row in Limits::rows() {

@@ -326,6 +326,7 @@ fn config(community: &Community, samples: &Samples, folder: &Path, own: &Path, t
             site_id: community.home.oid().to_owned(),
         },
         log: Log::default(),
+        telemetry: None,
         limits: Limits { drain: DRAIN, ..Limits::default() },
     }
 }

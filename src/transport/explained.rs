@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::admin::AdminView;
-use crate::actors::explain::{Explained, Route, Step};
+use crate::actors::explain::{Doing, Explained, Route, Step};
 use crate::model::ids::HomeCommunityId;
 
 /// Requests that a list has at most.
@@ -19,7 +19,7 @@ fn milliseconds(time: Duration) -> Value {
 fn head(explained: &Explained) -> Value {
     json!({
         "id": &*explained.id,
-        "trace": explained.trace,
+        "trace": explained.trace.id_hex(),
         "transaction": explained.transaction,
         "caller": &*explained.caller,
         "at": explained.at.to_string(),
@@ -45,6 +45,7 @@ pub fn one(view: &dyn AdminView, explained: &Explained) -> String {
             "from_ms": milliseconds(step.from),
             "ms": milliseconds(step.took),
             "said": step.said.as_deref(),
+            "span": step.call.filter(|_| step.doing == Doing::Call).map(|span| crate::store::hex(&span)),
         })
     };
     let named =

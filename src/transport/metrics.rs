@@ -47,12 +47,21 @@ pub struct ToleratedLabels {
     pub attribute: String,
 }
 
+/// Labels of what became of spans.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SpanLabels {
+    /// `exported`; `dropped`, there was no room or nowhere to send them; `lost`, the collector did not take them;
+    /// `rejected`, it took others of the same message.
+    pub outcome: &'static str,
+}
+
 /// All numbers of a broker.
 pub struct Metrics {
     registry: Registry,
     transactions: Family<TransactionLabels, Counter>,
     durations: Family<DurationLabels, Histogram>,
     tolerated: Family<ToleratedLabels, Counter>,
+    spans: Family<SpanLabels, Counter>,
     /// Open connections.
     pub connections: Gauge<i64, AtomicI64>,
     /// Handshakes that failed.
@@ -71,7 +80,7 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("causeway");
         let transactions = Family::default();
         let durations = Family::<DurationLabels, Histogram>::new_with_constructor(buckets);
-        let tolerated = Family::default();
+        let (tolerated, spans) = (Family::default(), Family::default());
         let connections = Gauge::default();
         let (handshakes_failed, connections_refused) = (Counter::default(), Counter::default());
         registry.register("transactions", "Transactions by outcome", transactions.clone());
@@ -81,10 +90,20 @@ impl Default for Metrics {
             "What strict validation would have refused in accepted submissions",
             tolerated.clone(),
         );
+        registry.register("telemetry_spans", "Spans for the collector, by what became of them", spans.clone());
         registry.register("connections", "Open connections", connections.clone());
         registry.register("handshakes_failed", "TLS handshakes that failed", handshakes_failed.clone());
         registry.register("connections_refused", "Connections beyond the limit", connections_refused.clone());
-        Self { registry, transactions, durations, tolerated, connections, handshakes_failed, connections_refused }
+        Self {
+            registry,
+            transactions,
+            durations,
+            tolerated,
+            spans,
+            connections,
+            handshakes_failed,
+            connections_refused,
+        }
     }
 }
 
@@ -103,6 +122,13 @@ impl Metrics {
         self.durations
             .get_or_create(&DurationLabels { transaction, peer: peer.to_owned() })
             .observe(took.as_secs_f64());
+    }
+
+    /// Counts spans, if there are any.
+    pub fn spans(&self, outcome: &'static str, number: u64) {
+        if number > 0 {
+            self.spans.get_or_create(&SpanLabels { outcome }).inc_by(number);
+        }
     }
 
     /// The text for `/metrics`.

@@ -28,8 +28,8 @@ use super::callbacks::{Callbacks, Elsewhere};
 use super::endpoint::{self, Answer, AuditFacts, Payload};
 use super::message::{Attachments, BodyStream, Bounds, Message, MessageError, receive};
 use super::metrics::Metrics;
+use super::telemetry::Telemetry;
 use super::tls::PeerIdentity;
-use super::trace_context;
 use super::wsdl;
 use crate::actors::access::{AccessPolicy, Decision};
 use crate::actors::context::{RequestContext, Trace};
@@ -127,6 +127,7 @@ pub struct Pipeline {
     awaited: Arc<Awaited>,
     cut: CancellationToken,
     explanations: Explanations,
+    telemetry: Arc<Telemetry>,
 }
 
 /// What is known of a connection.
@@ -306,6 +307,7 @@ impl Pipeline {
         clock: Arc<dyn Clock>,
         limits: PipelineLimits,
         awaited: Arc<Awaited>,
+        telemetry: Arc<Telemetry>,
     ) -> Self {
         let in_flight = Arc::new(Semaphore::new(limits.in_flight));
         let submissions = Arc::new(Semaphore::new(limits.in_flight_submissions));
@@ -325,6 +327,7 @@ impl Pipeline {
             awaited,
             cut,
             explanations,
+            telemetry,
         }
     }
 
@@ -466,6 +469,8 @@ impl Pipeline {
         drop(root);
         let transaction = inbound.transaction;
         let message_id = inbound.addressing.message_id.as_deref();
+        let trace = self.telemetry.trace_of(&parts.headers, &correlation_id);
+        let is_noted = service.is_gateway() || self.telemetry.wants(&trace);
         let context = RequestContext {
             security: inbound.security.clone(),
             via: match service {
@@ -473,8 +478,8 @@ impl Pipeline {
                 _ => Arc::new([]),
             },
             gone,
-            trace: trace_context::of(&parts.headers, &correlation_id),
-            steps: if service.is_gateway() { Steps::noted(began) } else { Steps::default() },
+            trace,
+            steps: if is_noted { Steps::noted(began) } else { Steps::default() },
             ..self.context(transaction, &correlation_id, connection, message_id, began)
         };
         let Inbound { version, addressing, payload, facts, elsewhere, .. } = inbound;
@@ -513,14 +518,13 @@ impl Pipeline {
             Err(_) => facts.clone(),
         };
         let events = self.inbound_events(context, endpoint, connection, addressing, &told, &answer);
-        if let Err(error) = self.audit.record(events).await {
-            return Err(unaudited(&context.correlation_id, &error));
-        }
-        if service.is_gateway() {
-            match &answer {
-                Ok(answer) => self.explain(context, outcome_name(answer.status()), answer.errors(), *began),
-                Err(_) => self.explain(context, "fault", &[], *began),
-            }
+        let answer = match self.audit.record(events).await {
+            Ok(()) => answer,
+            Err(error) => Err(unaudited(&context.correlation_id, &error)),
+        };
+        match &answer {
+            Ok(answer) => self.explain(*service, context, outcome_name(answer.status()), answer.errors(), *began),
+            Err(_) => self.explain(*service, context, "fault", &[], *began),
         }
         let answer = answer?;
         let outcome = outcome_name(answer.status());
@@ -532,12 +536,47 @@ impl Pipeline {
         Ok(answer)
     }
 
-    /// Keeps what was done for a request, for who asks about it later.
-    fn explain(&self, context: &RequestContext, outcome: &'static str, errors: &[RegistryError], began: Instant) {
+    /// Gives what was done for a request to the collector of spans, and keeps a gateway's, for who asks about it
+    /// later.
+    fn explain(
+        &self,
+        service: Service,
+        context: &RequestContext,
+        outcome: &'static str,
+        errors: &[RegistryError],
+        began: Instant,
+    ) {
+        let (is_sent, is_kept) = (self.telemetry.wants(&context.trace), service.is_gateway());
+        if !is_sent && !is_kept {
+            return;
+        }
+        let explained = self.explained(context, outcome, errors, began);
+        if is_sent {
+            self.telemetry.take(Arc::clone(&explained));
+        }
+        if is_kept {
+            self.explanations.keep(explained);
+        }
+    }
+
+    /// Gives a request to the collector of spans for which nothing was done, so that there is nothing to explain.
+    fn trace_refusal(&self, context: &RequestContext, began: Instant) {
+        if self.telemetry.wants(&context.trace) {
+            self.telemetry.take(self.explained(context, "fault", &[], began));
+        }
+    }
+
+    fn explained(
+        &self,
+        context: &RequestContext,
+        outcome: &'static str,
+        errors: &[RegistryError],
+        began: Instant,
+    ) -> Arc<Explained> {
         let took = began.elapsed();
-        self.explanations.keep(Explained {
+        Arc::new(Explained {
             id: Arc::clone(&context.correlation_id),
-            trace: context.trace.id_hex(),
+            trace: context.trace.clone(),
             transaction: context.transaction.number,
             caller: Arc::clone(&context.caller),
             at: self.clock.now() - jiff::SignedDuration::try_from(took).unwrap_or_default(),
@@ -551,7 +590,12 @@ impl Pipeline {
                 .collect(),
             steps: context.steps.all(),
             routes: context.steps.routes(),
-        });
+        })
+    }
+
+    /// The way to the collector of spans.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
     }
 
     /// The requests that gateways answered last.
@@ -572,7 +616,9 @@ impl Pipeline {
         refused.attempted = refused.attempted.or_else(|| hinted(service, parts));
         if let Some(transaction) = refused.attempted {
             let message_id = refused.relates_to.as_deref();
-            let context = self.context(transaction, correlation_id, connection, message_id, began);
+            let trace = self.telemetry.trace_of(&parts.headers, correlation_id);
+            let context =
+                RequestContext { trace, ..self.context(transaction, correlation_id, connection, message_id, began) };
             let facts = AuditFacts::of_no_request(transaction.request_root);
             let answer = Err(refused.fault.clone());
             let endpoint = endpoint_of(connection, parts);
@@ -580,6 +626,7 @@ impl Pipeline {
             if let Err(error) = self.audit.record(events).await {
                 refused.fault = unaudited(correlation_id, &error);
             }
+            self.trace_refusal(&context, began);
         }
         self.refuse(service, correlation_id, connection, began, &refused)
     }

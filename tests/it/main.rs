@@ -17,5 +17,6 @@ mod routes;
 mod rules;
 mod submit_and_find;
 mod support;
+mod telemetry;
 mod tidy;
 mod tls;
