@@ -172,6 +172,13 @@ impl Federation {
         peer.is_or_has(home) || (!self.peers.iter().any(|peer| peer.is_or_has(home)) && through())
     }
 
+    /// Whether that peer answers for a community of which only others' answers have told.
+    pub(super) fn reaches(&self, home: &str, peer: &HomeCommunityId) -> bool {
+        let Ok(home) = HomeCommunityId::parse(home) else { return false };
+        let routes = self.learned.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.get(&home) == Some(peer)
+    }
+
     /// Forgets under which id a peer knows a patient: it has said that it does not.
     fn forget(&self, patient: &PatientId, peer: &Peer) {
         if let Some(correlations) = &self.correlations {

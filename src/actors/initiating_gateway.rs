@@ -120,7 +120,7 @@ impl InitiatingGateway {
             result: Ok(response),
         });
         let outcomes = local.into_iter().chain(others).collect();
-        let mut merged = merge::noted(context, &self.own.home, federation.tells_routes, outcomes);
+        let mut merged = merge::noted(context, &self.own.home, &federation, outcomes);
         if crate::model::response::has_error(&errors)
             && merged.status == crate::model::response::ResponseStatus::Success
         {
@@ -149,7 +149,7 @@ impl InitiatingGateway {
             )]);
         };
         let outcome = query_peer(context, federation, peer, query).await;
-        merge::noted(context, &self.own.home, federation.tells_routes, vec![outcome])
+        merge::noted(context, &self.own.home, federation, vec![outcome])
     }
 
     /// The communities that the consumer limits its query to, and an error for each unknown one.

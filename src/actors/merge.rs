@@ -7,10 +7,11 @@ use tokio::time::Instant;
 
 use super::context::RequestContext;
 use super::explain::{Doing, Route, counted};
+use super::federation::Federation;
 use super::ports::PeerFailure;
 use crate::model::ids::HomeCommunityId;
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError, ResponseStatus, has_error};
-use gathered::{Gathered, Source};
+use gathered::{Gathered, Reaches, Source};
 
 /// What became of asking one community.
 pub struct Outcome<T> {
@@ -48,30 +49,28 @@ pub fn locate(mut error: RegistryError, home: &HomeCommunityId) -> RegistryError
 /// whose word it is first; and those that say something else (ITI TF-3 §4.2.3.1.6: names of others than IHE).
 pub const ROUTE_SLOTS: [&str; 2] = ["urn:causeway:routes", "urn:causeway:routes:different"];
 
-/// Merges answers, and notes what came through whom; with `in_slots` the objects tell it too.
+/// Merges answers, and notes what came through whom; the objects tell it too if the federation wants that.
 pub fn noted(
     context: &RequestContext,
     own: &HomeCommunityId,
-    in_slots: bool,
+    federation: &Federation,
     outcomes: Vec<Outcome<QueryResponse>>,
 ) -> QueryResponse {
     let began = Instant::now();
-    let (merged, routes) = with_routes(own, in_slots, outcomes);
+    let reaches = |home: &str, by: &HomeCommunityId| federation.reaches(home, by);
+    let (merged, routes) = with_routes(own, federation.tells_routes, &reaches, outcomes);
     context.steps.came_of(None, Doing::Merge, began, || counted(&merged));
     context.steps.came_by(routes);
     merged
 }
 
 /// Merges answers in the order of the outcomes given, which is the configured order. Of an object
-/// that comes twice, what its own community says of it counts; what others say of our own
-/// community's objects never does.
-pub fn queries(own: &HomeCommunityId, outcomes: Vec<Outcome<QueryResponse>>) -> QueryResponse {
-    with_routes(own, false, outcomes).0
-}
-
+/// that comes twice, what its own community says of it counts, else what the one says through whom documents of
+/// that community are retrieved; what others say of our own community's objects never does.
 fn with_routes(
     own: &HomeCommunityId,
     in_slots: bool,
+    reaches: Reaches<'_>,
     outcomes: Vec<Outcome<QueryResponse>>,
 ) -> (QueryResponse, Vec<Route>) {
     let mut merged = QueryResponse::success(Vec::new());
@@ -138,7 +137,7 @@ fn with_routes(
         }
         gathered.next(Source { home: outcome.home, name: outcome.name });
     }
-    let settled = gathered.settle(own, in_slots);
+    let settled = gathered.settle(own, in_slots, reaches);
     merged.objects = settled.objects;
     merged.errors.extend(settled.warnings);
     merged.status = match (failed, delivered) {
@@ -156,6 +155,19 @@ mod tests {
     use crate::model::metadata::build;
     use crate::model::packed::PackedObject;
     use crate::model::rim::ObjectId;
+
+    /// Where nobody behind anybody has been asked for before.
+    fn routed(
+        own: &HomeCommunityId,
+        in_slots: bool,
+        outcomes: Vec<Outcome<QueryResponse>>,
+    ) -> (QueryResponse, Vec<Route>) {
+        with_routes(own, in_slots, &|_, _| false, outcomes)
+    }
+
+    fn queries(own: &HomeCommunityId, outcomes: Vec<Outcome<QueryResponse>>) -> QueryResponse {
+        routed(own, false, outcomes).0
+    }
 
     fn home(n: u8) -> HomeCommunityId {
         HomeCommunityId::parse(&format!("urn:oid:2.999.{n}")).unwrap()
@@ -305,7 +317,7 @@ mod tests {
                 outcome(2, Ok(QueryResponse::success(direct.clone()))),
             ]
         };
-        let (merged, routes) = with_routes(&home(9), false, outcomes());
+        let (merged, routes) = routed(&home(9), false, outcomes());
         assert_eq!((merged.status, merged.errors.len()), (ResponseStatus::Success, 0));
         assert_eq!(titles(&merged), ["letter", "scan", "of the hub", "far", "only directly"]);
         let expected = [
@@ -318,7 +330,7 @@ mod tests {
         assert_eq!(routes, expected);
         assert!(merged.objects.iter().all(|o| o.unpack().unwrap().common.slots.is_empty()), "no slot unless wanted");
         // Wanted, they are on what did not come from its own community alone.
-        let (merged, _) = with_routes(&home(9), true, outcomes());
+        let (merged, _) = routed(&home(9), true, outcomes());
         let told: Vec<_> = merged
             .objects
             .iter()
@@ -327,7 +339,7 @@ mod tests {
         let (one, two) = (home(1).to_string(), home(2).to_string());
         assert_eq!(told, [format!("{two} {one}"), one.clone(), String::new(), one, String::new()]);
         // A gateway that gets it keeps what was told before it.
-        let (again, _) = with_routes(&home(8), true, vec![outcome(7, Ok(merged))]);
+        let (again, _) = routed(&home(8), true, vec![outcome(7, Ok(merged))]);
         let first = again.objects[0].unpack().unwrap().into_owned();
         let slots: Vec<_> = first.common.slots.iter().filter(|slot| slot.name == ROUTE_SLOTS[0]).collect();
         assert_eq!(slots.len(), 1);
@@ -340,7 +352,7 @@ mod tests {
         let hub = (0..25).map(|n| titled(n, 2, "old")).collect();
         let direct = (0..25).map(|n| titled(n, 2, "new")).collect();
         let third = vec![titled(3, 2, "new")];
-        let (merged, routes) = with_routes(
+        let (merged, routes) = routed(
             &home(9),
             true,
             vec![
@@ -379,10 +391,15 @@ mod tests {
     #[test]
     fn where_nobody_speaks_for_himself_the_first_one_counts_and_the_other_is_told() {
         let give = |title: &str| Ok(QueryResponse::success(vec![titled(1, 5, title)]));
-        let (merged, routes) = with_routes(&home(9), false, vec![outcome(1, give("a")), outcome(2, give("b"))]);
+        let (merged, routes) = routed(&home(9), false, vec![outcome(1, give("a")), outcome(2, give("b"))]);
         assert_eq!(titles(&merged), ["a"]);
         assert_eq!(merged.errors[0].location.as_deref(), Some(home(2).as_str()));
         assert_eq!(routes, [route(5, &[1], &[2], 1)]);
+        // Unless its documents are retrieved through another: what is shown is what can be had.
+        let reaches = |of: &str, by: &HomeCommunityId| of == home(5).as_str() && *by == home(2);
+        let (merged, routes) =
+            with_routes(&home(9), false, &reaches, vec![outcome(1, give("a")), outcome(2, give("b"))]);
+        assert_eq!((titles(&merged), routes), (vec!["b".to_owned()], vec![route(5, &[2], &[1], 1)]));
         // One that only refers to it does not keep out one that describes it.
         let reference = crate::model::rim::RegistryObject::new(
             crate::model::rim::Body::ObjectRef,
@@ -406,7 +423,7 @@ mod tests {
         let ours = Ok(QueryResponse::success(vec![titled(1, 9, "ours"), titled(2, 9, "the same")]));
         let theirs = vec![titled(1, 9, "theirs"), titled(2, 9, "the same"), titled(3, 9, "made up")];
         let (merged, routes) =
-            with_routes(&home(9), false, vec![outcome(9, ours), outcome(1, Ok(QueryResponse::success(theirs)))]);
+            routed(&home(9), false, vec![outcome(9, ours), outcome(1, Ok(QueryResponse::success(theirs)))]);
         assert_eq!(titles(&merged), ["ours", "the same"]);
         assert_eq!(merged.errors.len(), 1, "{:?}", merged.errors);
         let made_up = Route { in_answer: false, ..route(9, &[1], &[], 1) };
@@ -426,7 +443,7 @@ mod tests {
         for outcomes in
             [vec![outcome(1, of(1, 1)), outcome(2, of(2, 2))], vec![outcome(1, of(1, 1)), outcome(2, of(1, 2))]]
         {
-            let (merged, routes) = with_routes(&home(9), false, outcomes);
+            let (merged, routes) = routed(&home(9), false, outcomes);
             assert_eq!((merged.objects.len(), merged.errors.len()), (2, 0));
             assert_eq!(routes, [route(1, &[1], &[], 1), route(2, &[2], &[], 1)]);
         }
@@ -440,7 +457,7 @@ mod tests {
             PackedObject::pack(&entry)
         };
         let many = Ok(QueryResponse::success((0..300).map(of).collect()));
-        let (merged, routes) = with_routes(&home(9), false, vec![outcome(1, many)]);
+        let (merged, routes) = routed(&home(9), false, vec![outcome(1, many)]);
         assert_eq!((merged.objects.len(), routes.len()), (300, 201));
         assert_eq!((routes[200].objects, routes[200].home.clone()), (100, None));
     }

@@ -68,7 +68,7 @@ impl RespondingGateway {
             {
                 Some(peer) => {
                     let outcome = query_peer(context, &federation, peer, query).await;
-                    merge::noted(context, &self.own.home, federation.tells_routes, vec![outcome])
+                    merge::noted(context, &self.own.home, &federation, vec![outcome])
                 }
                 None => QueryResponse::failure(vec![self.own.refuse(
                     ErrorCode::XDSUnknownCommunity,
@@ -123,7 +123,7 @@ impl RespondingGateway {
             result: Ok(local),
         });
         let outcomes = local.into_iter().chain(others).collect();
-        let mut merged = merge::noted(context, &self.own.home, federation.tells_routes, outcomes);
+        let mut merged = merge::noted(context, &self.own.home, federation, outcomes);
         merged.errors.extend(suspended);
         merged
     }

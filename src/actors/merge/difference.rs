@@ -74,7 +74,7 @@ fn facts<'o>(object: &'o RegistryObject<'_>, with_defaults: bool) -> Vec<Fact<'o
     match &object.body {
         Body::ExtrinsicObject { mime_type, opaque } => {
             say("mimeType".into(), mime_type.as_deref().unwrap_or_default());
-            // Absent means false (ebRIM 3.0 §2.9.1).
+            // Absent means false (schema of ebRIM 3.0).
             match opaque.or(with_defaults.then_some(false)) {
                 Some(opaque) => say("isOpaque".into(), if opaque { "true" } else { "false" }),
                 None => {}
@@ -89,7 +89,7 @@ fn facts<'o>(object: &'o RegistryObject<'_>, with_defaults: bool) -> Vec<Fact<'o
     }
     say("objectType".into(), common.object_type.as_deref().unwrap_or_default());
     say("availabilityStatus".into(), common.status.as_deref().unwrap_or_default());
-    // A first version's logicalID is its own id, and its number 1.1 (Metadata Update, ITI TF-3 §4.2.3.2.15).
+    // A first version's logicalID is its own id, and its number 1.1 (ITI TF-3 §4.2.3.1, Metadata Update).
     if let Some(lid) = common.lid.as_ref().or(common.id.as_ref().filter(|_| with_defaults)) {
         say("logicalID".into(), &lid.to_string());
     }

@@ -15,6 +15,9 @@ use crate::model::packed::{PackedKind, PackedObject};
 use crate::model::response::{ErrorCode, RegistryError};
 use crate::model::rim::{Slot, Text};
 
+/// Whether documents of a community are retrieved through that peer.
+pub type Reaches<'r> = &'r dyn Fn(&str, &HomeCommunityId) -> bool;
+
 /// Objects that one warning names; of more it says how many.
 const MOST_NAMED: usize = 20;
 
@@ -102,7 +105,7 @@ impl Gathered {
     }
 
     /// Decides which copy of each object is in the answer.
-    pub fn settle(self, own: &HomeCommunityId, in_slots: bool) -> Settled {
+    pub fn settle(self, own: &HomeCommunityId, in_slots: bool, reaches: Reaches<'_>) -> Settled {
         let Self { sources, groups, .. } = self;
         let mut objects = Vec::with_capacity(groups.len());
         let mut ways = Ways::default();
@@ -110,7 +113,8 @@ impl Gathered {
         let mut left_out = vec![0_usize; sources.len()];
         for group in groups {
             let Group { home, id, first, more } = group;
-            let (shown, others) = choose(first, more);
+            let is_way = |by: usize| sources.get(by).is_some_and(|source| reaches(&home, &source.home));
+            let (shown, others) = choose(first, more, is_way);
             // What others say of our own objects, and we do not, is not so.
             let in_answer = shown.own_word || home != own.as_str();
             let (mut same, mut different) = (vec![shown.by], Vec::new());
@@ -161,9 +165,10 @@ impl Gathered {
     }
 }
 
-/// The copy that is in the answer, and the others: what its own community says; else the first, in configured
-/// order, that is more than a reference.
-fn choose(first: Copy, more: Vec<Copy>) -> (Copy, Vec<Copy>) {
+/// The copy that is in the answer, and the others: what its own community says; else what the one says through
+/// whom its document is retrieved, so that this is the one that was shown; else the first, in configured order, that
+/// is more than a reference.
+fn choose(first: Copy, more: Vec<Copy>, is_way: impl Fn(usize) -> bool) -> (Copy, Vec<Copy>) {
     if more.is_empty() {
         return (first, more);
     }
@@ -173,6 +178,7 @@ fn choose(first: Copy, more: Vec<Copy>) -> (Copy, Vec<Copy>) {
         .iter()
         .position(|copy| copy.own_word && whole(copy))
         .or_else(|| copies.iter().position(|copy| copy.own_word))
+        .or_else(|| copies.iter().position(|copy| is_way(copy.by) && whole(copy)))
         .or_else(|| copies.iter().position(whole));
     let shown = copies.remove(best.unwrap_or_default());
     (shown, copies)
