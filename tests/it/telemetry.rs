@@ -269,6 +269,25 @@ async fn a_federated_request_is_one_trace_through_all_communities() {
     }
 }
 
+/// A registry elsewhere takes part in the trace of the submission.
+#[tokio::test]
+async fn a_registration_elsewhere_hangs_below_its_submission() {
+    let collector = collector(Manners::Takes).await;
+    let registry = community(2, collector.setting("registry", "")).await;
+    let elsewhere = format!("services = [\"repository\"]\n[registry]\nurl = \"{}\"\n", registry.url("registry"));
+    let repository = community(1, elsewhere + &collector.setting("repository", "")).await;
+    repository.provide("2.999.902.1", PATIENT, b"letter").await;
+    repository.broker.stop().await;
+    registry.broker.stop().await;
+    let spans = collector.spans();
+    let one = |service: &str, name: &str| {
+        spans.iter().find(|span| (span.service.as_str(), span.name.as_str()) == (service, name)).unwrap()
+    };
+    let (root, call, theirs) = (one("repository", "ITI-41"), one("repository", "ITI-42"), one("registry", "ITI-42"));
+    assert_eq!((&call.parent, call.kind), (&root.id, 3));
+    assert_eq!((&theirs.parent, theirs.kind, &theirs.trace), (&call.id, 2, &root.trace));
+}
+
 /// A community that does not answer is a span with its code, below which it may hang its own.
 #[tokio::test]
 async fn an_exchange_that_nobody_waits_for_is_there_and_so_is_a_refusal() {
