@@ -110,7 +110,7 @@ fn fields(mut message: &[u8]) -> Vec<(u64, u64, &[u8])> {
     found
 }
 
-fn below<'m>(message: &'m [u8], field: u64) -> impl Iterator<Item = &'m [u8]> {
+fn below(message: &[u8], field: u64) -> impl Iterator<Item = &[u8]> {
     fields(message).into_iter().filter(move |found| found.0 == field).map(|found| found.2)
 }
 

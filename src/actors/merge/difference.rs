@@ -75,9 +75,8 @@ fn facts<'o>(object: &'o RegistryObject<'_>, with_defaults: bool) -> Vec<Fact<'o
         Body::ExtrinsicObject { mime_type, opaque } => {
             say("mimeType".into(), mime_type.as_deref().unwrap_or_default());
             // Absent means false (schema of ebRIM 3.0).
-            match opaque.or(with_defaults.then_some(false)) {
-                Some(opaque) => say("isOpaque".into(), if opaque { "true" } else { "false" }),
-                None => {}
+            if let Some(opaque) = opaque.or(with_defaults.then_some(false)) {
+                say("isOpaque".into(), if opaque { "true" } else { "false" });
             }
         }
         Body::Association { kind, source, target } => {
