@@ -44,6 +44,7 @@ use crate::transport::metrics::Metrics;
 use crate::transport::peer::{AdaptiveLimits, PeerLimits, PeerServices, RemoteCommunity, SoapClient};
 use crate::transport::pipeline::{Actors, LaterLimits, Pipeline, PipelineLimits};
 use crate::transport::remote_registry::RemoteRegistry;
+use crate::transport::telemetry::{Collector, Telemetry};
 use crate::transport::tls::{ReloadableClient, ReloadableServer, TlsError};
 use crate::transport::{certificates, tls};
 use crate::validate::codes::CodeSet;
@@ -312,7 +313,10 @@ impl Broker {
                 stall: config.limits.write_stall,
             },
         };
-        let pipeline = Arc::new(Pipeline::new(actors, audit, metrics, clock, limits, awaited));
+        let collector = collector(&config, &client, &answer_bounds)?;
+        let telemetry = Arc::new(Telemetry::start(config.limits.telemetry_queue, Arc::clone(&metrics)));
+        telemetry.set(collector);
+        let pipeline = Arc::new(Pipeline::new(actors, audit, metrics, clock, limits, awaited, telemetry));
         pipeline.set_callbacks(callbacks(&config, &client, &answer_bounds)?);
         // The directory has them now, and a reload gives it others.
         let mut kept = config.clone();
@@ -469,7 +473,18 @@ impl Broker {
         self.shared.pipeline.actors().responding.patients().set_directory(directory(&config, &self.shared.store));
         let codes = codes(&config).map(|codes| self.shared.pipeline.actors().registry.set_codes(codes));
         let codes = codes.inspect_err(|error| tracing::error!(%error, "reload: the old codes stay in use"));
-        self.shared.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner).asynchronous = config.asynchronous;
+        match collector(&config, &self.shared.client, &self.shared.answer_bounds) {
+            Ok(collector) => self.shared.pipeline.telemetry().set(collector),
+            Err(error) => {
+                tracing::error!(%error, "reload: spans go on to where they went");
+                first.get_or_insert(error);
+            }
+        }
+        {
+            let mut current = self.shared.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            current.asynchronous = config.asynchronous;
+            current.federation = config.federation;
+        }
         let peers = self.set_peers(config.peers).inspect_err(|error| {
             tracing::error!(%error, "reload: the communities asked stay as they were");
         });
@@ -483,6 +498,7 @@ impl Broker {
         self.tasks.close();
         self.tasks.wait().await;
         tracing::debug!(community = self.shared.name, "no connection is open any more");
+        self.shared.pipeline.telemetry().finish().await;
         let audit = self.shared.pipeline.audit();
         let at = self.shared.pipeline.now_timestamp();
         audit.record_late([AuditEvent::application_stop(audit.source(), at, AuditOutcome::Success, None)]).await;
@@ -581,6 +597,22 @@ fn client_for(
     }
 }
 
+/// Where spans are sent, if anywhere.
+fn collector(
+    config: &Config,
+    client: &Arc<ReloadableClient>,
+    answer_bounds: &Bounds,
+) -> Result<Option<Collector>, TlsError> {
+    let Some(telemetry) = &config.telemetry else { return Ok(None) };
+    let tls = match &telemetry.ca {
+        None => Arc::clone(client),
+        ca => Arc::new(ReloadableClient::new(config.tls_with(ca.as_ref()))?),
+    };
+    let soap = SoapClient::new(tls, telemetry.endpoint.clone(), answer_bounds.clone());
+    let home = config.community.home_community_id.as_str();
+    Ok(Some(Collector::new(soap, &telemetry.service_name, home, telemetry.sampling)))
+}
+
 /// Where answers may be sent: those of peers first, for they may have authorities of their own.
 fn callbacks(config: &Config, client: &Arc<ReloadableClient>, answer_bounds: &Bounds) -> Result<Callbacks, TlsError> {
     let client_of = |tls| Arc::new(SoapClient::new(tls, http::Uri::default(), answer_bounds.clone()));
@@ -660,7 +692,8 @@ fn federation(
             community: Arc::new(community),
         })
     });
-    let federation = Federation::new(peers.collect::<Result<_, TlsError>>()?, learned);
+    let mut federation = Federation::new(peers.collect::<Result<_, TlsError>>()?, learned);
+    federation.tells_routes = config.federation.routes_in_slots;
     Ok(match correlations {
         Some(correlations) => federation.with_correlations(correlations),
         None => federation,

@@ -15,6 +15,7 @@ mod people;
 mod profiles;
 mod raw;
 mod read;
+mod telemetry;
 mod template;
 pub mod units;
 
@@ -156,6 +157,8 @@ pub struct Config {
     pub client: TlsFiles,
     /// The communities around, in the order in which they are asked and answered for.
     pub peers: Vec<Peer>,
+    /// What answers of several communities tell.
+    pub federation: Federation,
     /// Answers that do not come back on their connection.
     pub asynchronous: Asynchronous,
     /// A remote registry that our repository registers with; none means our own.
@@ -164,6 +167,8 @@ pub struct Config {
     pub audit: Audit,
     /// What the log looks like.
     pub log: Log,
+    /// Where traces go; none: nowhere.
+    pub telemetry: Option<Telemetry>,
     /// Every bound.
     pub limits: Limits,
 }
@@ -354,6 +359,13 @@ pub struct Peer {
     pub profile: PeerProfile,
 }
 
+/// What answers of several communities tell (`[federation]`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Federation {
+    /// Whether objects tell in slots of ours through whom they came.
+    pub routes_in_slots: bool,
+}
+
 /// Answers that do not come back on their connection (`[asynchronous]`, ITI TF-2 §V.5).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asynchronous {
@@ -456,6 +468,19 @@ pub enum LogFormat {
     Json,
 }
 
+/// Where traces go (`[telemetry]`): a collector of OpenTelemetry, over OTLP/HTTP in protobuf.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Telemetry {
+    /// Where spans are posted.
+    pub endpoint: Uri,
+    /// Authorities to trust for it instead of those of `[client]`.
+    pub ca: Option<PathBuf>,
+    /// `service.name`
+    pub service_name: String,
+    /// The part of the traces that begin here that is sent.
+    pub sampling: f64,
+}
+
 // --- reading ---------------------------------------------------------------------------------
 
 impl Config {
@@ -522,7 +547,12 @@ impl Config {
 
     /// What to show and whom to trust when a peer is called.
     pub fn tls_for(&self, peer: &Peer) -> TlsFiles {
-        match &peer.ca {
+        self.tls_with(peer.ca.as_ref())
+    }
+
+    /// What to show, and the authority to trust if it is not that of `[client]`.
+    pub fn tls_with(&self, ca: Option<&PathBuf>) -> TlsFiles {
+        match ca {
             None => self.client.clone(),
             // The lists of [client] are of other authorities, so they do not go along.
             Some(ca) => TlsFiles { client_ca: ca.clone(), crl: None, ..self.client.clone() },

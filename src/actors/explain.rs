@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::context::Trace;
+use super::ports::PeerFailure;
 use crate::model::ids::HomeCommunityId;
 use crate::model::response::QueryResponse;
 
@@ -25,6 +27,8 @@ pub enum Doing {
     Discover,
     /// Waited for a place among the requests to it, or of all requests here.
     Queue,
+    /// An exchange with it, or with our registry elsewhere: one request and its answer's root part.
+    Call,
     /// TCP connection.
     Connect,
     /// TLS handshake.
@@ -55,6 +59,7 @@ impl Doing {
             Self::Asked => "asked",
             Self::Discover => "discover",
             Self::Queue => "queue",
+            Self::Call => "call",
             Self::Connect => "connect",
             Self::Tls => "tls",
             Self::Wait => "wait",
@@ -80,8 +85,27 @@ pub struct Step {
     pub from: Duration,
     /// How long it took.
     pub took: Duration,
-    /// What came of it, in our words.
+    /// What came of it, in our words; of an exchange, its transaction.
     pub said: Option<Cow<'static, str>>,
+    /// The exchange that it is, or is a part of: the span that whoever was asked has been told.
+    pub call: Option<[u8; 8]>,
+    /// The code of the failure that it ended in.
+    pub failed: Option<Cow<'static, str>>,
+}
+
+/// Objects of one community that came the same way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Whose they are; none: it is not named by a homeCommunityId, or these are the rest of too many ways.
+    pub home: Option<HomeCommunityId>,
+    /// Who gave them and says the same; the first one's word is in the answer.
+    pub same: Vec<HomeCommunityId>,
+    /// Who gave them and says something else.
+    pub different: Vec<HomeCommunityId>,
+    /// How many.
+    pub objects: usize,
+    /// Whether they are in the answer: what others say of our own objects is not.
+    pub in_answer: bool,
 }
 
 /// Steps of one request at most: those of some hundred communities.
@@ -90,6 +114,7 @@ const MOST_STEPS: usize = 4_000;
 struct Notes {
     began: Instant,
     steps: Mutex<Vec<Step>>,
+    routes: Mutex<Vec<Route>>,
 }
 
 /// Where the steps of one request are noted, or nowhere.
@@ -105,7 +130,7 @@ impl fmt::Debug for Steps {
 impl Steps {
     /// To be noted, from that moment on.
     pub fn noted(began: Instant) -> Self {
-        Self(Some(Arc::new(Notes { began, steps: Mutex::default() })))
+        Self(Some(Arc::new(Notes { began, steps: Mutex::default(), routes: Mutex::default() })))
     }
 
     /// Notes a step that began then and ends now.
@@ -135,12 +160,55 @@ impl Steps {
         took: Duration,
         said: Option<Cow<'static, str>>,
     ) {
+        self.push(began, || Step {
+            doing,
+            community: community.cloned(),
+            from: Duration::ZERO,
+            took,
+            said,
+            call: None,
+            failed: None,
+        });
+    }
+
+    /// Notes a step that began then and ends now, with what came of it or why it failed.
+    pub fn ended(
+        &self,
+        community: Option<&HomeCommunityId>,
+        doing: Doing,
+        began: Instant,
+        came_of: Result<Cow<'static, str>, &PeerFailure>,
+    ) {
+        self.push(began, || {
+            let (said, failed) = match came_of {
+                Ok(said) => (said, None),
+                Err(failure) => (failure.without_their_words(), Some(failed_as(failure))),
+            };
+            let (community, took) = (community.cloned(), began.elapsed());
+            Step { doing, community, from: Duration::ZERO, took, said: Some(said), call: None, failed }
+        });
+    }
+
+    fn push(&self, began: Instant, step: impl FnOnce() -> Step) {
         let Some(notes) = &self.0 else { return };
+        let step = Step { from: began.saturating_duration_since(notes.began), ..step() };
         let mut steps = notes.steps.lock().unwrap_or_else(PoisonError::into_inner);
         if steps.len() < MOST_STEPS {
-            let from = began.saturating_duration_since(notes.began);
-            steps.push(Step { doing, community: community.cloned(), from, took, said });
+            steps.push(step);
         }
+    }
+
+    /// Notes through whom the objects of the answer came.
+    pub fn came_by(&self, routes: Vec<Route>) {
+        if let Some(notes) = &self.0 {
+            *notes.routes.lock().unwrap_or_else(PoisonError::into_inner) = routes;
+        }
+    }
+
+    /// Through whom the objects of the answer came.
+    pub fn routes(&self) -> Vec<Route> {
+        let Some(notes) = &self.0 else { return Vec::new() };
+        notes.routes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// All of them, in the order in which they began.
@@ -150,6 +218,71 @@ impl Steps {
         let mut steps = notes.steps.lock().unwrap_or_else(PoisonError::into_inner).clone();
         steps.sort_by_key(|step| step.from);
         steps
+    }
+}
+
+fn failed_as(failure: &PeerFailure) -> Cow<'static, str> {
+    failure.code().without_their_words().to_owned().into()
+}
+
+/// Where exchanges with another system are noted.
+#[derive(Debug, Clone)]
+pub struct Noted {
+    /// With the request that they are for.
+    pub steps: Steps,
+    /// Whom they are with; none: our registry elsewhere.
+    pub community: Option<HomeCommunityId>,
+}
+
+impl Noted {
+    /// An exchange that begins now, of that transaction and under that span; it is noted when it ends, in whatever
+    /// way: also one that nobody waits for any more has been told its span.
+    pub fn call(self, transaction: &'static str, span: [u8; 8]) -> Exchange {
+        let given_up = PeerFailure::GivenUp("nobody waits for it");
+        Exchange { noted: self, transaction, span, began: Instant::now(), failed: Some(failed_as(&given_up)) }
+    }
+}
+
+/// An exchange under way.
+pub struct Exchange {
+    noted: Noted,
+    transaction: &'static str,
+    span: [u8; 8],
+    began: Instant,
+    failed: Option<Cow<'static, str>>,
+}
+
+impl Exchange {
+    /// Notes a part of it.
+    pub fn took(&self, doing: Doing, began: Instant, took: Duration) {
+        self.noted.steps.push(began, || Step {
+            doing,
+            community: self.noted.community.clone(),
+            from: Duration::ZERO,
+            took,
+            said: None,
+            call: Some(self.span),
+            failed: None,
+        });
+    }
+
+    /// Ends it.
+    pub fn ended(mut self, failure: Option<&PeerFailure>) {
+        self.failed = failure.map(failed_as);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.noted.steps.push(self.began, || Step {
+            doing: Doing::Call,
+            community: self.noted.community.clone(),
+            from: Duration::ZERO,
+            took: self.began.elapsed(),
+            said: Some(self.transaction.into()),
+            call: Some(self.span),
+            failed: self.failed.take(),
+        });
     }
 }
 
@@ -166,8 +299,8 @@ pub fn counted(response: &QueryResponse) -> Cow<'static, str> {
 pub struct Explained {
     /// Its correlation id, which its answer has in `x-correlation-id`.
     pub id: Arc<str>,
-    /// Its trace, as W3C Trace Context names it.
-    pub trace: String,
+    /// Its trace, and our part in it.
+    pub trace: Trace,
     /// `ITI-nn`
     pub transaction: &'static str,
     /// Who asked.
@@ -182,6 +315,8 @@ pub struct Explained {
     pub errors: Vec<(String, Option<String>)>,
     /// The steps.
     pub steps: Vec<Step>,
+    /// Through whom the objects of its answer came.
+    pub routes: Vec<Route>,
 }
 
 /// Steps that requests have on the average at most: where many communities are asked, fewer requests are kept.
@@ -211,11 +346,10 @@ impl Explanations {
     }
 
     /// Keeps one; the oldest go when there are too many, or too many steps.
-    pub fn keep(&self, explained: Explained) {
+    pub fn keep(&self, explained: Arc<Explained>) {
         if self.most == 0 {
             return;
         }
-        let explained = Arc::new(explained);
         let (mut last, mut gone) = (self.last(), Vec::new());
         last.steps += explained.steps.len();
         last.requests.push_back(explained);
@@ -244,10 +378,10 @@ impl Explanations {
 mod tests {
     use super::*;
 
-    fn explained(id: &str) -> Explained {
-        Explained {
+    fn explained(id: &str) -> Arc<Explained> {
+        Arc::new(Explained {
             id: id.into(),
-            trace: String::new(),
+            trace: Trace::default(),
             transaction: "ITI-18",
             caller: "client".into(),
             at: jiff::Timestamp::UNIX_EPOCH,
@@ -255,7 +389,8 @@ mod tests {
             outcome: "Success",
             errors: Vec::new(),
             steps: Vec::new(),
-        }
+            routes: Vec::new(),
+        })
     }
 
     #[test]
@@ -270,13 +405,41 @@ mod tests {
         assert_eq!(kept.find("b").unwrap().transaction, "ITI-18");
         // One with many steps takes the place of several.
         let step = Step { doing: Doing::Wait, community: None, from: Duration::ZERO, took: Duration::ZERO, said: None };
-        kept.keep(Explained { steps: vec![step; 2 * STEPS_EACH + 1], ..explained("d") });
+        let steps = vec![step; 2 * STEPS_EACH + 1];
+        kept.keep(Arc::new(Explained { steps, ..Arc::unwrap_or_clone(explained("d")) }));
         assert!(kept.find("c").is_none() && kept.find("d").is_some());
         kept.keep(explained("e"));
         assert!(kept.find("d").is_none() && kept.find("e").is_some());
         let none = Explanations::new(0);
         none.keep(explained("a"));
         assert!(none.find("a").is_none());
+    }
+
+    /// Also one that was given up is there: whoever was asked hangs its own spans below it.
+    #[test]
+    fn exchanges_are_noted_however_they_end() {
+        let steps = Steps::noted(Instant::now());
+        let noted = || Noted { steps: steps.clone(), community: None };
+        let first = noted().call("ITI-38", [1; 8]);
+        first.took(Doing::Wait, Instant::now(), Duration::ZERO);
+        first.ended(None);
+        noted().call("ITI-38", [2; 8]).ended(Some(&PeerFailure::TooMany(5)));
+        drop(noted().call("ITI-39", [3; 8]));
+        let told: Vec<_> = steps
+            .all()
+            .into_iter()
+            .map(|step| (step.doing.as_str(), step.call.unwrap()[0], step.failed.unwrap_or_default()))
+            .collect();
+        let expected = [
+            ("wait", 1, ""),
+            ("call", 1, ""),
+            ("call", 2, "XDSTooManyResults"),
+            ("call", 3, "XDSUnavailableCommunity"),
+        ];
+        for (doing, call, failed) in expected {
+            assert!(told.contains(&(doing, call, failed.into())), "{told:?}");
+        }
+        assert_eq!(told.len(), expected.len());
     }
 
     #[test]

@@ -120,12 +120,14 @@ pub struct Federation {
     pub learned: Arc<Learned>,
     /// Under which ids others know our patients.
     pub correlations: Option<Arc<Correlations>>,
+    /// Whether objects tell in slots of ours through whom they came.
+    pub tells_routes: bool,
 }
 
 impl Federation {
     /// These communities, and what is known of them already.
     pub fn new(peers: Vec<Peer>, learned: Arc<Learned>) -> Self {
-        Self { peers, learned, correlations: None }
+        Self { peers, learned, correlations: None, tells_routes: false }
     }
 
     /// The same, able to ask communities under which id they know a patient.
@@ -177,6 +179,13 @@ impl Federation {
     /// Whether a community that a peer speaks for is asked without it, by a way of its own.
     pub(super) fn has_another_way(&self, peer: &Peer, home: &HomeCommunityId) -> bool {
         !peer.is_or_has(home) && self.peers.iter().any(|other| other.is_or_has(home))
+    }
+
+    /// Whether that peer answers for a community of which only others' answers have told.
+    pub(super) fn reaches(&self, home: &str, peer: &HomeCommunityId) -> bool {
+        let Ok(home) = HomeCommunityId::parse(home) else { return false };
+        let routes = self.learned.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.get(&home) == Some(peer)
     }
 
     /// Forgets under which id a peer knows a patient: it has said that it does not.
@@ -244,10 +253,7 @@ pub async fn query_peer(
         Ok(Translated::Answered(answer)) => Ok(*answer),
         Err(failure) => Err(failure),
     };
-    context.steps.came_of(Some(&peer.home), Doing::Asked, began, || match &result {
-        Ok(answer) => counted(answer),
-        Err(failure) => failure.without_their_words(),
-    });
+    context.steps.ended(Some(&peer.home), Doing::Asked, began, result.as_ref().map(counted));
     if let Err(failure) = &result
         && !matches!(failure, PeerFailure::GivenUp(_))
     {

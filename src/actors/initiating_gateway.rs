@@ -119,9 +119,8 @@ impl InitiatingGateway {
             name: self.own.name.clone(),
             result: Ok(response),
         });
-        let began = Instant::now();
-        let mut merged = merge::queries(&self.own.home, local.into_iter().chain(others).collect());
-        context.steps.came_of(None, Doing::Merge, began, || counted(&merged));
+        let outcomes = local.into_iter().chain(others).collect();
+        let mut merged = merge::noted(context, &self.own.home, &federation, outcomes);
         if crate::model::response::has_error(&errors)
             && merged.status == crate::model::response::ResponseStatus::Success
         {
@@ -149,7 +148,8 @@ impl InitiatingGateway {
                 format!("no community {home} is known here (ITI TF-2 §3.18.4.1.3)"),
             )]);
         };
-        merge::queries(&self.own.home, vec![query_peer(context, federation, peer, query).await])
+        let outcome = query_peer(context, federation, peer, query).await;
+        merge::noted(context, &self.own.home, federation, vec![outcome])
     }
 
     /// The communities that the consumer limits its query to, and an error for each unknown one.

@@ -1,11 +1,17 @@
 //! One outcome per community asked → one response, one status (ITI TF-2 §3.18.4.1.3, §3.38.4.1.3).
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+mod difference;
+mod gathered;
 
+use tokio::time::Instant;
+
+use super::context::RequestContext;
+use super::explain::{Doing, Route, counted};
+use super::federation::Federation;
 use super::ports::PeerFailure;
-use crate::model::ids::{EntryUuid, HomeCommunityId};
+use crate::model::ids::HomeCommunityId;
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError, ResponseStatus, has_error};
+use gathered::{Gathered, Reaches, Source};
 
 /// What became of asking one community.
 pub struct Outcome<T> {
@@ -39,13 +45,36 @@ pub fn locate(mut error: RegistryError, home: &HomeCommunityId) -> RegistryError
     error
 }
 
+/// The slots in which an object may tell through whom it came: communities that say the same of it, the one
+/// whose word it is first; and those that say something else (ITI TF-3 §4.2.3.1.6: names of others than IHE).
+pub const ROUTE_SLOTS: [&str; 2] = ["urn:causeway:routes", "urn:causeway:routes:different"];
+
+/// Merges answers, and notes what came through whom; the objects tell it too if the federation wants that.
+pub fn noted(
+    context: &RequestContext,
+    own: &HomeCommunityId,
+    federation: &Federation,
+    outcomes: Vec<Outcome<QueryResponse>>,
+) -> QueryResponse {
+    let began = Instant::now();
+    let reaches = |home: &str, by: &HomeCommunityId| federation.reaches(home, by);
+    let (merged, routes) = with_routes(own, federation.tells_routes, &reaches, outcomes);
+    context.steps.came_of(None, Doing::Merge, began, || counted(&merged));
+    context.steps.came_by(routes);
+    merged
+}
+
 /// Merges answers in the order of the outcomes given, which is the configured order. Of an object
-/// that comes twice, what its own community says of it counts; what others say of our own
-/// community's objects never does.
-pub fn queries(own: &HomeCommunityId, outcomes: Vec<Outcome<QueryResponse>>) -> QueryResponse {
+/// that comes twice, what its own community says of it counts, else what the one says through whom documents of
+/// that community are retrieved; what others say of our own community's objects never does.
+fn with_routes(
+    own: &HomeCommunityId,
+    in_slots: bool,
+    reaches: Reaches<'_>,
+    outcomes: Vec<Outcome<QueryResponse>>,
+) -> (QueryResponse, Vec<Route>) {
     let mut merged = QueryResponse::success(Vec::new());
-    // Where in the answer each object is, and whether its own community gave it.
-    let mut seen: HashMap<(EntryUuid, String), (usize, bool)> = HashMap::new();
+    let mut gathered = Gathered::default();
     let (mut delivered, mut failed) = (false, false);
     for outcome in outcomes {
         let mut response = match outcome.result {
@@ -78,7 +107,6 @@ pub fn queries(own: &HomeCommunityId, outcomes: Vec<Outcome<QueryResponse>>) -> 
         }
         failed |= has_error(&response.errors);
         merged.errors.extend(response.errors.into_iter().map(|error| locate(error, &outcome.home)));
-        let mut ours = 0_usize;
         for object in response.objects {
             let home = match &response.home {
                 // Our own community's objects carry no home until they are written.
@@ -105,49 +133,41 @@ pub fn queries(own: &HomeCommunityId, outcomes: Vec<Outcome<QueryResponse>>) -> 
             // As it would be read when it comes back: no spelling of our name passes for another's.
             let home = HomeCommunityId::parse_lenient(home.trim()).map_or(home, |home| home.to_string());
             let own_word = home == outcome.home.as_str() || outcome.nodes.iter().any(|node| node.as_str() == home);
-            if !own_word && home == own.as_str() {
-                ours += 1;
-                continue;
-            }
-            let Some(id) = object.uuid() else {
-                merged.objects.push(object);
-                continue;
-            };
-            match seen.entry((id, home)) {
-                Entry::Vacant(vacant) => {
-                    vacant.insert((merged.objects.len(), own_word));
-                    merged.objects.push(object);
-                }
-                Entry::Occupied(mut first) => {
-                    let (at, from_own) = *first.get();
-                    if own_word
-                        && !from_own
-                        && let Some(place) = merged.objects.get_mut(at)
-                    {
-                        first.insert((at, true));
-                        *place = object;
-                    }
-                }
-            }
+            gathered.take(home, object, own_word);
         }
-        if ours > 0 {
-            tracing::warn!(community = %outcome.home, ours, "what a community says of our own objects is left out");
-        }
+        gathered.next(Source { home: outcome.home, name: outcome.name });
     }
+    let settled = gathered.settle(own, in_slots, reaches);
+    merged.objects = settled.objects;
+    merged.errors.extend(settled.warnings);
     merged.status = match (failed, delivered) {
         (false, _) => ResponseStatus::Success,
         (true, true) => ResponseStatus::PartialSuccess,
         (true, false) => ResponseStatus::Failure,
     };
-    merged
+    (merged, settled.routes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ids::EntryUuid;
     use crate::model::metadata::build;
     use crate::model::packed::PackedObject;
     use crate::model::rim::ObjectId;
+
+    /// Where nobody behind anybody has been asked for before.
+    fn routed(
+        own: &HomeCommunityId,
+        in_slots: bool,
+        outcomes: Vec<Outcome<QueryResponse>>,
+    ) -> (QueryResponse, Vec<Route>) {
+        with_routes(own, in_slots, &|_, _| false, outcomes)
+    }
+
+    fn queries(own: &HomeCommunityId, outcomes: Vec<Outcome<QueryResponse>>) -> QueryResponse {
+        routed(own, false, outcomes).0
+    }
 
     fn home(n: u8) -> HomeCommunityId {
         HomeCommunityId::parse(&format!("urn:oid:2.999.{n}")).unwrap()
@@ -263,5 +283,182 @@ mod tests {
         assert_eq!(located.location.as_deref(), Some("urn:oid:2.999.7 module"));
         let bare = locate(RegistryError::new(ErrorCode::XDSDocumentUniqueIdError, "gone").at("1.2.3"), &home(1));
         assert_eq!((bare.location.as_deref(), bare.context.as_str()), (Some("urn:oid:2.999.1"), "gone (at 1.2.3)"));
+    }
+
+    /// An entry with a title, of a community.
+    fn titled(id: u8, of: u8, title: &str) -> PackedObject {
+        let mut entry = build::document_entry(ObjectId::Uuid(EntryUuid([id; 16])), "text/plain");
+        entry.common.home = Some(home(of).to_string().into());
+        entry.common.names = build::name(title.to_owned());
+        PackedObject::pack(&entry)
+    }
+
+    fn titles(merged: &QueryResponse) -> Vec<String> {
+        merged.objects.iter().map(|o| o.unpack().unwrap().title().unwrap_or_default().to_owned()).collect()
+    }
+
+    fn route(of: u8, same: &[u8], different: &[u8], objects: usize) -> Route {
+        let homes = |all: &[u8]| all.iter().map(|n| home(*n)).collect();
+        Route { home: Some(home(of)), same: homes(same), different: homes(different), objects, in_answer: true }
+    }
+
+    /// (a): one object, and through whom it came.
+    #[test]
+    fn the_same_object_through_a_hub_and_directly_is_one_and_both_ways_are_told() {
+        let mut again = titled(1, 2, "letter").unpack().unwrap().into_owned();
+        // As another gateway writes it.
+        again.common.home = Some("URN:OID:2.999.2".into());
+        let hub =
+            vec![PackedObject::pack(&again), titled(2, 2, "scan"), titled(3, 1, "of the hub"), titled(4, 3, "far")];
+        let direct = vec![titled(1, 2, "letter"), titled(5, 2, "only directly")];
+        let outcomes = || {
+            vec![
+                outcome(1, Ok(QueryResponse::success(hub.clone()))),
+                outcome(2, Ok(QueryResponse::success(direct.clone()))),
+            ]
+        };
+        let (merged, routes) = routed(&home(9), false, outcomes());
+        assert_eq!((merged.status, merged.errors.len()), (ResponseStatus::Success, 0));
+        assert_eq!(titles(&merged), ["letter", "scan", "of the hub", "far", "only directly"]);
+        let expected = [
+            route(2, &[2, 1], &[], 1),
+            route(2, &[1], &[], 1),
+            route(1, &[1], &[], 1),
+            route(3, &[1], &[], 1),
+            route(2, &[2], &[], 1),
+        ];
+        assert_eq!(routes, expected);
+        assert!(merged.objects.iter().all(|o| o.unpack().unwrap().common.slots.is_empty()), "no slot unless wanted");
+        // Wanted, they are on what did not come from its own community alone.
+        let (merged, _) = routed(&home(9), true, outcomes());
+        let told: Vec<_> = merged
+            .objects
+            .iter()
+            .map(|o| o.unpack().unwrap().common.slot_values(ROUTE_SLOTS[0]).collect::<Vec<_>>().join(" "))
+            .collect();
+        let (one, two) = (home(1).to_string(), home(2).to_string());
+        assert_eq!(told, [format!("{two} {one}"), one.clone(), String::new(), one, String::new()]);
+        // A gateway that gets it keeps what was told before it.
+        let (again, _) = routed(&home(8), true, vec![outcome(7, Ok(merged))]);
+        let first = again.objects[0].unpack().unwrap().into_owned();
+        let slots: Vec<_> = first.common.slots.iter().filter(|slot| slot.name == ROUTE_SLOTS[0]).collect();
+        assert_eq!(slots.len(), 1);
+        assert_eq!(slots[0].values, [home(7).to_string(), home(2).to_string(), home(1).to_string()]);
+    }
+
+    /// (b): one object in the answer, its own community's word; the other is told.
+    #[test]
+    fn what_another_says_otherwise_is_told() {
+        let hub = (0..25).map(|n| titled(n, 2, "old")).collect();
+        let direct = (0..25).map(|n| titled(n, 2, "new")).collect();
+        let third = vec![titled(3, 2, "new")];
+        let (merged, routes) = routed(
+            &home(9),
+            true,
+            vec![
+                outcome(1, Ok(QueryResponse::success(hub))),
+                outcome(2, Ok(QueryResponse::success(direct))),
+                outcome(3, Ok(QueryResponse::success(third))),
+            ],
+        );
+        assert_eq!((merged.status, merged.objects.len()), (ResponseStatus::Success, 25));
+        assert!(titles(&merged).iter().all(|title| title == "new"));
+        let [warning] = &merged.errors[..] else { panic!("{:?}", merged.errors) };
+        assert_eq!(
+            (warning.severity, warning.location.as_deref()),
+            (crate::model::response::Severity::Warning, Some(home(1).as_str()))
+        );
+        let (first, last) = (EntryUuid([0; 16]).to_string(), EntryUuid([24; 16]).to_string());
+        for part in [
+            "community 1",
+            home(1).as_str(),
+            "community 2",
+            home(2).as_str(),
+            "25 objects",
+            &first,
+            "(title)",
+            "and 5 more",
+        ] {
+            assert!(warning.context.contains(part), "{part}: {}", warning.context);
+        }
+        // A value that may name a patient is not in it, and it is not without end.
+        assert!(!warning.context.contains("old") && !warning.context.contains(&last), "{}", warning.context);
+        assert_eq!(routes, [route(2, &[2], &[1], 24), route(2, &[2, 3], &[1], 1)]);
+        let object = merged.objects[3].unpack().unwrap();
+        assert_eq!(object.common.slot_value(ROUTE_SLOTS[1]), Some(home(1).as_str()));
+    }
+
+    #[test]
+    fn where_nobody_speaks_for_himself_the_first_one_counts_and_the_other_is_told() {
+        let give = |title: &str| Ok(QueryResponse::success(vec![titled(1, 5, title)]));
+        let (merged, routes) = routed(&home(9), false, vec![outcome(1, give("a")), outcome(2, give("b"))]);
+        assert_eq!(titles(&merged), ["a"]);
+        assert_eq!(merged.errors[0].location.as_deref(), Some(home(2).as_str()));
+        assert_eq!(routes, [route(5, &[1], &[2], 1)]);
+        // Unless its documents are retrieved through another: what is shown is what can be had.
+        let reaches = |of: &str, by: &HomeCommunityId| of == home(5).as_str() && *by == home(2);
+        let (merged, routes) =
+            with_routes(&home(9), false, &reaches, vec![outcome(1, give("a")), outcome(2, give("b"))]);
+        assert_eq!((titles(&merged), routes), (vec!["b".to_owned()], vec![route(5, &[2], &[1], 1)]));
+        // One that only refers to it does not keep out one that describes it.
+        let reference = crate::model::rim::RegistryObject::new(
+            crate::model::rim::Body::ObjectRef,
+            ObjectId::Uuid(EntryUuid([1; 16])),
+        );
+        let mut reference = reference;
+        reference.common.home = Some(home(5).to_string().into());
+        let reference = Ok(QueryResponse::success(vec![PackedObject::pack(&reference)]));
+        let merged = queries(&home(9), vec![outcome(1, reference), outcome(2, give("b"))]);
+        assert_eq!((titles(&merged), merged.errors.len()), (vec!["b".to_owned()], 0));
+        // One and the same that says two things.
+        let twice = Ok(QueryResponse::success(vec![titled(1, 1, "a"), titled(1, 1, "b")]));
+        let merged = queries(&home(9), vec![outcome(1, twice)]);
+        assert_eq!(titles(&merged), ["a"]);
+        assert!(merged.errors[0].context.contains("gives 1 objects twice"), "{:?}", merged.errors);
+    }
+
+    /// Our own word of our own objects counts also here; what we do not say is left out.
+    #[test]
+    fn what_others_say_of_ours_is_told_where_we_say_otherwise() {
+        let ours = Ok(QueryResponse::success(vec![titled(1, 9, "ours"), titled(2, 9, "the same")]));
+        let theirs = vec![titled(1, 9, "theirs"), titled(2, 9, "the same"), titled(3, 9, "made up")];
+        let (merged, routes) =
+            routed(&home(9), false, vec![outcome(9, ours), outcome(1, Ok(QueryResponse::success(theirs)))]);
+        assert_eq!(titles(&merged), ["ours", "the same"]);
+        assert_eq!(merged.errors.len(), 1, "{:?}", merged.errors);
+        let made_up = Route { in_answer: false, ..route(9, &[1], &[], 1) };
+        assert_eq!(routes, [route(9, &[9], &[1], 1), route(9, &[9, 1], &[], 1), made_up]);
+    }
+
+    /// (c), (d): other communities' objects are other objects, whatever ids they have.
+    #[test]
+    fn one_id_in_two_communities_is_two_objects() {
+        let of = |id: u8, of: u8| {
+            let mut entry = build::document_entry(ObjectId::Uuid(EntryUuid([id; 16])), "text/plain");
+            entry.common.home = Some(home(of).to_string().into());
+            let scheme = crate::model::vocabulary::identifier::ENTRY_UNIQUE_ID;
+            entry.identifiers = vec![build::external_identifier(scheme, "2.999.5.1")];
+            Ok(QueryResponse::success(vec![PackedObject::pack(&entry)]))
+        };
+        for outcomes in
+            [vec![outcome(1, of(1, 1)), outcome(2, of(2, 2))], vec![outcome(1, of(1, 1)), outcome(2, of(1, 2))]]
+        {
+            let (merged, routes) = routed(&home(9), false, outcomes);
+            assert_eq!((merged.objects.len(), merged.errors.len()), (2, 0));
+            assert_eq!(routes, [route(1, &[1], &[], 1), route(2, &[2], &[], 1)]);
+        }
+    }
+
+    #[test]
+    fn ways_are_bounded() {
+        let of = |n: u16| {
+            let mut entry = build::document_entry(ObjectId::Uuid(EntryUuid([1; 16])), "text/plain");
+            entry.common.home = Some(format!("urn:oid:2.999.7.{n}").into());
+            PackedObject::pack(&entry)
+        };
+        let many = Ok(QueryResponse::success((0..300).map(of).collect()));
+        let (merged, routes) = routed(&home(9), false, vec![outcome(1, many)]);
+        assert_eq!((merged.objects.len(), routes.len()), (300, 201));
+        assert_eq!((routes[200].objects, routes[200].home.clone()), (100, None));
     }
 }

@@ -138,10 +138,7 @@ async fn keep(
         },
         failure = context.given_up() => Some(failure),
     };
-    context.steps.came_of(Some(&peer.home), Doing::Keep, began, || match &failure {
-        None => "all of them".into(),
-        Some(failure) => failure.without_their_words(),
-    });
+    context.steps.ended(Some(&peer.home), Doing::Keep, began, failure.as_ref().map_or(Ok("all of them".into()), Err));
     let (mut map, mut whole, mut missing, mut wrong) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (number, mut document) in std::mem::take(&mut response.documents).into_iter().enumerate() {
         let content = kept.content(number);
@@ -215,10 +212,7 @@ async fn ask(
         // Each names its home: the peer's, or that of a community behind it.
         None => peer.community.retrieve(context, requests.to_vec()).await,
     };
-    context.steps.came_of(Some(&peer.home), Doing::Asked, began, || match &result {
-        Ok(response) => delivered(response),
-        Err(failure) => failure.without_their_words(),
-    });
+    context.steps.ended(Some(&peer.home), Doing::Asked, began, result.as_ref().map(delivered));
     result
 }
 

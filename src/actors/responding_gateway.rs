@@ -9,11 +9,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures_util::future::join;
-use tokio::time::Instant;
 
 use super::context::RequestContext;
 use super::discovery::OwnPatients;
-use super::explain::{Doing, counted};
 use super::federation::{Federation, Peer, Scope, query_peer, query_peers, targets};
 use super::initiating_gateway::{OwnCommunity, add, unknown_community};
 use super::merge::{self, Outcome};
@@ -68,7 +66,10 @@ impl RespondingGateway {
                 .and_then(|home| federation.peer(home))
                 .filter(|peer| self.goes_on_to(context, peer))
             {
-                Some(peer) => merge::queries(&self.own.home, vec![query_peer(context, &federation, peer, query).await]),
+                Some(peer) => {
+                    let outcome = query_peer(context, &federation, peer, query).await;
+                    merge::noted(context, &self.own.home, &federation, vec![outcome])
+                }
                 None => QueryResponse::failure(vec![self.own.refuse(
                     ErrorCode::XDSUnknownCommunity,
                     format!(
@@ -121,9 +122,8 @@ impl RespondingGateway {
             name: self.own.name.clone(),
             result: Ok(local),
         });
-        let began = Instant::now();
-        let mut merged = merge::queries(&self.own.home, local.into_iter().chain(others).collect());
-        context.steps.came_of(None, Doing::Merge, began, || counted(&merged));
+        let outcomes = local.into_iter().chain(others).collect();
+        let mut merged = merge::noted(context, &self.own.home, federation, outcomes);
         merged.errors.extend(suspended);
         merged
     }

@@ -186,9 +186,14 @@ pub async fn examine(config: &Config) -> Vec<Check> {
     checks.extend(codes(config));
     let peers = join_all(config.peers.iter().map(|peer| reach_peer(config, peer, now))).await;
     checks.extend(peers.into_iter().flatten());
+    let within = std::time::Duration::from_secs(10);
     if let Some(url) = &config.registry {
-        let within = std::time::Duration::from_secs(10);
         checks.extend(reach("registry", url, &config.client, within, config, now).await);
+    }
+    // Over http it is on this machine, and there is nothing of ours to be wrong.
+    if let Some(telemetry) = config.telemetry.as_ref().filter(|to| to.endpoint.scheme_str() == Some("https")) {
+        let files = config.tls_with(telemetry.ca.as_ref());
+        checks.extend(reach("telemetry", &telemetry.endpoint, &files, within, config, now).await);
     }
     checks
 }

@@ -59,6 +59,23 @@ struct Whole {
     trace: String,
     errors: Vec<Told>,
     steps: Vec<Step>,
+    #[serde(default)]
+    routes: Vec<Route>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Route {
+    of: Option<Named>,
+    objects: usize,
+    through: Vec<Named>,
+    different: Vec<Named>,
+    in_answer: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Named {
+    home_community_id: String,
+    community: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -243,7 +260,7 @@ fn waterfall(whole: &Whole, colour: Colour) -> String {
             ]);
         }
     }
-    let mut told = String::new();
+    let mut told = routes(&whole.routes);
     for error in &whole.errors {
         let at = error.location.as_deref().unwrap_or("no community named");
         told.push_str(&format!("{}  {at}\n", error.code));
@@ -260,6 +277,32 @@ fn waterfall(whole: &Whole, colour: Colour) -> String {
         table.render(colour),
         if told.is_empty() { "" } else { "\n" },
     )
+}
+
+/// Through whom the objects came, unless each came from its own community and nobody else.
+fn routes(routes: &[Route]) -> String {
+    let name = |named: &Named| named.community.clone().unwrap_or_else(|| named.home_community_id.clone());
+    let names = |all: &[Named]| all.iter().map(name).collect::<Vec<_>>().join(" and ");
+    let is_plain = |route: &Route| {
+        let [by] = &route.through[..] else { return false };
+        let own = route.of.as_ref().is_some_and(|of| of.home_community_id == by.home_community_id);
+        own && route.different.is_empty() && route.in_answer
+    };
+    if routes.iter().all(is_plain) {
+        return String::new();
+    }
+    let lines = routes.iter().map(|route| {
+        let of = route.of.as_ref().map_or_else(|| "others".to_owned(), name);
+        let by = if route.through.is_empty() { "yet other ways".to_owned() } else { names(&route.through) };
+        let otherwise = if route.different.is_empty() {
+            String::new()
+        } else {
+            format!("; {} gave them otherwise, see the warnings", names(&route.different))
+        };
+        let left_out = if route.in_answer { "" } else { "; left out, they are ours to tell of" };
+        plain(&format!("{} objects of {of} through {by}{otherwise}{left_out}", route.objects)) + "\n"
+    });
+    lines.collect()
 }
 
 /// A terminal obeys control characters, so they go.
@@ -279,7 +322,11 @@ mod tests {
              {"doing":"local","home_community_id":null,"community":null,"from_ms":0.1,"ms":1.2,"said":"1 objects"},
              {"doing":"queue","home_community_id":"urn:oid:2.999.2","community":"Far","from_ms":0.1,"ms":0.0,"said":null},
              {"doing":"asked","home_community_id":"urn:oid:2.999.2","community":"Far","from_ms":0.1,"ms":2000.1,"said":"did not answer within 2000 ms"},
-             {"doing":"not asked","home_community_id":"urn:oid:2.999.3","community":"Later","from_ms":0.1,"ms":0.0,"said":"it is not live yet"}]}"#;
+             {"doing":"not asked","home_community_id":"urn:oid:2.999.3","community":"Later","from_ms":0.1,"ms":0.0,"said":"it is not live yet"}],
+            "routes":[
+             {"of":{"home_community_id":"urn:oid:2.999.4","community":"Near"},"objects":7,"in_answer":true,
+              "through":[{"home_community_id":"urn:oid:2.999.4","community":"Near"},{"home_community_id":"urn:oid:2.999.5","community":null}],
+              "different":[{"home_community_id":"urn:oid:2.999.6","community":"Hub"}]}]}"#;
         let whole: Whole = serde_json::from_str(json).unwrap();
         let text = waterfall(&whole, Colour::Off);
         for part in [
@@ -288,6 +335,7 @@ mod tests {
             "did not answer within 2000 ms",
             "not asked: it is not live yet",
             "XDSUnavailableCommunity  urn:oid:2.999.2",
+            "7 objects of Near through Near and urn:oid:2.999.5; Hub gave them otherwise, see the warnings",
             &"█".repeat(WIDTH),
         ] {
             assert!(text.contains(part), "{part}: {text}");

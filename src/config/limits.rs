@@ -218,6 +218,8 @@ limits! {
     delivery_pause: Duration = seconds(2), Duration::from_millis(100) => seconds(3600);
     /// Time from its request until such an answer is delivered or given up.
     delivery_deadline: Duration = seconds(600), seconds(1) => seconds(86_400);
+    /// Spans waiting for their collector (`[telemetry]`); more are dropped, and counted in /metrics.
+    telemetry_queue: usize = 20_000, 1 => 10_000_000;
     /// Audit messages waiting to be written; who finds the queue full waits.
     audit_queue_bytes: usize = 32 * MIB, 8 * MIB => 1024 * MIB;
 }

@@ -43,7 +43,9 @@ enum Value {
     Boolean(bool),
     List(Vec<Node>),
     Table(BTreeMap<String, Node>),
-    /// A date or a fraction: nothing here takes one.
+    /// As it is written.
+    Fraction(String),
+    /// A date: nothing here takes one.
     Other(&'static str),
 }
 
@@ -53,6 +55,7 @@ impl Value {
             Self::Text(_) => "a text",
             Self::Integer(_) => "a number",
             Self::Boolean(_) => "true or false",
+            Self::Fraction(_) => "a fraction",
             Self::List(_) => "a list",
             Self::Table(_) => "a section",
             Self::Other(kind) => kind,
@@ -154,7 +157,7 @@ impl Lines {
                     .map_or(Value::Other("a number out of range"), Value::Integer)
             }
             DeValue::Boolean(boolean) => Value::Boolean(boolean),
-            DeValue::Float(_) => Value::Other("a fraction"),
+            DeValue::Float(number) => Value::Fraction(number.as_str().replace('_', "")),
             DeValue::Datetime(_) => Value::Other("a date"),
             DeValue::Array(list) => Value::List(list.into_iter().map(|element| self.element(element)).collect()),
             DeValue::Table(table) => self.table(table),
@@ -381,6 +384,7 @@ impl<'f> Section<'f> {
         let text = match node.value {
             Value::Text(text) => text,
             Value::Integer(number) => number.to_string(),
+            Value::Fraction(number) => number,
             other => other.kind().to_owned(),
         };
         let fix = format!("write for example {key} = {}", write(default));
@@ -403,6 +407,12 @@ impl<'f> Section<'f> {
     pub(super) fn count(&mut self, key: &'static str, default: u64, min: u64, max: u64) -> u64 {
         let read = |text: &str| text.replace('_', "").parse().ok();
         self.bounded(key, default, (min, max), read, |number| number.to_string())
+    }
+
+    /// A part of a whole, from 0 to 1.
+    pub(super) fn part(&mut self, key: &'static str, default: f64) -> f64 {
+        let read = |text: &str| text.parse().ok().filter(|part: &f64| part.is_finite());
+        self.bounded(key, default, (0.0, 1.0), read, |part| format!("{part:?}"))
     }
 
     /// A size in bytes, with unit or without.

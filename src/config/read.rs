@@ -12,9 +12,9 @@ use jiff::Timestamp;
 
 use super::raw::{Findings, Origin, Section, Spot, Text};
 use super::{
-    Asynchronous, Audit, Codes, Community, Config, DEFAULT_ADMIN, DocumentStorage, IdentifierCheck, Limits, Listener,
-    Log, LogFormat, MetadataStorage, NHS_NUMBER_DOMAIN, Node, PatientDomain, Patients, Peer, PeerExchange, PeerKind,
-    PeerPatientId, PeerState, Profile, Scope, Service, States, Storage, UnknownPatients, units,
+    Asynchronous, Audit, Codes, Community, Config, DEFAULT_ADMIN, DocumentStorage, Federation, IdentifierCheck, Limits,
+    Listener, Log, LogFormat, MetadataStorage, NHS_NUMBER_DOMAIN, Node, PatientDomain, Patients, Peer, PeerExchange,
+    PeerKind, PeerPatientId, PeerState, Profile, Scope, Service, States, Storage, UnknownPatients, units,
 };
 use crate::model::ids::{HomeCommunityId, InvalidId, Oid, PatientId, RepositoryUniqueId};
 use crate::transport::callbacks::Callback;
@@ -67,6 +67,7 @@ impl Reader<'_> {
         let profiles = self.profiles(&mut root);
         let peers = self.peers(&mut root, profile, community.as_ref(), asynchronous.has("address"), &profiles);
         let asynchronous = self.asynchronous(asynchronous, &listeners);
+        let federation = self.federation(root.section("federation"));
         let registry = self.registry(root.section("registry"), &listeners);
         if registry.is_some() && validation != SourceModes::default() {
             self.findings.add(
@@ -78,6 +79,7 @@ impl Reader<'_> {
         let home = community.as_ref().map(|community| community.home_community_id.oid());
         let audit = self.audit(root.section("audit"), home.unwrap_or_default());
         let log = self.log(root.section("log"));
+        let telemetry = self.telemetry(root.section("telemetry"), profile);
         let limits = self.limits(root.section("limits"));
         root.finish();
         Some(Config {
@@ -91,10 +93,12 @@ impl Reader<'_> {
             admin,
             client: client?,
             peers,
+            federation,
             asynchronous,
             registry,
             audit,
             log,
+            telemetry,
             limits,
         })
     }
@@ -103,7 +107,7 @@ impl Reader<'_> {
         self.base.join(text)
     }
 
-    fn file(&self, text: Option<Text>) -> Option<PathBuf> {
+    pub(super) fn file(&self, text: Option<Text>) -> Option<PathBuf> {
         let text = text?;
         if text.value.is_empty() {
             self.findings.add(&text.spot, "the path is empty", "write a path");
@@ -669,6 +673,12 @@ impl Reader<'_> {
             exchange,
             profile,
         })
+    }
+
+    fn federation(&self, mut section: Section<'_>) -> Federation {
+        let routes_in_slots = section.boolean("routes_in_slots", false);
+        section.finish();
+        Federation { routes_in_slots }
     }
 
     fn asynchronous(&self, mut section: Section<'_>, listeners: &[Listener]) -> Asynchronous {

@@ -120,6 +120,11 @@ fn write(out: &mut String, template: &Template) -> std::fmt::Result {
     peers(out, template)?;
     profiles(out)?;
     out.write_str(
+        "# Documents that came through other communities than their own say so in slots, urn:causeway:routes; not\n\
+         # every consumer takes slots that it does not know. causeway explain tells it in any case.\n\
+         # [federation]\n# routes_in_slots = false\n\n",
+    )?;
+    out.write_str(
         "# Answers that do not come back on their connection (wsa:ReplyTo). callbacks: where callers may have our\n\
          # answers sent, and all below it; a peer's own callback is allowed too. No other address is ever called.\n\
          # address: where peers with exchange = \"asynchronous\" send their answers, as they see it; the path is that.\n\
@@ -131,6 +136,10 @@ fn write(out: &mut String, template: &Template) -> std::fmt::Result {
          [audit]\ndir = \"data/audit\"\nsource_id = \"causeway\"\n\n\
          # format \"text\" or \"json\"; level error, warn, info, debug, trace, or as \"info,causeway=debug\".\n\
          [log]\nformat = \"text\"\nlevel = \"info\"\n\n\
+         # Traces for a collector of OpenTelemetry: OTLP over HTTP, with the certificate of [client] if it is https.\n\
+         # sampling: the part of the traces that begin here, from 0.0 to 1.0; whoever asks with a trace decides itself.\n\
+         # [telemetry]\n# endpoint = \"https://collector.example:4318\"\n# protocol = \"http/protobuf\"\n\
+         # ca = \"certs/collector-ca.pem\"\n# service_name = \"causeway\"\n# sampling = 1.0\n\n\
          # Every bound, with its default. Take the # away to change one.\n[limits]\n",
     )?;
     for row in Limits::rows() {

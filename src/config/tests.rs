@@ -100,6 +100,13 @@ site_id = "2.999.1.9"
 [log]
 format = "json"
 level = "info,causeway=debug"
+[telemetry]
+endpoint = "https://collector.example:4318"
+ca = "collector.pem"
+service_name = "broker"
+sampling = 0.25
+[federation]
+routes_in_slots = true
 [limits]
 document_bytes = "1 GiB"
 header_timeout = 5
@@ -107,6 +114,10 @@ results = 10_000
 "#,
     )
     .unwrap();
+    let telemetry = config.telemetry.clone().unwrap();
+    assert_eq!(telemetry.endpoint, "https://collector.example:4318/v1/traces");
+    assert_eq!((telemetry.service_name.as_str(), telemetry.sampling), ("broker", 0.25));
+    assert!(telemetry.ca.is_some_and(|ca| ca.ends_with("collector.pem")) && config.federation.routes_in_slots);
     assert_eq!(config.listeners[0].services, [Service::Registry, Service::InitiatingGateway]);
     assert_eq!(config.listeners[0].administrators, ["records-office"]);
     assert_eq!(config.listeners[0].many_patients, ["public-health"]);
@@ -339,6 +350,26 @@ const CASES: &[Case] = &[
     ("[limits]\nresults = 1.5", 2, "limits.results", "not understood", "5000"),
     ("[limits]\ndocument_bytes = \"5 GiB\"", 2, "limits.document_bytes", "whole submission", "submission_bytes"),
     ("[limits]\nxml_dept = 3", 2, "limits.xml_dept", "unknown key", "xml_depth"),
+    ("[telemetry]\nsampling = 0.5", 1, "telemetry", "without an endpoint", "collector.example"),
+    ("[telemetry]\nendpoint = \"ftp://x\"", 2, "telemetry.endpoint", "begins with https://", "4318"),
+    ("[telemetry]\nendpoint = \"https://me@x\"", 2, "telemetry.endpoint", "user name", "4318"),
+    (
+        "[telemetry]\nendpoint = \"https://x\"\nsampling = 1.5",
+        3,
+        "telemetry.sampling",
+        "from 0.0 to 1.0",
+        "sampling = 1.0",
+    ),
+    (
+        "[telemetry]\nendpoint = \"https://x\"\nprotocol = \"grpc\"",
+        3,
+        "telemetry.protocol",
+        "not one of its values",
+        "http/protobuf",
+    ),
+    ("[telemetry]\nendpoint = \"http://x\"\nca = \"a\"", 3, "telemetry.ca", "nothing is trusted", "https://"),
+    ("[telemetry]\nendpoint = \"https://x\"\nservice_name = \" \"", 3, "telemetry.service_name", "empty", "causeway"),
+    ("[federation]\nroutes_in_slots = 1", 2, "federation.routes_in_slots", "neither true nor false", "= false"),
     ("[codes]\nfile = unquoted", 2, "syntax", "", "correct this line"),
     ("[log]\nlevel = 3", 2, "log.level", "a number where a text", "level = "),
 ];
@@ -409,6 +440,8 @@ known = ["9990010013^^^&2.16.840.1.113883.2.1.4.1&ISO"]
 name = "E"
 home_community_id = "urn:oid:2.999.2"
 state = "planned"
+[telemetry]
+endpoint = "http://collector:4318"
 "#;
     assert!(with(more).is_ok());
     let error = overridden(more, &[("CAUSEWAY__COMMUNITY__PROFILE", "production")]).unwrap_err();
@@ -424,6 +457,7 @@ state = "planned"
             "peer[0].home_community_id",
             "storage.documents",
             "storage.metadata",
+            "telemetry.endpoint",
         ],
         "{error}"
     );

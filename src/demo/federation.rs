@@ -321,6 +321,7 @@ fn config(community: &Community, samples: &Samples, folder: &Path, own: &Path, t
         admin: Some(any_port),
         client: tls,
         peers: Vec::new(),
+        federation: crate::config::Federation::default(),
         asynchronous: Asynchronous::default(),
         registry: None,
         audit: Audit {
@@ -329,6 +330,7 @@ fn config(community: &Community, samples: &Samples, folder: &Path, own: &Path, t
             site_id: community.home.oid().to_owned(),
         },
         log: Log::default(),
+        telemetry: None,
         limits: Limits { drain: DRAIN, ..Limits::default() },
     }
 }

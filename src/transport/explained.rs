@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::admin::AdminView;
-use crate::actors::explain::{Explained, Step};
+use crate::actors::explain::{Doing, Explained, Route, Step};
+use crate::model::ids::HomeCommunityId;
 
 /// Requests that a list has at most.
 const LISTED: usize = 100;
@@ -18,7 +19,7 @@ fn milliseconds(time: Duration) -> Value {
 fn head(explained: &Explained) -> Value {
     json!({
         "id": &*explained.id,
-        "trace": explained.trace,
+        "trace": explained.trace.id_hex(),
         "transaction": explained.transaction,
         "caller": &*explained.caller,
         "at": explained.at.to_string(),
@@ -44,6 +45,18 @@ pub fn one(view: &dyn AdminView, explained: &Explained) -> String {
             "from_ms": milliseconds(step.from),
             "ms": milliseconds(step.took),
             "said": step.said.as_deref(),
+            "span": step.call.filter(|_| step.doing == Doing::Call).map(|span| crate::store::hex(&span)),
+        })
+    };
+    let named =
+        |home: &HomeCommunityId| json!({ "home_community_id": home.as_str(), "community": view.community(home) });
+    let route = |route: &Route| {
+        json!({
+            "of": route.home.as_ref().map(named),
+            "objects": route.objects,
+            "through": route.same.iter().map(named).collect::<Value>(),
+            "different": route.different.iter().map(named).collect::<Value>(),
+            "in_answer": route.in_answer,
         })
     };
     let errors = explained.errors.iter().map(|(code, location)| json!({ "code": code, "location": location }));
@@ -51,6 +64,7 @@ pub fn one(view: &dyn AdminView, explained: &Explained) -> String {
     if let Value::Object(fields) = &mut whole {
         fields.insert("errors".into(), errors.collect());
         fields.insert("steps".into(), explained.steps.iter().map(step).collect());
+        fields.insert("routes".into(), explained.routes.iter().map(route).collect());
     }
     format!("{whole:#}\n")
 }

@@ -135,6 +135,14 @@ impl PlaceNumbers {
     }
 }
 
+/// Labels of what became of spans.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SpanLabels {
+    /// `exported`; `dropped`, there was no room or nowhere to send them; `lost`, the collector did not take them;
+    /// `rejected`, it took others of the same message.
+    pub outcome: &'static str,
+}
+
 /// All numbers of a broker.
 pub struct Metrics {
     registry: Registry,
@@ -142,6 +150,7 @@ pub struct Metrics {
     durations: Family<DurationLabels, Histogram>,
     tolerated: Family<ToleratedLabels, Counter>,
     places: PlacesFamilies,
+    spans: Family<SpanLabels, Counter>,
     /// Open connections.
     pub connections: Gauge<i64, AtomicI64>,
     /// Handshakes that failed.
@@ -160,7 +169,7 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("causeway");
         let transactions = Family::default();
         let durations = Family::<DurationLabels, Histogram>::new_with_constructor(buckets);
-        let tolerated = Family::default();
+        let (tolerated, spans) = (Family::default(), Family::default());
         let places = PlacesFamilies::default();
         let connections = Gauge::default();
         let (handshakes_failed, connections_refused) = (Counter::default(), Counter::default());
@@ -179,6 +188,7 @@ impl Default for Metrics {
         registry.register("places_held", "Requests under way", places.held.clone());
         registry.register("places_waiting", "Requests that wait for a place", places.waiting.clone());
         registry.register("places_refused", "Requests that found no place", places.refused.clone());
+        registry.register("telemetry_spans", "Spans for the collector, by what became of them", spans.clone());
         registry.register("connections", "Open connections", connections.clone());
         registry.register("handshakes_failed", "TLS handshakes that failed", handshakes_failed.clone());
         registry.register("connections_refused", "Connections beyond the limit", connections_refused.clone());
@@ -188,6 +198,7 @@ impl Default for Metrics {
             durations,
             tolerated,
             places,
+            spans,
             connections,
             handshakes_failed,
             connections_refused,
@@ -223,6 +234,13 @@ impl Metrics {
         let (ordinary, emergency) = (lane(Lane::Ordinary), lane(Lane::Emergency));
         let limit = self.places.limit.get_or_create_owned(&PlacesLabels { places: Arc::clone(&places) });
         PlaceNumbers { places, limit, ordinary, emergency, refused: self.places.refused.clone() }
+    }
+
+    /// Counts spans, if there are any.
+    pub fn spans(&self, outcome: &'static str, number: u64) {
+        if number > 0 {
+            self.spans.get_or_create(&SpanLabels { outcome }).inc_by(number);
+        }
     }
 
     /// The text for `/metrics`.

@@ -4,7 +4,8 @@
 //! Inbound: [`listener`] accepts, [`tls`] names the caller, [`pipeline`] reads the message,
 //! decides, lets it in ([`admission`]), calls the transaction's file in [`endpoint`], audits, answers. Outbound: [`peer`].
 //! Asynchronous exchange: [`callbacks`] says where our answers may go, [`delivery`] sends them there;
-//! peers' answers find the calls that wait for them in [`awaited`].
+//! peers' answers find the calls that wait for them in [`awaited`]. What was done goes to a collector of spans by
+//! [`telemetry`], if one is configured.
 
 pub mod admin;
 pub mod admission;
@@ -26,6 +27,7 @@ pub mod peer;
 pub mod pipeline;
 pub mod remote_registry;
 mod soap_trace;
+pub mod telemetry;
 pub mod tls;
 pub mod trace_context;
 pub mod wsdl;

@@ -23,7 +23,7 @@ use super::message::Message;
 use super::metrics::Metrics;
 use super::pipeline::outcome_name;
 use crate::actors::context::RequestContext;
-use crate::actors::explain::Doing;
+use crate::actors::explain::{Doing, Noted};
 use crate::actors::ports::{Clock, Community, CommunityLoad, Discovered, PeerFailure};
 use crate::model::audit_event::{
     AuditEvent, AuditNode, AuditOutcome, AuditSide, AuditedDocument, Exchange, NetworkAccessPoint,
@@ -273,7 +273,7 @@ impl RemoteCommunity {
         let own = [&*self.services.own_home];
         let passed: Vec<&str> = context.via.iter().map(HomeCommunityId::as_str).chain(own).collect();
         let via = HeaderValue::from_str(&passed.join(", ")).ok();
-        let noted = Some((context.steps.clone(), self.home.clone()));
+        let noted = Some(Noted { steps: context.steps.clone(), community: Some(self.home.clone()) });
         let trace = Some(context.trace.clone());
         Outbound { via, noted, trace, ..Outbound::simple(root, Some(Arc::clone(&context.correlation_id))) }
     }

@@ -32,8 +32,8 @@ use super::message::{Attachments, BodyStream, Bounds, Message, MessageError, rec
 use super::metrics::Metrics;
 use super::peer::profile::soap_action;
 use super::soap_trace;
+use super::telemetry::Telemetry;
 use super::tls::PeerIdentity;
-use super::trace_context;
 use super::wsdl;
 use crate::actors::access::{AccessPolicy, Decision};
 use crate::actors::context::{Lane, RequestContext, Trace};
@@ -128,6 +128,7 @@ pub struct Pipeline {
     awaited: Arc<Awaited>,
     cut: CancellationToken,
     explanations: Explanations,
+    telemetry: Arc<Telemetry>,
 }
 
 /// What is known of a connection.
@@ -320,12 +321,13 @@ impl Pipeline {
         clock: Arc<dyn Clock>,
         limits: PipelineLimits,
         awaited: Arc<Awaited>,
+        telemetry: Arc<Telemetry>,
     ) -> Self {
         let gate = Gate::new(limits.gate, &metrics);
         let pending = Arc::new(Semaphore::new(limits.later.pending));
         let (callbacks, cut) = (ArcSwap::default(), CancellationToken::new());
         let explanations = Explanations::new(limits.explained);
-        Self { actors, audit, metrics, clock, limits, gate, pending, callbacks, awaited, cut, explanations }
+        Self { actors, audit, metrics, clock, limits, gate, pending, callbacks, awaited, cut, explanations, telemetry }
     }
 
     /// Says where answers may be sent that are not to come back on their connection.
@@ -467,6 +469,10 @@ impl Pipeline {
         drop(root);
         let transaction = inbound.transaction;
         let message_id = inbound.addressing.message_id.as_deref();
+        let trace = self
+            .telemetry
+            .trace_of(&soap_trace::with_envelopes(&parts.headers, inbound.trace.as_ref()), &correlation_id);
+        let is_noted = service.is_gateway() || self.telemetry.wants(&trace);
         let context = RequestContext {
             lane: lane_of(&*connection.access, &connection.caller(), inbound.security.as_deref(), bounds.xml),
             security: inbound.security.clone(),
@@ -475,11 +481,8 @@ impl Pipeline {
                 _ => Arc::new([]),
             },
             gone,
-            trace: trace_context::of(
-                &soap_trace::with_envelopes(&parts.headers, inbound.trace.as_ref()),
-                &correlation_id,
-            ),
-            steps: if service.is_gateway() { Steps::noted(began) } else { Steps::default() },
+            trace,
+            steps: if is_noted { Steps::noted(began) } else { Steps::default() },
             ..self.context(transaction, &correlation_id, connection, message_id, began)
         };
         let Inbound { version, addressing, payload, facts, elsewhere, .. } = inbound;
@@ -521,13 +524,15 @@ impl Pipeline {
             Ok(answer) => (outcome_name(answer.status()), answer.error_codes()),
             Err(_) => ("fault", String::new()),
         };
-        let located = answer.as_ref().map_or(&[][..], Answer::errors).iter().map(located).collect();
+        let told = answer.as_ref().map_or(&[][..], Answer::errors).iter().map(located).collect();
         let (recorded, finished) = join(self.audit.record(events), async { answer.map(finish) }).await;
-        if let Err(error) = recorded {
-            return Err(unaudited(&context.correlation_id, &error));
-        }
-        if service.is_gateway() {
-            self.explain(context, outcome, located, *began);
+        let finished = match recorded {
+            Ok(()) => finished,
+            Err(error) => Err(unaudited(&context.correlation_id, &error)),
+        };
+        match &finished {
+            Ok(_) => self.explain(*service, context, outcome, told, *began),
+            Err(_) => self.explain(*service, context, "fault", Vec::new(), *began),
         }
         let finished = finished?;
         self.metrics.count(transaction.number, "inbound", outcome, began.elapsed());
@@ -538,18 +543,47 @@ impl Pipeline {
         Ok(finished)
     }
 
-    /// Keeps what was done for a request, for who asks about it later.
+    /// Gives what was done for a request to the collector of spans, and keeps a gateway's, for who asks about it
+    /// later.
     fn explain(
+        &self,
+        service: Service,
+        context: &RequestContext,
+        outcome: &'static str,
+        errors: Vec<Located>,
+        began: Instant,
+    ) {
+        let (is_sent, is_kept) = (self.telemetry.wants(&context.trace), service.is_gateway());
+        if !is_sent && !is_kept {
+            return;
+        }
+        let explained = self.explained(context, outcome, errors, began);
+        if is_sent {
+            self.telemetry.take(Arc::clone(&explained));
+        }
+        if is_kept {
+            self.explanations.keep(explained);
+        }
+    }
+
+    /// Gives a request to the collector of spans for which nothing was done, so that there is nothing to explain.
+    fn trace_refusal(&self, context: &RequestContext, began: Instant) {
+        if self.telemetry.wants(&context.trace) {
+            self.telemetry.take(self.explained(context, "fault", Vec::new(), began));
+        }
+    }
+
+    fn explained(
         &self,
         context: &RequestContext,
         outcome: &'static str,
-        errors: Vec<(String, Option<String>)>,
+        errors: Vec<Located>,
         began: Instant,
-    ) {
+    ) -> Arc<Explained> {
         let took = began.elapsed();
-        self.explanations.keep(Explained {
+        Arc::new(Explained {
             id: Arc::clone(&context.correlation_id),
-            trace: context.trace.id_hex(),
+            trace: context.trace.clone(),
             transaction: context.transaction.number,
             caller: Arc::clone(&context.caller),
             at: self.clock.now() - jiff::SignedDuration::try_from(took).unwrap_or_default(),
@@ -557,7 +591,13 @@ impl Pipeline {
             outcome,
             errors,
             steps: context.steps.all(),
-        });
+            routes: context.steps.routes(),
+        })
+    }
+
+    /// The way to the collector of spans.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
     }
 
     /// The requests that gateways answered last.
@@ -578,7 +618,9 @@ impl Pipeline {
         refused.attempted = refused.attempted.or_else(|| hinted(service, parts));
         if let Some(transaction) = refused.attempted {
             let message_id = refused.relates_to.as_deref();
-            let context = self.context(transaction, correlation_id, connection, message_id, began);
+            let trace = self.telemetry.trace_of(&parts.headers, correlation_id);
+            let context =
+                RequestContext { trace, ..self.context(transaction, correlation_id, connection, message_id, began) };
             let facts = AuditFacts::of_no_request(transaction.request_root);
             let answer = Err(refused.fault.clone());
             let endpoint = endpoint_of(connection, parts);
@@ -586,6 +628,7 @@ impl Pipeline {
             if let Err(error) = self.audit.record(events).await {
                 refused.fault = unaudited(correlation_id, &error);
             }
+            self.trace_refusal(&context, began);
         }
         self.refuse(service, correlation_id, connection, began, &refused)
     }
@@ -898,8 +941,11 @@ fn hinted(service: Service, parts: &http::request::Parts) -> Option<&'static Tra
     Transaction::find(service, packaging.action()?)
 }
 
+/// A code, and a community.
+type Located = (String, Option<String>);
+
 /// An error as it may be told to others than who asked: its code, and the community.
-fn located(error: &RegistryError) -> (String, Option<String>) {
+fn located(error: &RegistryError) -> Located {
     (error.code.without_their_words().to_owned(), error.location.clone().filter(|at| is_home(at)))
 }
 

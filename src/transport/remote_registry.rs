@@ -9,6 +9,7 @@ use super::endpoint::submission_facts;
 use super::peer::{Outbound, PeerServices, SoapClient, read_answer, request_envelope_with_id};
 use super::pipeline::outcome_name;
 use crate::actors::context::RequestContext;
+use crate::actors::explain::Noted;
 use crate::actors::ports::{PeerFailure, RegistryPort};
 use crate::model::audit_event::{AuditOutcome, Exchange};
 use crate::model::document::BoxFuture;
@@ -41,7 +42,11 @@ impl RemoteRegistry {
         let (uri, security) = (self.client.uri(), context.security.as_deref());
         let id = message_id(context);
         let root = request_envelope_with_id(transaction, uri, security, id, |out| ebrs::write_submit(out, objects));
-        let outbound = Outbound::simple(root, Some(std::sync::Arc::clone(&context.correlation_id)));
+        let outbound = Outbound {
+            trace: Some(context.trace.clone()),
+            noted: Some(Noted { steps: context.steps.clone(), community: None }),
+            ..Outbound::simple(root, Some(std::sync::Arc::clone(&context.correlation_id)))
+        };
         let message = self.client.call(transaction, outbound).await?;
         read_answer(&message.root, self.xml, ebrs::read_registry_response)
     }

@@ -357,7 +357,13 @@ async fn a_request_is_explained_by_the_id_of_its_answer() {
     };
     let mut first = of(federation.home(1));
     first.sort();
-    assert_eq!(first, ["asked", "connect", "queue", "read", "receive", "tls", "wait"]);
+    assert_eq!(first, ["asked", "call", "connect", "queue", "read", "receive", "tls", "wait"]);
+    // Also the exchange that was given up is there, with the span that the community was told.
+    let hung = steps.iter().find(|step| step["home_community_id"] == federation.home(2) && step["doing"] == "call");
+    assert_eq!(
+        (hung.unwrap()["said"].as_str(), hung.unwrap()["span"].as_str().map(str::len)),
+        (Some("ITI-38"), Some(16))
+    );
     let asked = steps.iter().find(|step| step["home_community_id"] == federation.home(2) && step["doing"] == "asked");
     assert_eq!(asked.unwrap()["said"].as_str().unwrap().split_once(" within").unwrap().0, "did not answer");
     assert!(steps.iter().any(|step| step["doing"] == "merge"));

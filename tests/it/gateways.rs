@@ -22,7 +22,7 @@ pub fn peer(name: &str, home: &str, url: &str, scope: &str, more: &str) -> Strin
     )
 }
 
-fn home(n: usize) -> String {
+pub fn home(n: usize) -> String {
     format!("urn:oid:2.999.900.{n}")
 }
 
@@ -31,7 +31,7 @@ fn repository(n: usize) -> String {
 }
 
 /// A community with one document of the patient.
-async fn community(n: usize, more: String) -> TestBroker {
+pub async fn community(n: usize, more: String) -> TestBroker {
     let broker =
         TestBroker::start(Options { home: Some(home(n)), repository: Some(repository(n)), more, ..Options::default() })
             .await;
@@ -453,7 +453,7 @@ async fn misbehaving(fault: Fault) -> String {
 }
 
 /// A Success with these objects.
-fn answer_with(objects: &str) -> String {
+pub fn answer_with(objects: &str) -> String {
     format!(
         r#"<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Body><AdhocQueryResponse
         xmlns="urn:oasis:names:tc:ebxml-regrep:xsd:query:3.0"
@@ -469,7 +469,7 @@ async fn counting(answers: fn(usize, usize) -> bool) -> (String, Arc<Mutex<Vec<(
 }
 
 /// The same with another answer.
-async fn answering(answer: String, answers: fn(usize, usize) -> bool) -> (String, Arc<Mutex<Vec<(usize, usize)>>>) {
+pub async fn answering(answer: String, answers: fn(usize, usize) -> bool) -> (String, Arc<Mutex<Vec<(usize, usize)>>>) {
     let tls = causeway::transport::tls::ReloadableServer::new(CERTIFICATES.files("server")).expect("server settings");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("https://127.0.0.1:{}/services/responding-gateway", listener.local_addr().unwrap().port());

@@ -67,6 +67,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("::fjall::", &["store/fjall/"]),
     ("quick_xml::", &["wire/xml.rs", "wire/audit.rs", "validate/codes.rs"]),
     ("prometheus_client::", &["transport/metrics.rs"]),
+    ("prost::", &["transport/telemetry/"]),
     ("clap::", &["commands/", "main.rs"]),
     ("anyhow::", &["main.rs"]),
 ];

@@ -15,10 +15,9 @@ use tokio::time::Instant;
 
 use super::profile::PeerProfile;
 use crate::actors::context::Trace;
-use crate::actors::explain::{Doing, Steps};
+use crate::actors::explain::{Doing, Exchange, Noted};
 use crate::actors::ports::PeerFailure;
 use crate::model::document::BodySource;
-use crate::model::ids::HomeCommunityId;
 use crate::transaction::Transaction;
 use crate::transport::answer::{self, OutBody};
 use crate::transport::awaited::Call;
@@ -96,7 +95,7 @@ pub struct Outbound {
     /// Whether its answer comes later, as a message to us.
     pub asynchronous: bool,
     /// Where it is noted how long it took, and of whom.
-    pub noted: Option<(Steps, HomeCommunityId)>,
+    pub noted: Option<Noted>,
 }
 
 impl Outbound {
@@ -176,8 +175,9 @@ impl SoapClient {
     ) -> Result<Message, PeerFailure> {
         match self.send(transaction, outbound(), Connection::Kept).await {
             Err(Unanswered { broke_off: true, .. }) => {
-                if let Some((steps, home)) = outbound().noted {
-                    steps.came_of(Some(&home), Doing::Retry, Instant::now(), || "the connection broke off".into());
+                if let Some(Noted { steps, community }) = outbound().noted {
+                    let why = || "the connection broke off".into();
+                    steps.came_of(community.as_ref(), Doing::Retry, Instant::now(), why);
                 }
                 self.send(transaction, outbound(), Connection::Fresh).await.map_err(|unanswered| unanswered.failure)
             }
@@ -206,11 +206,14 @@ impl SoapClient {
     ) -> Result<Message, PeerFailure> {
         let mut connection = Connection::Kept;
         loop {
-            let (pool, request) = (self.pool(connection), self.request(transaction, outbound())?);
+            let (outbound, span) = (outbound(), trace_context::new_span());
+            let mut exchange = outbound.noted.clone().map(|noted| noted.call(transaction.number, span));
+            let (pool, request) = (self.pool(connection), self.request(transaction, outbound, span)?);
             let mut sending = JoinSet::new();
             sending.spawn(async move { pool.request(request).await });
             let sent = tokio::select! {
                 answer = call.answer() => {
+                    end(&mut exchange, &answer);
                     // Its sender may not have said yet that the request was taken, and may go on only
                     // while somebody listens.
                     let mut answer = answer?;
@@ -223,16 +226,28 @@ impl SoapClient {
                 return Err(PeerFailure::Unreachable("the request was not sent".to_owned()));
             };
             let answer = match sent.map_err(|error| unanswered(&error)) {
-                Ok(response) if is_acknowledgement(&response) => return call.answer().await,
-                Ok(response) => self.read(response, None).await,
+                Ok(response) if is_acknowledgement(&response) => {
+                    let answer = call.answer().await;
+                    end(&mut exchange, &answer);
+                    return answer;
+                }
+                Ok(response) => self.read(response, exchange.as_ref()).await,
                 Err(unanswered) => Err(unanswered),
             };
             match answer {
-                Ok(message) if is_empty_envelope(&message, self.bounds.xml) => return call.answer().await,
+                Ok(message) if is_empty_envelope(&message, self.bounds.xml) => {
+                    let answer = call.answer().await;
+                    end(&mut exchange, &answer);
+                    return answer;
+                }
                 Err(Unanswered { broke_off: true, .. }) if connection == Connection::Kept => {
                     connection = Connection::Fresh;
                 }
-                answer => return answer.map_err(|unanswered| unanswered.failure),
+                answer => {
+                    let answer = answer.map_err(|unanswered| unanswered.failure);
+                    end(&mut exchange, &answer);
+                    return answer;
+                }
             }
         }
     }
@@ -249,19 +264,32 @@ impl SoapClient {
         outbound: Outbound,
         connection: Connection,
     ) -> Result<Message, Unanswered> {
-        let noted = outbound.noted.clone();
-        let request = self.request(transaction, outbound)?;
-        let response = timed(noted.as_ref(), self.pool(connection).request(request)).await?;
-        self.read(response, noted.as_ref()).await
+        let span = trace_context::new_span();
+        let exchange = outbound.noted.clone().map(|noted| noted.call(transaction.number, span));
+        let request = self.request(transaction, outbound, span)?;
+        let answer = match timed(exchange.as_ref(), self.pool(connection).request(request)).await {
+            Ok(response) => self.read(response, exchange.as_ref()).await,
+            Err(unanswered) => Err(unanswered),
+        };
+        if let Some(exchange) = exchange {
+            exchange.ended(answer.as_ref().err().map(|unanswered| &unanswered.failure));
+        }
+        answer
     }
 
-    fn request(&self, transaction: &'static Transaction, outbound: Outbound) -> Result<Request<OutBody>, PeerFailure> {
+    /// The request as it is sent, under that span of its trace.
+    fn request(
+        &self,
+        transaction: &'static Transaction,
+        outbound: Outbound,
+        span: [u8; 8],
+    ) -> Result<Request<OutBody>, PeerFailure> {
         let Outbound { mut root, parts, sources, token, correlation_id, via, trace, asynchronous, noted: _ } = outbound;
         let broken =
             |error: &dyn std::fmt::Display| PeerFailure::Garbage(format!("the request could not be written: {error}"));
         let mut traced = HeaderMap::new();
         if let Some(trace) = trace {
-            trace_context::carry(&trace, trace_context::new_span(), &mut traced);
+            trace_context::carry(&trace, span, &mut traced);
             if self.profile.trace_header {
                 soap_trace::put(&traced, &mut root);
             }
@@ -283,19 +311,15 @@ impl SoapClient {
         Ok(request)
     }
 
-    async fn read(
-        &self,
-        response: Response<Incoming>,
-        noted: Option<&(Steps, HomeCommunityId)>,
-    ) -> Result<Message, Unanswered> {
+    async fn read(&self, response: Response<Incoming>, exchange: Option<&Exchange>) -> Result<Message, Unanswered> {
         let began = Instant::now();
         let (head, body) = response.into_parts();
         let content_type =
             head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         let body = BodyStream::new(body, &self.bounds);
         let received = receive(&content_type, body, &self.bounds, None).await;
-        if let Some((steps, home)) = &noted {
-            steps.took(Some(home), Doing::Receive, began);
+        if let Some(exchange) = exchange {
+            exchange.took(Doing::Receive, began, began.elapsed());
         }
         let overloaded = head.status == StatusCode::SERVICE_UNAVAILABLE;
         match &received {
@@ -315,21 +339,29 @@ impl SoapClient {
     }
 }
 
+/// Ends an exchange, if one is noted.
+fn end(exchange: &mut Option<Exchange>, answer: &Result<Message, PeerFailure>) {
+    if let Some(exchange) = exchange.take() {
+        exchange.ended(answer.as_ref().err());
+    }
+}
+
 /// Waits for the head of an answer, and notes what that time was made of.
 async fn timed(
-    noted: Option<&(Steps, HomeCommunityId)>,
+    exchange: Option<&Exchange>,
     asking: impl Future<Output = Result<Response<Incoming>, hyper_util::client::legacy::Error>>,
 ) -> Result<Response<Incoming>, Unanswered> {
     let (began, times) = (Instant::now(), Arc::new(Times::default()));
     let answered = Arc::clone(&times).watch(asking).await;
-    if let Some((steps, home)) = noted {
+    if let Some(exchange) = exchange {
         let (tcp, tls) = times.taken();
         for (doing, from, took) in [(Doing::Connect, began, tcp), (Doing::Tls, began + tcp, tls)] {
             if !took.is_zero() {
-                steps.note(Some(home), doing, from, took, None);
+                exchange.took(doing, from, took);
             }
         }
-        steps.took(Some(home), Doing::Wait, began + tcp + tls);
+        let waited = began + tcp + tls;
+        exchange.took(Doing::Wait, waited, waited.elapsed());
     }
     answered.map_err(|error| unanswered(&error))
 }

@@ -98,6 +98,7 @@ impl Pipeline {
             Ok(()) => fault,
             Err(error) => unaudited(&context.correlation_id, &error),
         };
+        self.trace_refusal(context, *began);
         self.refuse(*service, &context.correlation_id, connection, *began, &taken.refused(fault))
     }
 
