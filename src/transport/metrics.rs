@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::actors::ports::Tally;
+use crate::model::ids::HomeCommunityId;
 use crate::model::metadata::Noun;
 use crate::validate::Mode;
 
@@ -47,12 +48,22 @@ pub struct ToleratedLabels {
     pub attribute: String,
 }
 
+/// Labels of a community that was not asked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LeftOutLabels {
+    /// Its homeCommunityId.
+    pub peer: String,
+    /// `knows-nothing` or `not-located`.
+    pub reason: &'static str,
+}
+
 /// All numbers of a broker.
 pub struct Metrics {
     registry: Registry,
     transactions: Family<TransactionLabels, Counter>,
     durations: Family<DurationLabels, Histogram>,
     tolerated: Family<ToleratedLabels, Counter>,
+    left_out: Family<LeftOutLabels, Counter>,
     /// Open connections.
     pub connections: Gauge<i64, AtomicI64>,
     /// Handshakes that failed.
@@ -71,7 +82,7 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("causeway");
         let transactions = Family::default();
         let durations = Family::<DurationLabels, Histogram>::new_with_constructor(buckets);
-        let tolerated = Family::default();
+        let (tolerated, left_out) = (Family::default(), Family::default());
         let connections = Gauge::default();
         let (handshakes_failed, connections_refused) = (Counter::default(), Counter::default());
         registry.register("transactions", "Transactions by outcome", transactions.clone());
@@ -81,14 +92,32 @@ impl Default for Metrics {
             "What strict validation would have refused in accepted submissions",
             tolerated.clone(),
         );
+        registry.register(
+            "left_out",
+            "Communities that a query by patient was not sent to, since they hold nothing of the patient as far as is known",
+            left_out.clone(),
+        );
         registry.register("connections", "Open connections", connections.clone());
         registry.register("handshakes_failed", "TLS handshakes that failed", handshakes_failed.clone());
         registry.register("connections_refused", "Connections beyond the limit", connections_refused.clone());
-        Self { registry, transactions, durations, tolerated, connections, handshakes_failed, connections_refused }
+        Self {
+            registry,
+            transactions,
+            durations,
+            tolerated,
+            left_out,
+            connections,
+            handshakes_failed,
+            connections_refused,
+        }
     }
 }
 
 impl Tally for Metrics {
+    fn left_out(&self, community: &HomeCommunityId, reason: &'static str) {
+        self.left_out.get_or_create(&LeftOutLabels { peer: community.to_string(), reason }).inc();
+    }
+
     fn tolerated(&self, mode: Mode, source: &str, noun: Noun, attribute: &'static str) {
         let attribute = format!("{}.{attribute}", noun.as_str());
         let labels = ToleratedLabels { mode: mode.name(), source: source.to_owned(), attribute };

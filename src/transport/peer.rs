@@ -1,9 +1,10 @@
 //! Outbound SOAP: one client per address, with its own connections, budget and bound; and a
-//! community behind its Responding Gateway (ITI-38, ITI-39, ITI-55).
+//! community behind its Responding Gateway (ITI-38, ITI-39, ITI-55, ITI-56).
 
 mod client;
 mod discovery;
 mod envelope;
+mod location;
 mod received;
 
 use std::sync::Arc;
@@ -27,9 +28,9 @@ use crate::actors::ports::{Clock, Community, Discovered, PeerFailure};
 use crate::model::audit_event::{
     AuditEvent, AuditNode, AuditOutcome, AuditSide, AuditedDocument, Exchange, NetworkAccessPoint,
 };
-use crate::model::discovery::DiscoveryQuery;
+use crate::model::discovery::{DiscoveryQuery, PatientLocation};
 use crate::model::document::{BoxFuture, DocumentRequest, RetrieveResponse, RetrievedDocument};
-use crate::model::ids::HomeCommunityId;
+use crate::model::ids::{HomeCommunityId, PatientId};
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError};
 use crate::model::stored_query::AdhocQuery;
 use crate::transaction::{Transaction, TransactionId};
@@ -214,7 +215,9 @@ impl RemoteCommunity {
         let until = context.deadline.min(began + self.limits.budget);
         let result = self.admitted(context, until, call).await;
         let client = match (&self.discovery, transaction.id) {
-            (Some(elsewhere), TransactionId::CrossGatewayPatientDiscovery) => elsewhere,
+            (Some(elsewhere), TransactionId::CrossGatewayPatientDiscovery | TransactionId::PatientLocationQuery) => {
+                elsewhere
+            }
             _ => &self.client,
         };
         let exchange = self.services.exchange(context, transaction, client.uri(), facts);
@@ -318,6 +321,14 @@ impl Community for RemoteCommunity {
         query: &'a DiscoveryQuery,
     ) -> BoxFuture<'a, Result<Discovered, PeerFailure>> {
         Box::pin(self.ask_for_patient(context, query))
+    }
+
+    fn locate<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        patient: &'a PatientId,
+    ) -> BoxFuture<'a, Result<Vec<PatientLocation>, PeerFailure>> {
+        Box::pin(self.ask_where(context, patient))
     }
 
     fn query<'a>(
