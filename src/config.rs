@@ -10,6 +10,7 @@
 //! broker look at those.
 
 mod limits;
+mod locator;
 mod people;
 mod raw;
 mod read;
@@ -35,6 +36,7 @@ use crate::validate::SourceModes;
 pub use crate::model::community::{PeerState, Scope, States};
 pub use crate::transaction::Service;
 pub use limits::{LimitRow, Limits};
+pub use locator::{Locator, LocatorPolicy};
 pub use template::{PeerTemplate, Template, default_toml};
 
 use raw::{Findings, Section};
@@ -153,6 +155,8 @@ pub struct Config {
     pub client: TlsFiles,
     /// The communities around, in the order in which they are asked and answered for.
     pub peers: Vec<Peer>,
+    /// Which of them a query by patient goes to.
+    pub locator: Locator,
     /// Answers that do not come back on their connection.
     pub asynchronous: Asynchronous,
     /// A remote registry that our repository registers with; none means our own.
@@ -343,6 +347,10 @@ pub struct Peer {
     pub callback: Option<Callback>,
     /// How its answers come to us.
     pub exchange: PeerExchange,
+    /// Whether it can be asked where a patient is known (ITI-56).
+    pub locator: bool,
+    /// The locator that speaks for it: it names this one for each patient of whom there is something here.
+    pub located_by: Option<HomeCommunityId>,
 }
 
 /// Answers that do not come back on their connection (`[asynchronous]`, ITI TF-2 §V.5).

@@ -13,6 +13,7 @@ use super::context::RequestContext;
 use super::correlation::Correlations;
 use super::explain::{Doing, counted};
 use super::fingerprints::Fingerprints;
+use super::locator::{self, Heard, Knowledge, Locator};
 use super::merge::Outcome;
 use super::ports::{Community, PeerFailure};
 use super::responding_gateway::MOST_GATEWAYS;
@@ -98,12 +99,20 @@ pub struct Learned {
     routes: Mutex<HashMap<HomeCommunityId, HomeCommunityId>>,
     /// Documents by what their entries said of their bytes.
     pub(super) fingerprints: Fingerprints,
+    /// Communities that know nothing of a patient.
+    pub(super) nothing: Knowledge,
 }
 
 impl Learned {
-    /// Nothing yet; of at most so many documents.
-    pub fn new(documents: usize) -> Self {
-        Self { routes: Mutex::default(), fingerprints: Fingerprints::new(documents) }
+    /// Nothing yet; of at most so many documents and patients.
+    pub fn new(documents: usize, patients: usize) -> Self {
+        let (fingerprints, nothing) = (Fingerprints::new(documents), Knowledge::new(patients));
+        Self { routes: Mutex::default(), fingerprints, nothing }
+    }
+
+    /// Forgets what a community has said of patients: it will be asked in another way than it was.
+    pub fn forget_patients_at(&self, home: &HomeCommunityId) {
+        self.nothing.forget_community(home);
     }
 }
 
@@ -116,18 +125,26 @@ pub struct Federation {
     pub learned: Arc<Learned>,
     /// Under which ids others know our patients.
     pub correlations: Option<Arc<Correlations>>,
+    /// How queries by patient are directed; none: everybody is asked.
+    pub locator: Option<Arc<Locator>>,
 }
 
 impl Federation {
     /// These communities, and what is known of them already.
     pub fn new(peers: Vec<Peer>, learned: Arc<Learned>) -> Self {
-        Self { peers, learned, correlations: None }
+        Self { peers, learned, correlations: None, locator: None }
     }
 
     /// The same, able to ask communities under which id they know a patient.
     #[must_use]
     pub fn with_correlations(self, correlations: Arc<Correlations>) -> Self {
         Self { correlations: Some(correlations), ..self }
+    }
+
+    /// The same, asking only those that may hold something of a patient.
+    #[must_use]
+    pub fn with_locator(self, locator: Option<Arc<Locator>>) -> Self {
+        Self { locator, ..self }
     }
 
     /// The peer of that identity, or the one that answers for it: a consumer asks on with the
@@ -219,6 +236,7 @@ pub async fn query_peer(
     query: &AdhocQuery,
 ) -> Outcome<QueryResponse> {
     let began = Instant::now();
+    let asked = query;
     let mut query = query.clone();
     let translated = match peer.not_asked(context) {
         Some(failure) => Err(failure),
@@ -227,9 +245,15 @@ pub async fn query_peer(
     if peer.translation == PatientTranslation::Discover {
         context.steps.took(Some(&peer.home), Doing::Discover, began);
     }
+    let was_queried = matches!(translated, Ok(Translated::Ready(_)));
+    let by_its_id = matches!(translated, Ok(Translated::Ready(Some(_))));
     let (mut result, patient) = match translated {
         Ok(Translated::Ready(patient)) => (peer.community.query(context, &query).await, patient),
         Ok(Translated::Answered(answer)) => (Ok(*answer), None),
+        Ok(Translated::NotKnown(at)) => {
+            locator::learn(context, federation, peer, asked, &Heard::NotKnown(at));
+            (Ok(QueryResponse::success(Vec::new())), None)
+        }
         Err(failure) => (Err(failure), None),
     };
     if let Ok(answer) = &mut result {
@@ -238,6 +262,10 @@ pub async fn query_peer(
         }
         examine(context, federation, peer, &query, answer);
         federation.learn(context, peer, answer);
+        if was_queried {
+            let heard = if by_its_id { Heard::ByItsId(answer) } else { Heard::Answer(answer) };
+            locator::learn(context, federation, peer, asked, &heard);
+        }
     }
     context.steps.came_of(Some(&peer.home), Doing::Asked, began, || match &result {
         Ok(answer) => counted(answer),

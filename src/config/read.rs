@@ -63,6 +63,7 @@ impl Reader<'_> {
         let first = listeners.first().map(|listener| &listener.tls);
         let client = self.client(root.section("client"), first);
         let asynchronous = root.section("asynchronous");
+        let locator = self.locator(root.section("locator"));
         let peers = self.peers(&mut root, profile, community.as_ref(), asynchronous.has("address"));
         let asynchronous = self.asynchronous(asynchronous, &listeners);
         let registry = self.registry(root.section("registry"), &listeners);
@@ -89,6 +90,7 @@ impl Reader<'_> {
             admin,
             client: client?,
             peers,
+            locator,
             asynchronous,
             registry,
             audit,
@@ -496,9 +498,10 @@ impl Reader<'_> {
         ours: Option<&Community>,
         has_address: bool,
     ) -> Vec<Peer> {
-        let mut peers: Vec<Peer> = Vec::new();
+        let (mut peers, mut located): (Vec<Peer>, Vec<Spot>) = Default::default();
         for section in root.sections("peer") {
             let (home_spot, exchange_spot) = (section.spot("home_community_id"), section.spot("exchange"));
+            let located_spot = section.spot("located_by");
             let Some(peer) = self.peer(section) else { continue };
             if peer.exchange == PeerExchange::Asynchronous && !has_address {
                 self.findings.add(
@@ -534,7 +537,9 @@ impl Reader<'_> {
                 }
             }
             peers.push(peer);
+            located.push(located_spot);
         }
+        self.located(&peers, &located);
         peers
     }
 
@@ -636,6 +641,9 @@ impl Reader<'_> {
         let ca = self.file(ca);
         let callback = section.text("callback").and_then(|text| self.callback(&text));
         let exchange = section.choice("exchange", EXCHANGES, PeerExchange::Synchronous);
+        let locator = section.boolean("locator", false);
+        let located_by = section.text("located_by");
+        let located_by = self.id(located_by, HomeCommunityId::parse, "urn:oid:1.2.3.4");
         section.finish();
         Some(Peer {
             name: name?.value,
@@ -652,6 +660,8 @@ impl Reader<'_> {
             ca,
             callback,
             exchange,
+            locator,
+            located_by,
         })
     }
 

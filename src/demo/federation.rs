@@ -278,6 +278,8 @@ fn peer(community: &Community, responding_gateway: Option<Uri>) -> Peer {
         ca: None,
         callback: None,
         exchange: PeerExchange::Synchronous,
+        locator: false,
+        located_by: None,
     }
 }
 
@@ -317,6 +319,7 @@ fn config(community: &Community, samples: &Samples, folder: &Path, own: &Path, t
         admin: Some(any_port),
         client: tls,
         peers: Vec::new(),
+        locator: crate::config::Locator::default(),
         asynchronous: Asynchronous::default(),
         registry: None,
         audit: Audit {
