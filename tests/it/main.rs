@@ -11,6 +11,7 @@ mod faults;
 mod gateways;
 mod hostile;
 mod lifecycle;
+mod locator;
 mod oracle;
 mod probe;
 mod rules;
