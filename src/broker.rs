@@ -19,11 +19,14 @@ use crate::actors::document_repository::DocumentRepository;
 use crate::actors::explain::Explanations;
 use crate::actors::federation::{Federation, Learned, Manners, PatientTranslation, Peer};
 use crate::actors::initiating_gateway::{InitiatingGateway, OwnCommunity};
+use crate::actors::locator::Locator;
 use crate::actors::patient_directory::{ListedPatients, PatientDirectory, RegisteredPatients};
 use crate::actors::ports::{Clock, RegistryPort, SystemClock, Tally};
 use crate::actors::responding_gateway::RespondingGateway;
 use crate::actors::spool::Spool;
-use crate::config::{self, Config, DocumentStorage, MetadataStorage, PeerExchange, PeerPatientId, UnknownPatients};
+use crate::config::{
+    self, Config, DocumentStorage, LocatorPolicy, MetadataStorage, PeerExchange, PeerPatientId, UnknownPatients,
+};
 use crate::model::audit_event::{AuditEvent, AuditOutcome, AuditSource};
 use crate::model::ids::HomeCommunityId;
 use crate::store::audit_trail::{AuditError, AuditTrail, AuditTrailOptions};
@@ -282,7 +285,7 @@ impl Broker {
         let awaited = Arc::clone(&services.awaited);
         let patients = own_patients(&config, &store);
         let correlations = Some(correlations(&config, &patients, &clock));
-        let learned = Arc::new(Learned::new(config.limits.fingerprints));
+        let learned = Arc::new(Learned::new(config.limits.fingerprints, config.limits.located_patients));
         let federation = federation(&config, &client, &services, &answer_bounds, learned, correlations)?;
         let federation = Arc::new(ArcSwap::from_pointee(federation));
         let actors = actors(
@@ -445,8 +448,15 @@ impl Broker {
         let (learned, correlations) = (Arc::clone(&known.learned), known.correlations.clone());
         let (client, bounds) = (&shared.client, &shared.answer_bounds);
         let callbacks = callbacks(&config, client, bounds)?;
-        let federation = federation(&config, client, &shared.services, bounds, learned, correlations)?;
+        let federation = federation(&config, client, &shared.services, bounds, Arc::clone(&learned), correlations)?;
         shared.federation.store(Arc::new(federation));
+        // Who is asked in another way may answer otherwise; what is said of a patient whom it is asked to find
+        // depends on our directory too.
+        let as_before =
+            |peer: &&config::Peer| config.peers.contains(peer) && peer.patient_id != PeerPatientId::Discover;
+        for peer in current.peers.iter().filter(|peer| !as_before(peer)) {
+            learned.forget_patients_at(&peer.home_community_id);
+        }
         shared.pipeline.set_callbacks(callbacks);
         *current = config;
         Ok(())
@@ -482,7 +492,7 @@ impl Broker {
         }
         {
             let mut current = self.shared.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            current.asynchronous = config.asynchronous;
+            (current.asynchronous, current.locator) = (config.asynchronous, config.locator);
             current.federation = config.federation;
         }
         let peers = self.set_peers(config.peers).inspect_err(|error| {
@@ -694,9 +704,30 @@ fn federation(
     });
     let mut federation = Federation::new(peers.collect::<Result<_, TlsError>>()?, learned);
     federation.tells_routes = config.federation.routes_in_slots;
+    let federation = federation.with_locator(locator(config, services));
     Ok(match correlations {
         Some(correlations) => federation.with_correlations(correlations),
         None => federation,
+    })
+}
+
+/// How queries by patient are directed, if they are.
+fn locator(config: &Config, services: &PeerServices) -> Option<Arc<Locator>> {
+    let settings = &config.locator;
+    let peers = config.peers.iter();
+    (settings.policy == LocatorPolicy::Directed).then(|| {
+        Arc::new(Locator {
+            knows_nothing: settings.knows_nothing,
+            broadcast_every: settings.broadcast_every,
+            per_user: settings.per_user,
+            tell: settings.tell,
+            wait: settings.wait,
+            locators: peers.clone().filter(|peer| peer.locator).map(|peer| peer.home_community_id.clone()).collect(),
+            located_by: peers
+                .filter_map(|peer| Some((peer.home_community_id.clone(), peer.located_by.clone()?)))
+                .collect(),
+            tally: Some(Arc::clone(&services.metrics) as Arc<dyn Tally>),
+        })
     })
 }
 

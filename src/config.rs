@@ -11,6 +11,7 @@
 
 mod emergency;
 mod limits;
+mod locator;
 mod people;
 mod profiles;
 mod raw;
@@ -39,6 +40,7 @@ use crate::validate::SourceModes;
 pub use crate::model::community::{PeerState, Scope, States};
 pub use crate::transaction::Service;
 pub use limits::{LimitRow, Limits};
+pub use locator::{Locator, LocatorPolicy};
 pub use template::{PeerTemplate, Template, default_toml};
 
 use raw::{Findings, Section};
@@ -159,6 +161,8 @@ pub struct Config {
     pub peers: Vec<Peer>,
     /// What answers of several communities tell.
     pub federation: Federation,
+    /// Which of them a query by patient goes to.
+    pub locator: Locator,
     /// Answers that do not come back on their connection.
     pub asynchronous: Asynchronous,
     /// A remote registry that our repository registers with; none means our own.
@@ -357,6 +361,10 @@ pub struct Peer {
     pub exchange: PeerExchange,
     /// What it gets in a form of its own.
     pub profile: PeerProfile,
+    /// Whether it can be asked where a patient is known (ITI-56).
+    pub locator: bool,
+    /// The locator that speaks for it: it names this one for each patient of whom there is something here.
+    pub located_by: Option<HomeCommunityId>,
 }
 
 /// What answers of several communities tell (`[federation]`).

@@ -4,7 +4,7 @@
 //! Of all who want to know the same at once one asks, and the others get its answer. What is kept is
 //! bounded: what was not used lately goes first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +47,16 @@ struct Kept {
     known: Result<Arc<[Correlated]>, PeerFailure>,
     at: Instant,
     expires: Timestamp,
+    /// When it was asked, if it says that it knows nobody.
+    nobody: Option<Timestamp>,
+}
+
+/// What a community has said.
+struct Said {
+    known: Vec<Correlated>,
+    expires: Timestamp,
+    /// That it knows nobody, rather than somebody who is not to be used.
+    is_nobody: bool,
 }
 
 /// Two generations of slots: who is used moves into the younger, which becomes the older when it is
@@ -60,6 +70,8 @@ struct Generations {
 /// The correlations of our patients with those of other communities.
 pub struct Correlations {
     generations: Mutex<Generations>,
+    /// Peers that can be asked where else a patient is known, as they say with a patient of theirs (§3.56).
+    locators: Mutex<BTreeSet<HomeCommunityId>>,
     patients: Arc<OwnPatients>,
     own: HomeCommunityId,
     clock: Arc<dyn Clock>,
@@ -74,7 +86,7 @@ impl Correlations {
         clock: Arc<dyn Clock>,
         limits: CorrelationLimits,
     ) -> Self {
-        Self { generations: Mutex::default(), patients, own, clock, limits }
+        Self { generations: Mutex::default(), locators: Mutex::default(), patients, own, clock, limits }
     }
 
     fn slot(&self, key: Key) -> Slot {
@@ -100,15 +112,23 @@ impl Correlations {
 
     /// What is known of a patient at a peer, without asking anybody.
     pub fn known(&self, patient: &PatientId, peer: &HomeCommunityId) -> Option<Arc<[Correlated]>> {
-        let key = (patient.clone(), peer.clone());
-        let slot = {
-            let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-            generations.young.get(&key).or_else(|| generations.old.get(&key)).cloned()
-        };
-        let slot = slot?;
+        let slot = self.kept(patient, peer)?;
         // Whoever holds the lock is asking just now: then nothing is known yet.
         let kept = slot.try_lock().ok()?;
         kept.as_ref().filter(|kept| self.clock.now() < kept.expires).and_then(|kept| kept.known.clone().ok())
+    }
+
+    /// When a peer was asked that says that it knows no such patient; none, if it does not say so.
+    pub fn knows_nobody(&self, patient: &PatientId, peer: &HomeCommunityId) -> Option<Timestamp> {
+        let slot = self.kept(patient, peer)?;
+        let kept = slot.try_lock().ok()?;
+        kept.as_ref().and_then(|kept| kept.nobody)
+    }
+
+    fn kept(&self, patient: &PatientId, peer: &HomeCommunityId) -> Option<Slot> {
+        let key = (patient.clone(), peer.clone());
+        let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        generations.young.get(&key).or_else(|| generations.old.get(&key)).cloned()
     }
 
     /// The patient at a peer and the communities behind it; empty: not known there.
@@ -134,22 +154,35 @@ impl Correlations {
                 return kept.known.clone();
             }
         }
-        let (known, expires) = match self.discover(context, peer, patient).await {
-            Ok((known, expires)) => (Ok(Arc::from(known)), expires),
+        let began = self.clock.now();
+        let (known, expires, nobody) = match self.discover(context, peer, patient).await {
+            Ok(Said { known, expires, is_nobody }) => (Ok(Arc::from(known)), expires, is_nobody.then_some(began)),
             // That nobody waits for it here says nothing to those who wait for it there: the next one asks.
             Err(failure @ PeerFailure::GivenUp(_)) => return Err(failure),
-            Err(failure) => (Err(failure), Timestamp::MIN),
+            Err(failure) => (Err(failure), Timestamp::MIN, None),
         };
-        *kept = Some(Kept { known: known.clone(), at: Instant::now(), expires });
+        *kept = Some(Kept { known: known.clone(), at: Instant::now(), expires, nobody });
         known
     }
 
-    async fn discover(
-        &self,
-        context: &RequestContext,
-        peer: &Peer,
-        patient: &PatientId,
-    ) -> Result<(Vec<Correlated>, Timestamp), PeerFailure> {
+    /// Whether a peer has said that it can be asked where else a patient is known (SupportsHealthDataLocator).
+    pub fn is_locator(&self, peer: &HomeCommunityId) -> bool {
+        self.locators.lock().unwrap_or_else(PoisonError::into_inner).contains(peer)
+    }
+
+    /// Remembers whether it can be asked so, as its latest answer says; of others it has no say.
+    fn learn_locator(&self, peer: &HomeCommunityId, matches: &[PatientMatch]) {
+        let its_own = |found: &&PatientMatch| found.home.as_ref().is_none_or(|home| home == peer);
+        let Some(own) = matches.iter().find(its_own) else { return };
+        let mut locators = self.locators.lock().unwrap_or_else(PoisonError::into_inner);
+        if own.is_locator {
+            locators.insert(peer.clone());
+        } else {
+            locators.remove(peer);
+        }
+    }
+
+    async fn discover(&self, context: &RequestContext, peer: &Peer, patient: &PatientId) -> Result<Said, PeerFailure> {
         let person = self.patients.person(patient).await;
         let mut query = self.query(peer, patient, person.as_ref());
         let mut discovered = peer.community.discover(context, &query).await?;
@@ -165,8 +198,10 @@ impl Correlations {
         let after = |duration| now.saturating_add(SignedDuration::try_from(duration).unwrap_or_default());
         let until = |end: jiff::Timestamp| end.min(after(self.limits.longest).unwrap_or(now));
         let later = |duration| until(after(duration).unwrap_or(now));
-        Ok(match discovered.answer {
+        let is_nobody = discovered.answer == DiscoveryAnswer::NotFound;
+        let (known, expires) = match discovered.answer {
             DiscoveryAnswer::Matches(matches) => {
+                self.learn_locator(&peer.home, &matches);
                 let known = self.sorted(context, peer, matches, person.as_ref(), &query.criteria.ids);
                 let usual = discovered.expires.map_or_else(|| later(self.limits.usual), until);
                 let certain = known.iter().any(|(_, id)| id.is_some());
@@ -180,7 +215,8 @@ impl Correlations {
                     refusal.problem.map_or(refusal.fault.code(), |problem| problem.code()),
                 ));
             }
-        })
+        };
+        Ok(Said { known, expires, is_nobody })
     }
 
     fn fresh_id(&self) -> InstanceId {

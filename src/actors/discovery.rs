@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use super::context::RequestContext;
 use super::document_registry::PatientPolicy;
 use super::federation::{PatientTranslation, Scope};
+use super::locator::asks_about;
 use super::patient_directory::{DirectoryFailed, Found, PatientDirectory, told};
 use super::responding_gateway::RespondingGateway;
 use crate::model::discovery::{
@@ -68,7 +69,10 @@ impl RespondingGateway {
         read: Result<DiscoveryQuery, Vec<&'static str>>,
     ) -> DiscoveryAnswer {
         let criteria = match judge(read) {
-            Ok(query) => query.criteria,
+            Ok(query) => {
+                asks_about(&self.federation.load(), query.header.sender.as_ref(), &query.criteria.ids);
+                query.criteria
+            }
             Err(refusal) => return DiscoveryAnswer::Refused(refusal),
         };
         match self.patients.find(&criteria).await {
@@ -100,6 +104,7 @@ impl RespondingGateway {
             return Vec::new();
         }
         let federation = self.federation.load_full();
+        asks_about(&federation, context.via.last(), std::slice::from_ref(patient));
         let mut locations = Vec::new();
         let entries = self.own.registry.store().of_patient(patient, Noun::DocumentEntry).await;
         let entries = entries.inspect_err(|error| tracing::error!(%error, "registry store")).unwrap_or_default();

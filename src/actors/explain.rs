@@ -25,6 +25,8 @@ pub enum Doing {
     Asked,
     /// Found out under which identifier it knows the patient (ITI-55, or what is known of an earlier answer).
     Discover,
+    /// Found out who may hold anything of the patient (ITI-56, or what is known of earlier answers).
+    Locate,
     /// Waited for a place among the requests to it, or of all requests here.
     Queue,
     /// An exchange with it, or with our registry elsewhere: one request and its answer's root part.
@@ -58,6 +60,7 @@ impl Doing {
             Self::Local => "local",
             Self::Asked => "asked",
             Self::Discover => "discover",
+            Self::Locate => "locate",
             Self::Queue => "queue",
             Self::Call => "call",
             Self::Connect => "connect",

@@ -13,6 +13,7 @@ use super::context::RequestContext;
 use super::correlation::Correlations;
 use super::explain::{Doing, counted};
 use super::fingerprints::Fingerprints;
+use super::locator::{self, Heard, Knowledge, Locator};
 pub use super::manners::Manners;
 use super::manners::stamp;
 use super::merge::{Outcome, unavailable};
@@ -102,12 +103,20 @@ pub struct Learned {
     routes: Mutex<HashMap<HomeCommunityId, HomeCommunityId>>,
     /// Documents by what their entries said of their bytes.
     pub(super) fingerprints: Fingerprints,
+    /// Communities that know nothing of a patient.
+    pub(super) nothing: Knowledge,
 }
 
 impl Learned {
-    /// Nothing yet; of at most so many documents.
-    pub fn new(documents: usize) -> Self {
-        Self { routes: Mutex::default(), fingerprints: Fingerprints::new(documents) }
+    /// Nothing yet; of at most so many documents and patients.
+    pub fn new(documents: usize, patients: usize) -> Self {
+        let (fingerprints, nothing) = (Fingerprints::new(documents), Knowledge::new(patients));
+        Self { routes: Mutex::default(), fingerprints, nothing }
+    }
+
+    /// Forgets what a community has said of patients: it will be asked in another way than it was.
+    pub fn forget_patients_at(&self, home: &HomeCommunityId) {
+        self.nothing.forget_community(home);
     }
 }
 
@@ -122,18 +131,26 @@ pub struct Federation {
     pub correlations: Option<Arc<Correlations>>,
     /// Whether objects tell in slots of ours through whom they came.
     pub tells_routes: bool,
+    /// How queries by patient are directed; none: everybody is asked.
+    pub locator: Option<Arc<Locator>>,
 }
 
 impl Federation {
     /// These communities, and what is known of them already.
     pub fn new(peers: Vec<Peer>, learned: Arc<Learned>) -> Self {
-        Self { peers, learned, correlations: None, tells_routes: false }
+        Self { peers, learned, correlations: None, tells_routes: false, locator: None }
     }
 
     /// The same, able to ask communities under which id they know a patient.
     #[must_use]
     pub fn with_correlations(self, correlations: Arc<Correlations>) -> Self {
         Self { correlations: Some(correlations), ..self }
+    }
+
+    /// The same, asking only those that may hold something of a patient.
+    #[must_use]
+    pub fn with_locator(self, locator: Option<Arc<Locator>>) -> Self {
+        Self { locator, ..self }
     }
 
     /// The peer of that identity, or the one that answers for it: a consumer asks on with the
@@ -248,9 +265,18 @@ pub async fn query_peer(
         Ok(Translated::Ready(queries, patient, told)) => {
             let ask = |query| ask(context, federation, peer, query, patient.as_ref());
             let answers = join_all(queries.iter().map(ask)).await;
-            in_one(peer, queries.iter().zip(answers), told)
+            let whole = in_one(peer, queries.iter().zip(answers), told);
+            if let Ok(answer) = &whole {
+                let heard = if patient.is_some() { Heard::ByItsId(answer) } else { Heard::Answer(answer) };
+                locator::learn(context, federation, peer, query, &heard);
+            }
+            whole
         }
         Ok(Translated::Answered(answer)) => Ok(*answer),
+        Ok(Translated::NotKnown(at)) => {
+            locator::learn(context, federation, peer, query, &Heard::NotKnown(at));
+            Ok(QueryResponse::success(Vec::new()))
+        }
         Err(failure) => Err(failure),
     };
     context.steps.ended(Some(&peer.home), Doing::Asked, began, result.as_ref().map(counted));

@@ -12,6 +12,7 @@ use super::document_registry::DocumentRegistry;
 use super::document_repository::DocumentRepository;
 use super::explain::{Doing, counted};
 use super::federation::{Federation, query_peer, query_peers, targets};
+use super::locator::whom_to_ask;
 use super::merge::{self, Outcome};
 use super::relay::{RetrieveShare, RetrieveTarget, retrieve};
 use super::spool::Spool;
@@ -103,16 +104,19 @@ impl InitiatingGateway {
         }
         let (targets, mut errors) = self.targets(&federation, query);
         let is_target = |home: &HomeCommunityId| targets.as_ref().is_none_or(|targets| targets.contains(home));
-        let (peers, suspended) = match &targets {
-            // Who is asked for by name is never left out in silence.
-            Some(targets) => {
-                (federation.peers.iter().filter(|peer| targets.contains(&peer.home)).collect(), Vec::new())
-            }
-            None => federation.candidates(context, |_| true),
+        let others = async {
+            let (peers, not_asked) = match &targets {
+                // Who is asked for by name is never left out in silence.
+                Some(targets) => {
+                    (federation.peers.iter().filter(|peer| targets.contains(&peer.home)).collect(), Vec::new())
+                }
+                None => whom_to_ask(context, &federation, query).await,
+            };
+            (query_peers(context, &federation, &peers, query).await, not_asked)
         };
-        errors.extend(suspended);
         let local = async { if is_target(&self.own.home) { Some(self.own.query(context, query).await) } else { None } };
-        let (local, others) = join(local, query_peers(context, &federation, &peers, query)).await;
+        let (local, (others, not_asked)) = join(local, others).await;
+        errors.extend(not_asked);
         let local = local.map(|response| Outcome {
             home: self.own.home.clone(),
             nodes: Vec::new(),

@@ -13,6 +13,7 @@ pub mod explain;
 pub mod federation;
 pub mod fingerprints;
 pub mod initiating_gateway;
+pub mod locator;
 mod manners;
 pub mod merge;
 pub mod patient_directory;

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::context::RequestContext;
-use crate::model::discovery::{DiscoveryAnswer, DiscoveryQuery};
+use crate::model::discovery::{DiscoveryAnswer, DiscoveryQuery, PatientLocation};
 use crate::model::document::{BoxFuture, DocumentRequest, RetrieveResponse};
+use crate::model::ids::{HomeCommunityId, PatientId};
 use crate::model::metadata::Noun;
 use crate::model::response::{ErrorCode, QueryResponse, RegistryResponse};
 use crate::model::rim::RegistryObject;
@@ -136,7 +137,7 @@ pub struct Discovered {
     pub expires: Option<jiff::Timestamp>,
 }
 
-/// A community behind its Responding Gateway (ITI-38, ITI-39, ITI-55).
+/// A community behind its Responding Gateway (ITI-38, ITI-39, ITI-55, ITI-56).
 pub trait Community: Send + Sync {
     /// Cross Gateway Query.
     fn query<'a>(
@@ -151,6 +152,16 @@ pub trait Community: Send + Sync {
         context: &'a RequestContext,
         query: &'a DiscoveryQuery,
     ) -> BoxFuture<'a, Result<Discovered, PeerFailure>>;
+
+    /// Patient Location Query: where else there is something of a patient, who is named as that community knows
+    /// them. Who is no locator need not say more.
+    fn locate<'a>(
+        &'a self,
+        _context: &'a RequestContext,
+        _patient: &'a PatientId,
+    ) -> BoxFuture<'a, Result<Vec<PatientLocation>, PeerFailure>> {
+        Box::pin(async { Err(PeerFailure::NotAsked("it is no locator".into())) })
+    }
 
     /// Cross Gateway Retrieve; answers when the root part has come.
     fn retrieve<'a>(
@@ -189,9 +200,13 @@ impl fmt::Display for CommunityLoad {
     }
 }
 
-/// Counts what a judge let through (`[validation]`).
+/// Counts what nobody would see otherwise.
 pub trait Tally: Send + Sync {
-    /// One finding about that attribute in an accepted submission of that source.
+    /// A community that a query by patient was not sent to (`[locator]`).
+    fn left_out(&self, community: &HomeCommunityId, why: &'static str);
+
+    /// One finding about that attribute in an accepted submission of that source, which a judge let through
+    /// (`[validation]`).
     fn tolerated(&self, mode: Mode, source: &str, noun: Noun, attribute: &'static str);
 }
 

@@ -14,6 +14,7 @@ use super::context::RequestContext;
 use super::discovery::OwnPatients;
 use super::federation::{Federation, Peer, Scope, query_peer, query_peers, targets};
 use super::initiating_gateway::{OwnCommunity, add, unknown_community};
+use super::locator::queries_about;
 use super::merge::{self, Outcome};
 use super::relay::{RetrieveShare, RetrieveTarget, retrieve};
 use crate::model::document::{DocumentRequest, RetrieveResponse};
@@ -56,6 +57,7 @@ impl RespondingGateway {
     /// ITI-38.
     pub async fn cross_gateway_query(&self, context: &RequestContext, query: &AdhocQuery) -> QueryResponse {
         let federation = self.federation.load_full();
+        queries_about(context, &federation, query);
         if let Some(home) = &query.home {
             let parsed = HomeCommunityId::parse(home).ok();
             if parsed.as_ref() == Some(&self.own.home) {

@@ -16,6 +16,8 @@ pub(super) enum Translated {
     Ready(Vec<AdhocQuery>, Option<PatientId>, Vec<RegistryError>),
     /// It need not be sent.
     Answered(Box<QueryResponse>),
+    /// It need not be sent: nobody there knows the patient, as was said then.
+    NotKnown(jiff::Timestamp),
 }
 
 /// Makes a query speak of the patient as the peer knows that one, and of nothing else (§3.38.4.1.2.1).
@@ -54,6 +56,9 @@ async fn discover(
         return Err(PeerFailure::NotAsked("nobody here knows how to find a patient there".into()));
     };
     let known = correlations.of(context, peer, patient).await?;
+    if let Some(at) = correlations.knows_nobody(patient, &peer.home).filter(|_| known.is_empty()) {
+        return Ok(Translated::NotKnown(at));
+    }
     let wanted = query.home.as_deref().and_then(|home| HomeCommunityId::parse(home).ok());
     let wanted = wanted.unwrap_or_else(|| peer.home.clone());
     let at = |home: &HomeCommunityId| known.iter().filter(|(there, _)| there == home).collect::<Vec<_>>();
@@ -86,6 +91,25 @@ async fn discover(
     })
 }
 
+/// The patient as a peer knows that one; none: it does not, or not for certain.
+pub(super) async fn known_as(
+    context: &RequestContext,
+    federation: &Federation,
+    peer: &Peer,
+    patient: &PatientId,
+) -> Result<Option<PatientId>, PeerFailure> {
+    let domain = match &peer.translation {
+        PatientTranslation::SameDomain => return Ok(Some(patient.clone())),
+        PatientTranslation::Domain(domain) => domain.clone(),
+        PatientTranslation::Discover => {
+            let Some(correlations) = &federation.correlations else { return Ok(None) };
+            let known = correlations.of(context, peer, patient).await?;
+            return Ok(known.iter().find(|(home, _)| *home == peer.home).and_then(|(_, id)| id.clone()));
+        }
+    };
+    Ok(PatientId::new(patient.id(), domain).ok())
+}
+
 /// What is told of a community that may have the patient's documents, and cannot be asked for them.
 fn uncertain(peer: &Peer, home: &HomeCommunityId) -> RegistryError {
     let context = format!(
@@ -97,7 +121,7 @@ fn uncertain(peer: &Peer, home: &HomeCommunityId) -> RegistryError {
 }
 
 /// The patients whom a query is about; none if one of them is not named in a readable way.
-fn asked_for(query: &AdhocQuery) -> Option<Vec<PatientId>> {
+pub(super) fn asked_for(query: &AdhocQuery) -> Option<Vec<PatientId>> {
     let parameter = patient_parameter(query)?;
     let mut asked = Vec::new();
     for value in query.slots.iter().filter(|slot| slot.name == parameter).flat_map(|slot| &slot.values) {

@@ -13,6 +13,7 @@ pub mod baseline;
 pub mod federation;
 pub mod histogram;
 pub mod load;
+pub mod locator;
 pub mod paced;
 pub mod process;
 pub mod report;

@@ -18,6 +18,7 @@ use super::{CommandError, Outcome};
 use crate::bench::baseline::Baseline;
 use crate::bench::federation;
 use crate::bench::load::{self, Plan, Prepared, Repeated, Target, Traffic};
+use crate::bench::locator;
 use crate::bench::report::{Footing, Measure, Report, milliseconds, outcome_json};
 use crate::bench::samples::{self, Submissions};
 use crate::bench::suite::{self, Options};
@@ -85,6 +86,16 @@ Examples:
   causeway bench federation
   causeway bench federation --communities 36 --latency p50=50ms,p99=200ms --rate 20 --json")]
     Federation(FederationArgs),
+    /// Count the messages that a federated query causes, with everybody asked and with those left out that hold nothing
+    #[command(after_help = "\
+Starts gateways and simulated communities on this machine, all over mutual TLS. Each patient is asked for twice; what
+the communities were asked stands beside what the plan says: per view N-1 discoveries and m queries, or m and m where it
+is known whom to ask.
+
+Examples:
+  causeway bench locator
+  causeway bench locator --communities 12 --patients 50 --json")]
+    Locator(LocatorArgs),
     /// The bare server of the suite
     #[command(hide = true)]
     Baseline(BaselineArgs),
@@ -252,6 +263,23 @@ pub struct FederationArgs {
     pub json: bool,
 }
 
+/// Arguments of `causeway bench locator`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LocatorArgs {
+    /// How many communities there are, ours among them (repeatable)
+    #[arg(long, value_name = "N", default_values_t = [12, 36], value_parser = clap::value_parser!(u16).range(2..=500))]
+    pub communities: Vec<u16>,
+    /// How many others hold something of a patient, on average
+    #[arg(long, value_name = "M", default_value_t = 1.6)]
+    pub holding: f64,
+    /// Patients, each asked for twice
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub patients: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of the bare server.
 #[derive(Debug, Clone, clap::Args)]
 pub struct BaselineArgs {
@@ -294,6 +322,22 @@ async fn federated(args: FederationArgs) -> Outcome {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+async fn located(args: LocatorArgs) -> Outcome {
+    let options = locator::Options {
+        communities: args.communities,
+        holding: args.holding.clamp(0.0, 500.0),
+        patients: args.patients,
+    };
+    let told = |what: &str| {
+        if std::io::stderr().is_terminal() {
+            eprintln!("{what}");
+        }
+    };
+    let report = locator::run(options, told).await?;
+    print(&if args.json { format!("{:#}\n", report.json()) } else { report.text(Colour::of_stdout()) })?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn size(text: &str) -> Result<u64, &'static str> {
     parse_size(text).ok_or("a size such as 50KiB or 256MiB")
 }
@@ -316,6 +360,7 @@ pub async fn run(args: Args) -> Outcome {
         Mode::Submit(args) => submit(args).await,
         Mode::Retrieve(args) => retrieve(args).await,
         Mode::Federation(args) => federated(args).await,
+        Mode::Locator(args) => located(args).await,
         Mode::Baseline(args) => baseline(args).await,
     }
 }

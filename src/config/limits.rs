@@ -208,6 +208,8 @@ limits! {
     correlation_negative: Duration = seconds(60), seconds(0) => seconds(86_400);
     /// How long other communities may remember an identifier that we gave them; 0 does not say.
     correlation_offer: Duration = seconds(86_400), seconds(0) => seconds(366 * 86_400);
+    /// Patients of whom it is remembered which communities hold nothing (`[locator]`).
+    located_patients: usize = 50_000, 0 => 10_000_000;
     /// Requests whose answers go elsewhere (wsa:ReplyTo) and are not delivered yet; more are told to come back.
     asynchronous_requests: usize = 128, 1 => 100_000;
     /// Calls to peers whose answers are sent to us (exchange = "asynchronous") and are not here yet.

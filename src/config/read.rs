@@ -65,6 +65,7 @@ impl Reader<'_> {
         let client = self.client(root.section("client"), first);
         let asynchronous = root.section("asynchronous");
         let profiles = self.profiles(&mut root);
+        let locator = self.locator(root.section("locator"));
         let peers = self.peers(&mut root, profile, community.as_ref(), asynchronous.has("address"), &profiles);
         let asynchronous = self.asynchronous(asynchronous, &listeners);
         let federation = self.federation(root.section("federation"));
@@ -94,6 +95,7 @@ impl Reader<'_> {
             client: client?,
             peers,
             federation,
+            locator,
             asynchronous,
             registry,
             audit,
@@ -514,9 +516,10 @@ impl Reader<'_> {
         has_address: bool,
         profiles: &[PeerProfile],
     ) -> Vec<Peer> {
-        let mut peers: Vec<Peer> = Vec::new();
+        let (mut peers, mut located): (Vec<Peer>, Vec<Spot>) = Default::default();
         for section in root.sections("peer") {
             let (home_spot, exchange_spot) = (section.spot("home_community_id"), section.spot("exchange"));
+            let located_spot = section.spot("located_by");
             let Some(peer) = self.peer(section, profiles) else { continue };
             if peer.exchange == PeerExchange::Asynchronous && !has_address {
                 self.findings.add(
@@ -552,7 +555,9 @@ impl Reader<'_> {
                 }
             }
             peers.push(peer);
+            located.push(located_spot);
         }
+        self.located(&peers, &located);
         peers
     }
 
@@ -655,6 +660,9 @@ impl Reader<'_> {
         let callback = section.text("callback").and_then(|text| self.callback(&text));
         let exchange = section.choice("exchange", EXCHANGES, PeerExchange::Synchronous);
         let profile = self.peer_profile(&mut section, profiles, exchange);
+        let locator = section.boolean("locator", false);
+        let located_by = section.text("located_by");
+        let located_by = self.id(located_by, HomeCommunityId::parse, "urn:oid:1.2.3.4");
         section.finish();
         Some(Peer {
             name: name?.value,
@@ -672,6 +680,8 @@ impl Reader<'_> {
             callback,
             exchange,
             profile,
+            locator,
+            located_by,
         })
     }
 

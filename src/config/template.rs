@@ -125,6 +125,15 @@ fn write(out: &mut String, template: &Template) -> std::fmt::Result {
          # [federation]\n# routes_in_slots = false\n\n",
     )?;
     out.write_str(
+        "# Whom a query by patient goes to: policy \"broadcast\" is everybody. \"directed\" leaves out those that have lately\n\
+         # said that they hold nothing of the patient, for so long as knows_nothing says, and those that a locator speaks\n\
+         # for (located_by) and does not name. Everybody is asked at first, after broadcast_every (\"0s\": never just for\n\
+         # that), and in an emergency. per_user: what was shown under one assertion proves nothing for another; tell: a\n\
+         # warning names each that was left out; wait: for a locator.\n\
+         # [locator]\n# policy = \"broadcast\"\n# knows_nothing = \"4h\"\n# broadcast_every = \"24h\"\n# per_user = true\n\
+         # tell = false\n# wait = \"2s\"\n\n",
+    )?;
+    out.write_str(
         "# Answers that do not come back on their connection (wsa:ReplyTo). callbacks: where callers may have our\n\
          # answers sent, and all below it; a peer's own callback is allowed too. No other address is ever called.\n\
          # address: where peers with exchange = \"asynchronous\" send their answers, as they see it; the path is that.\n\
@@ -243,8 +252,9 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
          # ca: the authority to trust for this one, if it is not that of [client]. callback: where it may have\n\
          # our answers sent, and exchange: synchronous, or asynchronous for its answers to us, see [asynchronous].\n\
          # patient_id: same-domain, domain:OID (the same id in that domain), or discover: it is asked under which\n\
-         # id it knows a patient (ITI-55), at patient_discovery if that is another URL. profile: the form in which its\n\
-         # software takes requests, \"ihe\" unless given; see [profile] below.\n",
+         # id it knows a patient (ITI-55), at patient_discovery if that is another URL. locator: it can be asked where\n\
+         # a patient is known (ITI-56); located_by: the home of the locator that speaks for this one, see [locator].\n\
+         # profile: the form in which its software takes requests, \"ihe\" unless given; see [profile] below.\n",
     )?;
     if template.peers.is_empty() {
         out.write_str(
@@ -255,7 +265,7 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
              # patient_id = \"same-domain\"\n# timeout = \"8s\"\n# max_in_flight = 32\n\
              # ca = \"certs/hwe-ca.pem\"\n\
              # callback = \"https://hwe.example:8443/services/initiating-gateway\"\n\
-             # exchange = \"synchronous\"\n\
+             # exchange = \"synchronous\"\n# locator = false\n# located_by = \"urn:oid:2.999.826.1.1\"\n\
              # profile = \"ihe\"\n\n",
         )?;
     }

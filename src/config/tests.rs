@@ -721,3 +721,40 @@ fn profiles_that_cannot_be_meant() {
         assert!(found_what.contains(what) && found_fix.contains(fix), "{found:?}");
     }
 }
+
+#[test]
+fn queries_are_directed_where_that_is_written() {
+    assert_eq!(with("").unwrap().locator, Locator::default());
+    assert_eq!(Locator::default().policy, LocatorPolicy::Broadcast);
+    const PEERS: &str = "[[peer]]\nname = \"L\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\nlocator = true\n\
+        [[peer]]\nname = \"P\"\nhome_community_id = \"urn:oid:2.999.3\"\nstate = \"planned\"\nlocated_by = \"urn:oid:2.999.2\"\n";
+    let config = with(&format!(
+        "{PEERS}[locator]\npolicy = \"directed\"\nknows_nothing = \"1h\"\nbroadcast_every = \"0s\"\nper_user = false\ntell = true\nwait = \"500ms\"\n"
+    ))
+    .unwrap();
+    let hour = Duration::from_secs(3600);
+    let expected = Locator {
+        policy: LocatorPolicy::Directed,
+        knows_nothing: hour,
+        broadcast_every: Duration::ZERO,
+        per_user: false,
+        tell: true,
+        wait: Duration::from_millis(500),
+    };
+    assert_eq!(config.locator, expected);
+    let locators: Vec<bool> = config.peers.iter().map(|peer| peer.locator).collect();
+    assert_eq!(locators, [true, false]);
+    assert_eq!(config.peers[1].located_by, HomeCommunityId::parse("urn:oid:2.999.2").ok());
+    // What is said of a patient is not believed for longer than a day.
+    for (wrong, told) in [
+        ("[locator]\nknows_nothing = \"25h\"\n".to_owned(), "it must be from"),
+        ("[locator]\nknows_nothing = \"0s\"\n".to_owned(), "it must be from"),
+        ("[locator]\npolicy = \"guess\"\n".to_owned(), "not one of its values"),
+        (PEERS.replace("locator = true", "locator = false"), "no other peer with locator = true"),
+        (PEERS.replace("located_by = \"urn:oid:2.999.2\"", "located_by = \"urn:oid:2.999.9\""), "no other peer"),
+        (PEERS.replace("located_by = \"urn:oid:2.999.2\"", "located_by = \"2.999.2\""), "homeCommunityId"),
+    ] {
+        let findings = findings(&wrong);
+        assert!(findings.len() == 1 && findings[0].2.contains(told), "{findings:?}");
+    }
+}

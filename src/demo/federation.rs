@@ -280,6 +280,8 @@ fn peer(community: &Community, responding_gateway: Option<Uri>) -> Peer {
         callback: None,
         exchange: PeerExchange::Synchronous,
         profile: PeerProfile::default(),
+        locator: false,
+        located_by: None,
     }
 }
 
@@ -322,6 +324,7 @@ fn config(community: &Community, samples: &Samples, folder: &Path, own: &Path, t
         client: tls,
         peers: Vec::new(),
         federation: crate::config::Federation::default(),
+        locator: crate::config::Locator::default(),
         asynchronous: Asynchronous::default(),
         registry: None,
         audit: Audit {

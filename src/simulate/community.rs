@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -35,13 +36,14 @@ use crate::actors::patient_directory::RegisteredPatients;
 use crate::actors::ports::{RegistryPort, SystemClock};
 use crate::actors::responding_gateway::RespondingGateway;
 use crate::actors::spool::Spool;
+use crate::model::discovery::PatientLocation;
 use crate::model::ids::{HomeCommunityId, PatientId, RepositoryUniqueId, UniqueId};
 use crate::store::memory::{MemoryDocuments, MemoryStore};
 use crate::store::{Content, DocumentLocator, DocumentStore};
 use crate::transaction::{Service, Transaction, TransactionId};
 use crate::transform::retrieve::requests;
 use crate::transport::answer::{OnFailure, OutBody, envelope, full};
-use crate::transport::endpoint::Payload;
+use crate::transport::endpoint::{Payload, iti55, iti56};
 use crate::transport::message::{BodyStream, Bounds, EnvelopeRoom, receive};
 use crate::transport::pipeline::{CORRELATION_ID, encode_retrieve, fault_response, read_request};
 use crate::transport::tls::{ReloadableServer, TlsFiles};
@@ -105,7 +107,16 @@ pub struct Counters {
     pub handshakes: AtomicU64,
     /// Requests that came whole.
     pub requests: AtomicU64,
+    /// Those of ITI-38 among them.
+    pub queries: AtomicU64,
+    /// Of ITI-55.
+    pub discoveries: AtomicU64,
+    /// Of ITI-56.
+    pub locations: AtomicU64,
 }
+
+/// Where each patient is known, as all communities know it.
+pub(super) type Whereabouts = HashMap<PatientId, Vec<PatientLocation>>;
 
 /// A simulated community.
 pub struct Community {
@@ -123,6 +134,7 @@ pub struct Community {
     acceptors: Arc<Acceptors>,
     gateway: RespondingGateway,
     holdings: HashMap<PatientId, Vec<UniqueId>>,
+    whereabouts: OnceLock<Arc<Whereabouts>>,
     faults: ArcSwap<Vec<(Fault, f64)>>,
     latency: ArcSwap<Latency>,
     dice: Dice,
@@ -168,6 +180,7 @@ impl Community {
             counters: Counters::default(),
             gateway: RespondingGateway::new(own, Arc::new(ArcSwap::from_pointee(Federation::default())), patients),
             holdings,
+            whereabouts: OnceLock::new(),
             faults: ArcSwap::default(),
             latency: ArcSwap::from_pointee(settings.latency),
             dice: Dice::new(settings.seed, 1_000_000 + u64::from(number)),
@@ -186,6 +199,17 @@ impl Community {
     /// The documents it holds of a patient.
     pub fn documents(&self, patient: &PatientId) -> &[UniqueId] {
         self.holdings.get(patient).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whom it holds something of.
+    pub(super) fn patients(&self) -> impl Iterator<Item = &PatientId> {
+        self.holdings.keys()
+    }
+
+    /// Tells it where each patient is known, so that it can be asked (ITI-56).
+    pub(super) fn learn(&self, whereabouts: Arc<Whereabouts>) {
+        // It is told once.
+        let _ = self.whereabouts.set(whereabouts);
     }
 
     /// Another trouble, for this share of requests each.
@@ -252,7 +276,7 @@ impl Community {
         let began = Instant::now();
         script.set(0, Wire::Good);
         if request.method() != Method::POST {
-            return plain(StatusCode::METHOD_NOT_ALLOWED, "POST ITI-38 or ITI-39 here.\n");
+            return plain(StatusCode::METHOD_NOT_ALLOWED, "POST ITI-38, 39, 55 or 56 here.\n");
         }
         let id = request.headers().get(CORRELATION_ID).cloned();
         let fault = self.trouble(|kind| kind != Kind::Certificate);
@@ -305,29 +329,45 @@ impl Community {
             ..Addressing::default()
         };
         let context = context(transaction);
+        let written = |envelope: Vec<u8>| {
+            if let Some(spoiled) = fault.and_then(|fault| spoiled(fault, &envelope)) {
+                return spoiled;
+            }
+            let mut response = plain(StatusCode::OK, "");
+            let content_type = format!("{}; charset=UTF-8", inbound.version.media_type());
+            if let Ok(content_type) = content_type.parse() {
+                response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+            }
+            *response.body_mut() = full(envelope);
+            response
+        };
+        let asked = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
         match inbound.payload {
             Ok(Payload::Query(query)) => {
+                asked(&self.counters.queries);
                 let mut response = self.gateway.cross_gateway_query(&context, &query).await;
                 if let Some(fault) = fault {
                     spoil_query(fault, &mut response);
                 }
-                let mut written = Ok(());
+                let mut done = Ok(());
                 let envelope = envelope(inbound.version, &addressing, None, |out| {
-                    written = ebrs::write_query_response(out, &response, return_type(&query));
+                    done = ebrs::write_query_response(out, &response, return_type(&query));
                 });
-                if written.is_err() {
+                if done.is_err() {
                     return plain(StatusCode::INTERNAL_SERVER_ERROR, "A made-up record cannot be written.\n");
                 }
-                if let Some(spoiled) = fault.and_then(|fault| spoiled(fault, &envelope)) {
-                    return spoiled;
-                }
-                let mut response = plain(StatusCode::OK, "");
-                let content_type = format!("{}; charset=UTF-8", inbound.version.media_type());
-                if let Ok(content_type) = content_type.parse() {
-                    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-                }
-                *response.body_mut() = full(envelope);
-                response
+                written(envelope)
+            }
+            Ok(Payload::Discovery(received)) => {
+                asked(&self.counters.discoveries);
+                let reply = iti55::reply(&self.gateway, &context, *received).await;
+                written(reply.envelope(inbound.version, addressing, &self.home, Timestamp::now()))
+            }
+            Ok(Payload::Location(patient)) => {
+                asked(&self.counters.locations);
+                let known = self.whereabouts.get().and_then(|all| all.get(&patient));
+                let reply = iti56::Reply::new(patient, known.cloned().unwrap_or_default());
+                written(reply.envelope(inbound.version, &addressing))
             }
             Ok(Payload::Retrieve(raw)) => {
                 let (requests, errors) = requests(raw);
@@ -342,7 +382,7 @@ impl Community {
                 let quiet: OnFailure = Arc::new(|_| Box::pin(async {}));
                 encode_retrieve(transaction, inbound.version, message.multipart, &addressing, response, quiet)
             }
-            _ => plain(StatusCode::NOT_IMPLEMENTED, "ITI-38 and ITI-39 are simulated.\n"),
+            _ => plain(StatusCode::NOT_IMPLEMENTED, "ITI-38, 39, 55 and 56 are simulated.\n"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `causeway simulate`: communities with made-up patients and scripted trouble, to try a gateway on.
 //!
-//! Each community is a Responding Gateway of its own (ITI-38, ITI-39) over stores in memory, behind
-//! mutual TLS on a port of its own. What it holds follows from the seed; how soon it answers
+//! Each community is a Responding Gateway of its own (ITI-38, 39, 55; as a locator ITI-56, for all of them) over
+//! stores in memory, behind mutual TLS on a port of its own. What it holds follows from the seed; how soon it answers
 //! ([`latency`]), and what goes wrong ([`fault`]), can be changed while it runs. What it answers is
 //! what our actors answer; trouble is added behind them: to the answer ([`answer`]), or to the bytes
 //! on their way out ([`stream`]).
@@ -27,9 +27,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::community::{Acceptors, Community};
+use self::community::{Acceptors, Community, Whereabouts};
 use self::fault::Fault;
 use self::latency::Latency;
+use crate::model::discovery::PatientLocation;
 use crate::model::ids::{InvalidId, PatientId};
 use crate::model::response::RegistryError;
 use crate::store::StoreError;
@@ -161,9 +162,18 @@ impl Simulation {
         let made = (1..=settings.communities)
             .map(|number| Community::make(number, Arc::clone(&settings), Arc::clone(&acceptors)));
         let made = try_join_all(made).await?;
+        let mut whereabouts = Whereabouts::new();
+        for (community, _) in &made {
+            for patient in community.patients() {
+                let location = PatientLocation { home: community.home.clone(), id: patient.clone() };
+                whereabouts.entry(patient.clone()).or_default().push(location);
+            }
+        }
+        let whereabouts = Arc::new(whereabouts);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let mut communities = Vec::with_capacity(made.len());
         for (community, listener) in made {
+            community.learn(Arc::clone(&whereabouts));
             tasks.spawn(Arc::clone(&community).serve(listener, stop.clone(), tasks.clone()));
             communities.push(community);
         }

@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 
 use crate::actors::context::Lane;
 use crate::actors::ports::Tally;
+use crate::model::ids::HomeCommunityId;
 use crate::model::metadata::Noun;
 use crate::validate::Mode;
 
@@ -143,6 +144,15 @@ pub struct SpanLabels {
     pub outcome: &'static str,
 }
 
+/// Labels of a community that was not asked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LeftOutLabels {
+    /// Its homeCommunityId.
+    pub peer: String,
+    /// `knows-nothing` or `not-located`.
+    pub reason: &'static str,
+}
+
 /// All numbers of a broker.
 pub struct Metrics {
     registry: Registry,
@@ -151,6 +161,7 @@ pub struct Metrics {
     tolerated: Family<ToleratedLabels, Counter>,
     places: PlacesFamilies,
     spans: Family<SpanLabels, Counter>,
+    left_out: Family<LeftOutLabels, Counter>,
     /// Open connections.
     pub connections: Gauge<i64, AtomicI64>,
     /// Handshakes that failed.
@@ -169,7 +180,7 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("causeway");
         let transactions = Family::default();
         let durations = Family::<DurationLabels, Histogram>::new_with_constructor(buckets);
-        let (tolerated, spans) = (Family::default(), Family::default());
+        let (tolerated, spans, left_out) = (Family::default(), Family::default(), Family::default());
         let places = PlacesFamilies::default();
         let connections = Gauge::default();
         let (handshakes_failed, connections_refused) = (Counter::default(), Counter::default());
@@ -189,6 +200,11 @@ impl Default for Metrics {
         registry.register("places_waiting", "Requests that wait for a place", places.waiting.clone());
         registry.register("places_refused", "Requests that found no place", places.refused.clone());
         registry.register("telemetry_spans", "Spans for the collector, by what became of them", spans.clone());
+        registry.register(
+            "left_out",
+            "Communities that a query by patient was not sent to, since they hold nothing of the patient as far as is known",
+            left_out.clone(),
+        );
         registry.register("connections", "Open connections", connections.clone());
         registry.register("handshakes_failed", "TLS handshakes that failed", handshakes_failed.clone());
         registry.register("connections_refused", "Connections beyond the limit", connections_refused.clone());
@@ -199,6 +215,7 @@ impl Default for Metrics {
             tolerated,
             places,
             spans,
+            left_out,
             connections,
             handshakes_failed,
             connections_refused,
@@ -207,6 +224,10 @@ impl Default for Metrics {
 }
 
 impl Tally for Metrics {
+    fn left_out(&self, community: &HomeCommunityId, reason: &'static str) {
+        self.left_out.get_or_create(&LeftOutLabels { peer: community.to_string(), reason }).inc();
+    }
+
     fn tolerated(&self, mode: Mode, source: &str, noun: Noun, attribute: &'static str) {
         let attribute = format!("{}.{attribute}", noun.as_str());
         let labels = ToleratedLabels { mode: mode.name(), source: source.to_owned(), attribute };

@@ -1,10 +1,11 @@
 //! Outbound SOAP: one client per address, with its own connections, budget and bound; and a
-//! community behind its Responding Gateway (ITI-38, ITI-39, ITI-55).
+//! community behind its Responding Gateway (ITI-38, ITI-39, ITI-55, ITI-56).
 
 mod adaptive;
 mod client;
 mod discovery;
 mod envelope;
+mod location;
 mod places;
 pub mod profile;
 mod received;
@@ -28,9 +29,9 @@ use crate::actors::ports::{Clock, Community, CommunityLoad, Discovered, PeerFail
 use crate::model::audit_event::{
     AuditEvent, AuditNode, AuditOutcome, AuditSide, AuditedDocument, Exchange, NetworkAccessPoint,
 };
-use crate::model::discovery::DiscoveryQuery;
+use crate::model::discovery::{DiscoveryQuery, PatientLocation};
 use crate::model::document::{BoxFuture, DocumentRequest, RetrieveResponse, RetrievedDocument};
-use crate::model::ids::HomeCommunityId;
+use crate::model::ids::{HomeCommunityId, PatientId};
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError};
 use crate::model::stored_query::AdhocQuery;
 use crate::transaction::{Transaction, TransactionId};
@@ -228,7 +229,9 @@ impl RemoteCommunity {
         let is_busy = |answer: &T| judge(answer).1.iter().any(|error| BUSY.contains(&error.code));
         let result = self.admitted(context, until, transaction, call, is_busy).await;
         let client = match (&self.discovery, transaction.id) {
-            (Some(elsewhere), TransactionId::CrossGatewayPatientDiscovery) => elsewhere,
+            (Some(elsewhere), TransactionId::CrossGatewayPatientDiscovery | TransactionId::PatientLocationQuery) => {
+                elsewhere
+            }
             _ => &self.client,
         };
         let exchange = self.services.exchange(context, transaction, client.uri(), facts);
@@ -335,6 +338,14 @@ impl Community for RemoteCommunity {
         query: &'a DiscoveryQuery,
     ) -> BoxFuture<'a, Result<Discovered, PeerFailure>> {
         Box::pin(self.ask_for_patient(context, query))
+    }
+
+    fn locate<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        patient: &'a PatientId,
+    ) -> BoxFuture<'a, Result<Vec<PatientLocation>, PeerFailure>> {
+        Box::pin(self.ask_where(context, patient))
     }
 
     fn query<'a>(

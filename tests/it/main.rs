@@ -12,6 +12,7 @@ mod gateways;
 mod hostile;
 mod lifecycle;
 mod load;
+mod locator;
 mod oracle;
 mod probe;
 mod quirks;

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::actors::document_registry::PatientPolicy;
-use crate::actors::federation::{Federation, Manners, PatientTranslation, PeerState, Scope, query_peer};
+use crate::actors::federation::{Federation, Learned, Manners, PatientTranslation, PeerState, Scope, query_peer};
+use crate::actors::locator::{Locator, whom_to_ask};
 use crate::actors::patient_directory::ListedPatients;
 use crate::actors::ports::{Community, Discovered};
 use crate::model::discovery::{Address, BirthTime, Gender, PatientDemographics, PersonName, Problem};
@@ -14,6 +15,7 @@ use crate::model::response::{ErrorCode, QueryResponse, RegistryError, ResponseSt
 use crate::model::rim::Slot;
 use crate::model::stored_query::AdhocQuery;
 use crate::model::time::Dtm;
+use crate::model::vocabulary::APPROVED;
 use crate::transaction::{Transaction, TransactionId};
 
 /// A clock that stands where it was put.
@@ -423,5 +425,63 @@ async fn who_does_not_know_whom_they_gave_is_asked_anew() {
         let query = query(None, "'1^^^&2.999.100&ISO'");
         query_peer(&world.context, &federation, &federation.peers[0], &query).await.result.unwrap();
         assert_eq!(world.community.asked.lock().unwrap().len(), asked);
+    }
+}
+
+#[tokio::test]
+async fn it_is_known_who_has_said_that_there_is_nobody() {
+    let patient = id("1", "2.999.55");
+    let other = PatientMatch {
+        demographics: PatientDemographics { birth_time: born("19700201"), ..PatientDemographics::default() },
+        ..found(2, "P-77")
+    };
+    // Somebody who cannot be used is not nobody.
+    for (answer, known, said) in [
+        (DiscoveryAnswer::NotFound, Vec::new(), Some(START)),
+        (DiscoveryAnswer::Matches(vec![other]), vec![(home(2), None)], None),
+    ] {
+        let world = world(vec![ada()], vec![says(answer, None)]);
+        assert_eq!(world.of(&patient).await, Ok(known));
+        assert_eq!(world.correlations.knows_nobody(&patient, &home(2)), said);
+    }
+    // A gateway that directs its queries asks it no more for a while.
+    let mut world = world(Vec::new(), vec![says(DiscoveryAnswer::NotFound, None)]);
+    world.context.at = START;
+    let locator = Locator {
+        knows_nothing: Duration::from_secs(100),
+        broadcast_every: Duration::ZERO,
+        per_user: true,
+        tell: false,
+        wait: Duration::from_secs(1),
+        locators: Vec::new(),
+        located_by: HashMap::new(),
+        tally: None,
+    };
+    let federation = Federation::new(vec![world.peer], Arc::new(Learned::new(0, 10)))
+        .with_correlations(Arc::new(world.correlations))
+        .with_locator(Some(Arc::new(locator)));
+    let mut find = AdhocQuery { return_type: Some("LeafClass".into()), ..query(None, "'1^^^&2.999.100&ISO'") };
+    find.slots.push(Slot::single("$XDSDocumentEntryStatus", format!("('{APPROVED}')")));
+    assert_eq!(whom_to_ask(&world.context, &federation, &find).await.0.len(), 1);
+    query_peer(&world.context, &federation, &federation.peers[0], &find).await.result.unwrap();
+    for (after, asked) in [(0, 0), (99, 0), (100, 1)] {
+        world.context.at = START + SignedDuration::from_secs(after);
+        assert_eq!(whom_to_ask(&world.context, &federation, &find).await.0.len(), asked, "{after}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_a_locator_says_so_of_itself() {
+    let says_so = |n| PatientMatch { is_locator: true, ..found(n, "P-77") };
+    for (matches, is_locator) in [
+        (vec![says_so(2)], true),
+        (vec![PatientMatch { home: None, ..says_so(2) }], true),
+        (vec![found(2, "P-77")], false),
+        // Of another it has no say.
+        (vec![says_so(3)], false),
+    ] {
+        let world = world(Vec::new(), vec![says(DiscoveryAnswer::Matches(matches), None)]);
+        world.of(&id("1", "2.999.100")).await.unwrap();
+        assert_eq!(world.correlations.is_locator(&home(2)), is_locator);
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Answer, AuditFacts, Scope, audited_request};
+use crate::actors::context::RequestContext;
+use crate::actors::responding_gateway::RespondingGateway;
 use crate::model::audit_event::AuditedQuery;
 use crate::model::discovery::{DiscoveryAnswer, DiscoveryQuery, InstanceId, MessageHeader, Priority, Problem};
 use crate::model::ids::HomeCommunityId;
@@ -31,16 +33,20 @@ pub struct Reply {
 
 /// Answers another community's gateway.
 pub async fn answer(scope: &Scope<'_>, received: ReceivedQuery) -> Answer {
-    let responding = &scope.actors.responding;
+    Answer::Discovery(Box::new(reply(&scope.actors.responding, scope.context, received).await))
+}
+
+/// The answer of a gateway.
+pub async fn reply(responding: &RespondingGateway, context: &RequestContext, received: ReceivedQuery) -> Reply {
     let deferred = received.query.as_ref().is_ok_and(|query| query.priority == Priority::Deferred);
-    let answer = if deferred { None } else { Some(responding.patient_discovery(scope.context, received.query).await) };
-    Answer::Discovery(Box::new(Reply {
+    let answer = if deferred { None } else { Some(responding.patient_discovery(context, received.query).await) };
+    Reply {
         header: received.header,
         query_id: received.query_id,
         query_by_parameter: received.query_by_parameter,
         answer,
         good_for: responding.patients().offer(),
-    }))
+    }
 }
 
 /// What audit says of a request; the patients are those of the answer.

@@ -1,0 +1,46 @@
+//! Asking a community where else a patient is known (ITI-56).
+
+use super::RemoteCommunity;
+use super::envelope::read_answer;
+use crate::actors::context::RequestContext;
+use crate::actors::ports::PeerFailure;
+use crate::model::discovery::PatientLocation;
+use crate::model::ids::PatientId;
+use crate::model::response::ResponseStatus;
+use crate::transaction::{Transaction, TransactionId};
+use crate::transport::endpoint::iti56::facts;
+use crate::wire::xcpd;
+
+impl RemoteCommunity {
+    /// It is asked where it is asked for patients.
+    pub(super) async fn ask_where(
+        &self,
+        context: &RequestContext,
+        patient: &PatientId,
+    ) -> Result<Vec<PatientLocation>, PeerFailure> {
+        let transaction = Transaction::of(TransactionId::PatientLocationQuery);
+        let mut request = Vec::new();
+        xcpd::write_location_request(&mut request, patient);
+        let facts = facts(patient, request.into());
+        self.bounded(context, transaction, &facts, self.call_locate(context, patient), |_| {
+            (ResponseStatus::Success, &[], &[])
+        })
+        .await
+    }
+
+    async fn call_locate(
+        &self,
+        context: &RequestContext,
+        patient: &PatientId,
+    ) -> Result<Vec<PatientLocation>, PeerFailure> {
+        let transaction = Transaction::of(TransactionId::PatientLocationQuery);
+        let client = self.discovery.as_ref().unwrap_or(&self.client);
+        let write = |out: &mut Vec<u8>| xcpd::write_location_request(out, patient);
+        let message = self.ask(context, client, transaction, write).await?;
+        let locations = read_answer(&message.root, client.bounds.xml, xcpd::read_location_response)?;
+        if locations.len() > self.limits.results {
+            return Err(PeerFailure::TooMany(self.limits.results));
+        }
+        Ok(locations)
+    }
+}
