@@ -64,6 +64,8 @@ impl Reader<'_> {
         let client = self.client(root.section("client"), first);
         let asynchronous = root.section("asynchronous");
         let peers = self.peers(&mut root, profile, community.as_ref(), asynchronous.has("address"));
+        let (initiating, responding) = (root.section("initiating_gateway"), root.section("responding_gateway"));
+        let gateways = self.gateway_rules(initiating, responding, &peers);
         let asynchronous = self.asynchronous(asynchronous, &listeners);
         let registry = self.registry(root.section("registry"), &listeners);
         if registry.is_some() && validation != SourceModes::default() {
@@ -89,6 +91,7 @@ impl Reader<'_> {
             admin,
             client: client?,
             peers,
+            gateways,
             asynchronous,
             registry,
             audit,
@@ -499,7 +502,9 @@ impl Reader<'_> {
         let mut peers: Vec<Peer> = Vec::new();
         for section in root.sections("peer") {
             let (home_spot, exchange_spot) = (section.spot("home_community_id"), section.spot("exchange"));
+            let certificates_spot = section.spot("certificates");
             let Some(peer) = self.peer(section) else { continue };
+            self.not_another_ones(&certificates_spot, &peer, &peers);
             if peer.exchange == PeerExchange::Asynchronous && !has_address {
                 self.findings.add(
                     &exchange_spot,
@@ -615,12 +620,7 @@ impl Reader<'_> {
         let is_asked = |state| matches!(state, PeerState::Live | PeerState::Connecting);
         let ever = is_asked(states.first) || states.changes.iter().any(|(_, state)| is_asked(*state));
         let needs_url = kind.serves() && ever;
-        let url = if needs_url {
-            section.required("responding_gateway", "https://peer.example:8443/services/responding-gateway")
-        } else {
-            section.text("responding_gateway")
-        };
-        let responding_gateway = self.url(url);
+        let (responding_gateway, further_gateways) = self.gateways(&mut section, needs_url);
         let patient_id = self.peer_patient_id(section.text("patient_id"));
         let discovery_spot = section.spot("patient_discovery");
         let discovery = section.text("patient_discovery");
@@ -636,6 +636,8 @@ impl Reader<'_> {
         let ca = self.file(ca);
         let callback = section.text("callback").and_then(|text| self.callback(&text));
         let exchange = section.choice("exchange", EXCHANGES, PeerExchange::Synchronous);
+        let certificates = self.certificates(&mut section);
+        let shares = self.shares(&mut section, &certificates);
         section.finish();
         Some(Peer {
             name: name?.value,
@@ -645,6 +647,7 @@ impl Reader<'_> {
             states,
             nodes,
             responding_gateway,
+            further_gateways,
             patient_id,
             patient_discovery,
             timeout,
@@ -652,6 +655,8 @@ impl Reader<'_> {
             ca,
             callback,
             exchange,
+            certificates,
+            shares,
         })
     }
 
@@ -680,7 +685,7 @@ impl Reader<'_> {
         Callback::parse(&text.value).map_err(|error| self.findings.add(&text.spot, error.to_string(), fix)).ok()
     }
 
-    fn url(&self, text: Option<Text>) -> Option<Uri> {
+    pub(super) fn url(&self, text: Option<Text>) -> Option<Uri> {
         let text = text?;
         let fix = "write it like https://peer.example:8443/services/responding-gateway";
         let uri: Uri = match text.value.parse() {

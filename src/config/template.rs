@@ -118,6 +118,12 @@ fn write(out: &mut String, template: &Template) -> std::fmt::Result {
     )?;
     peers(out, template)?;
     out.write_str(
+        "# Whether answers to consumers name communities that are not connected yet, in a warning.\n\
+         # [initiating_gateway]\n# tell_planned = true\n\n\
+         # Whether only callers are answered whose certificate is a peer's.\n\
+         # [responding_gateway]\n# only_known = false\n\n",
+    )?;
+    out.write_str(
         "# Answers that do not come back on their connection (wsa:ReplyTo). callbacks: where callers may have our\n\
          # answers sent, and all below it; a peer's own callback is allowed too. No other address is ever called.\n\
          # address: where peers with exchange = \"asynchronous\" send their answers, as they see it; the path is that.\n\
@@ -197,7 +203,10 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
          # ca: the authority to trust for this one, if it is not that of [client]. callback: where it may have\n\
          # our answers sent, and exchange: synchronous, or asynchronous for its answers to us, see [asynchronous].\n\
          # patient_id: same-domain, domain:OID (the same id in that domain), or discover: it is asked under which\n\
-         # id it knows a patient (ITI-55), at patient_discovery if that is another URL.\n",
+         # id it knows a patient (ITI-55), at patient_discovery if that is another URL. responding_gateway: one URL, or\n\
+         # a list in order of preference; timeout and max_in_flight are for all of them together. certificates: how it\n\
+         # is recognised when it asks us, by common name, subject (\"CN=…,O=…\") or \"sha256:…\"; then only the live ones\n\
+         # of kind full, consume-only and hub are answered. shares: which of our documents it is given, by codes.\n",
     )?;
     if template.peers.is_empty() {
         out.write_str(
@@ -208,7 +217,9 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
              # patient_id = \"same-domain\"\n# timeout = \"8s\"\n# max_in_flight = 32\n\
              # ca = \"certs/hwe-ca.pem\"\n\
              # callback = \"https://hwe.example:8443/services/initiating-gateway\"\n\
-             # exchange = \"synchronous\"\n\n",
+             # exchange = \"synchronous\"\n\
+             # certificates = [\"hwe-gateway\"]\n\
+             # shares = { allow = { confidentiality = [\"N\"] }, deny = { type = [\"code^^scheme\"], class = [\"code\"] } }\n\n",
         )?;
     }
     for peer in &template.peers {
