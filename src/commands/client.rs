@@ -440,9 +440,11 @@ impl Call<'_> {
             PeerFailure::Fault(_) => "--show-wire shows the request that it is about",
             PeerFailure::TooMany(_) => "narrow the query, or raise limits.results",
             PeerFailure::OtherBytes => "the document is not the one that was registered: tell the server's operator",
-            PeerFailure::NoRoom | PeerFailure::NotAsked(_) | PeerFailure::GivenUp(_) | PeerFailure::Declined(_) => {
-                "try again later"
-            }
+            PeerFailure::NoRoom
+            | PeerFailure::NotAsked(_)
+            | PeerFailure::Absent(_)
+            | PeerFailure::GivenUp(_)
+            | PeerFailure::Declined(_) => "try again later",
         };
         CommandError::failed(format!(
             "{} ({}): {} {what}; {fix}",

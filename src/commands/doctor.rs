@@ -51,6 +51,7 @@ Examples:
   A gateway whose queries and retrieves have addresses of their own:
     causeway doctor https://hwe.example/xca/query --service responding-gateway --only query
     causeway doctor https://hwe.example/xca/retrieve --service responding-gateway --only retrieve
+  A peer with several gateways: all of them are called, one after the other (with --json: an array).
   For a ticket, or a monitor:
     causeway doctor --peer North --json > north.json
 
@@ -118,32 +119,51 @@ fn parse_ask(text: &str) -> Result<Ask, String> {
 /// # Errors
 /// When the result cannot be printed.
 pub async fn run(args: Args) -> Outcome {
-    let subject = match subject(&args) {
-        Ok(subject) => subject,
+    let subjects = match subjects(&args) {
+        Ok(subjects) => subjects,
         Err(error) => {
             eprintln!("causeway: {error}");
             return Ok(ExitCode::from(BAD_USAGE));
         }
     };
-    let diagnosis = diagnosis::diagnose(&subject).await;
-    let text = if args.json {
-        client::json(&Report::new(&subject, &diagnosis))?
-    } else {
-        render(&subject, &diagnosis, Colour::of_stdout())
+    let mut found = Vec::with_capacity(subjects.len());
+    for subject in subjects {
+        let diagnosis = diagnosis::diagnose(&subject).await;
+        found.push((subject, diagnosis));
+    }
+    let reports: Vec<Report> = found.iter().map(|(subject, diagnosis)| Report::new(subject, diagnosis)).collect();
+    let text = match (args.json, reports.as_slice()) {
+        (true, [alone]) => client::json(alone)?,
+        (true, several) => client::json(&several)?,
+        (false, _) => {
+            let colour = Colour::of_stdout();
+            let texts = found.iter().map(|(subject, diagnosis)| render(subject, diagnosis, colour));
+            texts.collect::<Vec<_>>().join("\n")
+        }
     };
     print(&text)?;
-    Ok(if diagnosis.failure().is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let failed = found.iter().any(|(_, diagnosis)| diagnosis.failure().is_some());
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Whom to call: as given, and else as the configuration says.
-fn subject(args: &Args) -> Result<Subject, CommandError> {
+/// What to call: as given, and else all gateways that the configuration has of the peer.
+fn subjects(args: &Args) -> Result<Vec<Subject>, CommandError> {
     let peer = args.peer.as_deref().map(|name| configured(&args.config, name)).transpose()?;
-    let (url, peer_files, peer_home, peer_timeout) = match peer {
-        Some((peer, files)) => (peer.responding_gateway, Some(files), Some(peer.home_community_id), Some(peer.timeout)),
-        None => (None, None, None, None),
+    let urls: Vec<Uri> = match (&args.url, &peer) {
+        (Some(url), _) => vec![url.clone()],
+        (None, Some((peer, _))) => peer.gateways().cloned().collect(),
+        (None, None) => Vec::new(),
     };
-    let Some(url) = args.url.clone().or(url) else {
+    if urls.is_empty() {
         return Err(CommandError::failed("that peer has no responding_gateway: give its URL as well"));
+    }
+    urls.into_iter().map(|url| subject(args, url, peer.clone())).collect()
+}
+
+fn subject(args: &Args, url: Uri, peer: Option<(Peer, TlsFiles)>) -> Result<Subject, CommandError> {
+    let (peer_files, peer_home, peer_timeout) = match peer {
+        Some((peer, files)) => (Some(files), Some(peer.home_community_id), Some(peer.timeout)),
+        None => (None, None, None),
     };
     let guessed = args.service.or_else(|| guess(url.path())).unwrap_or(Service::RespondingGateway);
     let target = Target::new(&url, guessed)?;
@@ -462,7 +482,7 @@ mod tests {
     #[test]
     fn without_a_path_the_services_own_is_taken() {
         let args = parse(&["http://peer.example:8080", "--service", "repository"]).unwrap();
-        let subject = subject(&args).unwrap();
+        let subject = subjects(&args).unwrap().remove(0);
         assert_eq!(subject.uri.path(), "/services/repository");
         assert_eq!((subject.service, subject.timeout), (Service::Repository, TIMEOUT));
     }
