@@ -17,7 +17,7 @@ use crate::actors::discovery::OwnPatients;
 use crate::actors::document_registry::{DocumentRegistry, PatientPolicy, QueryLimits};
 use crate::actors::document_repository::DocumentRepository;
 use crate::actors::explain::Explanations;
-use crate::actors::federation::{Federation, Learned, PatientTranslation, Peer};
+use crate::actors::federation::{Federation, Learned, PatientTranslation, Peer, Rules};
 use crate::actors::initiating_gateway::{InitiatingGateway, OwnCommunity};
 use crate::actors::patient_directory::{ListedPatients, PatientDirectory, RegisteredPatients};
 use crate::actors::ports::{Clock, RegistryPort, SystemClock, Tally};
@@ -443,7 +443,10 @@ impl Broker {
         self.shared.pipeline.actors().responding.patients().set_directory(directory(&config, &self.shared.store));
         let codes = codes(&config).map(|codes| self.shared.pipeline.actors().registry.set_codes(codes));
         let codes = codes.inspect_err(|error| tracing::error!(%error, "reload: the old codes stay in use"));
-        self.shared.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner).asynchronous = config.asynchronous;
+        {
+            let mut current = self.shared.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            (current.asynchronous, current.gateways) = (config.asynchronous, config.gateways);
+        }
         let peers = self.set_peers(config.peers).inspect_err(|error| {
             tracing::error!(%error, "reload: the communities asked stay as they were");
         });
@@ -580,13 +583,11 @@ fn federation(
     let peers = config.peers.iter().map(|peer| {
         let tls = client_for(config, peer, client)?;
         // A peer without an address is known and shown, and never asked.
-        let uri =
-            peer.responding_gateway.clone().unwrap_or_else(|| http::Uri::from_static("https://unconfigured.invalid/"));
         let answers = peer.responding_gateway.is_some() && peer.kind.serves();
-        let soap = SoapClient::new(Arc::clone(&tls), uri, answer_bounds.clone());
+        let soap = |uri: &http::Uri| SoapClient::new(Arc::clone(&tls), uri.clone(), answer_bounds.clone());
         let community = RemoteCommunity::new(
             peer.home_community_id.clone(),
-            soap,
+            peer.gateways().map(soap),
             PeerLimits {
                 budget: peer.timeout,
                 in_flight: peer.max_in_flight,
@@ -601,7 +602,7 @@ fn federation(
             services.clone(),
         );
         let community = match &peer.patient_discovery {
-            Some(uri) => community.with_discovery_at(SoapClient::new(tls, uri.clone(), answer_bounds.clone())),
+            Some(uri) => community.with_discovery_at(soap(uri)),
             None => community,
         };
         let address = config.asynchronous.address.as_ref().filter(|_| peer.exchange == PeerExchange::Asynchronous);
@@ -612,6 +613,7 @@ fn federation(
             home: peer.home_community_id.clone(),
             name: peer.name.clone(),
             scope: peer.scope,
+            kind: peer.kind,
             answers,
             states: peer.states.clone(),
             nodes: peer.nodes.iter().map(|node| node.home_community_id.clone()).collect(),
@@ -620,10 +622,14 @@ fn federation(
                 PeerPatientId::Domain(oid) => PatientTranslation::Domain(oid.clone()),
                 PeerPatientId::Discover => PatientTranslation::Discover,
             },
+            certificates: peer.certificates.clone(),
+            shares: Arc::new(peer.shares.clone()),
             community: Arc::new(community),
         })
     });
+    let config::GatewayRules { tell_planned, only_known } = config.gateways;
     let federation = Federation::new(peers.collect::<Result<_, TlsError>>()?, learned);
+    let federation = federation.with_rules(Rules { tell_planned, only_known });
     Ok(match correlations {
         Some(correlations) => federation.with_correlations(correlations),
         None => federation,
@@ -650,19 +656,23 @@ impl AdminView for Shared {
             .peers
             .iter()
             .map(|peer| {
+                let gateways: Vec<String> =
+                    peer.community.gateways().iter().map(|gateway| escape(&gateway.words())).collect();
                 format!(
-                    "<tr><td>{}</td><td>{}</td><td>{:?}</td><td>{}</td></tr>",
+                    "<tr><td>{}</td><td>{}</td><td>{:?}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
                     escape(&peer.name),
                     escape(peer.home.as_str()),
                     peer.scope,
-                    escape(&peer.states.words(now))
+                    peer.kind.as_str(),
+                    escape(&peer.states.told(now)),
+                    gateways.join("<br>")
                 )
             })
             .collect();
         format!(
             "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"{}\">\
              <title>Causeway: {name}</title><style>body{{font:16px system-ui;margin:2em}}td,th{{text-align:left;padding:.3em 1em}}</style></head>\
-             <body><h1>{name}</h1><p>{} &middot; {}</p><table><tr><th>community</th><th>home</th><th>scope</th><th>state</th></tr>{rows}</table>\
+             <body><h1>{name}</h1><p>{} &middot; {}</p><table><tr><th>community</th><th>home</th><th>scope</th><th>kind</th><th>state</th><th>gateways</th></tr>{rows}</table>\
              <p><a href=\"/metrics\">metrics</a> &middot; <a href=\"/readyz\">ready</a></p></body></html>",
             REFRESH.as_secs(),
             escape(&self.services.own_home),

@@ -108,7 +108,11 @@ impl InitiatingGateway {
             Some(targets) => {
                 (federation.peers.iter().filter(|peer| targets.contains(&peer.home)).collect(), Vec::new())
             }
-            None => federation.candidates(context, |_| true),
+            None => {
+                let (asked, mut warnings) = federation.candidates(context, |_| true);
+                warnings.extend(federation.not_connected_yet(context));
+                (asked, warnings)
+            }
         };
         errors.extend(suspended);
         let local = async { if is_target(&self.own.home) { Some(self.own.query(context, query).await) } else { None } };

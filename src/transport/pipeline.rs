@@ -32,6 +32,7 @@ use super::tls::PeerIdentity;
 use super::trace_context;
 use super::wsdl;
 use crate::actors::access::{AccessPolicy, Decision};
+use crate::actors::askers::{Asked, Asker};
 use crate::actors::context::{RequestContext, Trace};
 use crate::actors::document_registry::DocumentRegistry;
 use crate::actors::document_repository::DocumentRepository;
@@ -40,6 +41,7 @@ use crate::actors::initiating_gateway::InitiatingGateway;
 use crate::actors::ports::Clock;
 use crate::actors::responding_gateway::{MOST_GATEWAYS, RespondingGateway};
 use crate::model::audit_event::{AuditEvent, AuditNode, AuditOutcome, AuditSide, Exchange};
+use crate::model::community::ShownCertificate;
 use crate::model::document::{BodyError, RetrieveResponse};
 use crate::model::ids::HomeCommunityId;
 use crate::model::response::{ErrorCode, RegistryError, ResponseStatus};
@@ -144,6 +146,15 @@ pub struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
+    /// The certificate that it shows.
+    fn certificate(&self) -> Option<ShownCertificate<'_>> {
+        self.identity.as_ref().map(|identity| ShownCertificate {
+            sha256: identity.fingerprint_sha256,
+            subject: &identity.subject,
+            common_name: &identity.common_name,
+        })
+    }
+
     fn caller(&self) -> Arc<str> {
         match &self.identity {
             Some(identity) if !identity.common_name.is_empty() => identity.common_name.as_str().into(),
@@ -466,12 +477,15 @@ impl Pipeline {
         drop(root);
         let transaction = inbound.transaction;
         let message_id = inbound.addressing.message_id.as_deref();
+        let via = match service {
+            Service::RespondingGateway => gateways_passed(&parts.headers),
+            _ => Arc::new([]),
+        };
+        let asked = Asked { transaction, service, at: self.clock.now() };
         let context = RequestContext {
             security: inbound.security.clone(),
-            via: match service {
-                Service::RespondingGateway => gateways_passed(&parts.headers),
-                _ => Arc::new([]),
-            },
+            asker: self.actors.responding.asker(connection.certificate().as_ref(), &via, asked),
+            via,
             gone,
             trace: trace_context::of(&parts.headers, &correlation_id),
             steps: if service.is_gateway() { Steps::noted(began) } else { Steps::default() },
@@ -500,7 +514,12 @@ impl Pipeline {
         let Taken { service, context, connection, endpoint, addressing, facts, began, .. } = taken;
         let transaction = context.transaction;
         let answer = match connection.access.decide(context, *service) {
-            Decision::Permit => self.perform(context, *service, payload, attachments, admitted).await,
+            Decision::Permit => match &context.asker.refusal {
+                None => self.perform(context, *service, payload, attachments, admitted).await,
+                Some(refusal) => {
+                    endpoint::refused::answer(context, *service, payload.ok(), refusal, self.actors.responding.home())
+                }
+            },
             Decision::Deny(reason) => {
                 tracing::warn!(correlation_id = %context.correlation_id, transaction = transaction.number, caller = %context.caller, reason, "denied");
                 Err(Fault::sender("This caller may not do this here; the operator of this server knows why.")
@@ -601,6 +620,7 @@ impl Pipeline {
             message_id: message_id.map(Into::into),
             caller: connection.caller(),
             security: None,
+            asker: Asker::default(),
             via: Arc::new([]),
             cut: self.cut.clone(),
             gone: CancellationToken::new(),
@@ -741,6 +761,14 @@ impl Pipeline {
         answer: &Result<Answer, Fault>,
     ) -> Vec<AuditEvent> {
         let exchange = self.exchange(context, endpoint, connection, addressing, facts);
+        if let Some(refusal) = &context.asker.refusal {
+            let outcome_description = Some(format!("refused: {}", refusal.reason));
+            return vec![facts.event(Exchange {
+                outcome: AuditOutcome::SeriousFailure,
+                outcome_description,
+                ..exchange
+            })];
+        }
         match answer {
             Ok(answer) => {
                 let exchange = Exchange { outcome_description: answer.refusal().map(str::to_owned), ..exchange };

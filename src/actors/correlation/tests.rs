@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::actors::document_registry::PatientPolicy;
-use crate::actors::federation::{Federation, PatientTranslation, PeerState, Scope, query_peer};
+use crate::actors::federation::{Federation, PatientTranslation, PeerKind, PeerState, Scope, query_peer};
 use crate::actors::patient_directory::ListedPatients;
 use crate::actors::ports::{Community, Discovered};
 use crate::model::discovery::{Address, BirthTime, Gender, PatientDemographics, PersonName, Problem};
@@ -135,10 +135,13 @@ fn world(people: Vec<Person>, answers: Vec<Result<Discovered, PeerFailure>>) -> 
             home: home(2),
             name: "Two".into(),
             scope: Scope::Member,
+            kind: PeerKind::Full,
             answers: true,
             states: PeerState::Live.into(),
             nodes: Vec::new(),
             translation: PatientTranslation::Discover,
+            certificates: Vec::new(),
+            shares: Arc::default(),
             community: Arc::clone(&community) as Arc<dyn Community>,
         },
         community,
