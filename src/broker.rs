@@ -17,7 +17,7 @@ use crate::actors::discovery::OwnPatients;
 use crate::actors::document_registry::{DocumentRegistry, PatientPolicy, QueryLimits};
 use crate::actors::document_repository::DocumentRepository;
 use crate::actors::explain::Explanations;
-use crate::actors::federation::{Federation, Learned, Manners, PatientTranslation, Peer};
+use crate::actors::federation::{Federation, Learned, Manners, PatientTranslation, Peer, Rules};
 use crate::actors::initiating_gateway::{InitiatingGateway, OwnCommunity};
 use crate::actors::locator::Locator;
 use crate::actors::patient_directory::{ListedPatients, PatientDirectory, RegisteredPatients};
@@ -493,7 +493,7 @@ impl Broker {
         {
             let mut current = self.shared.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             (current.asynchronous, current.locator) = (config.asynchronous, config.locator);
-            current.federation = config.federation;
+            (current.federation, current.gateways) = (config.federation, config.gateways);
         }
         let peers = self.set_peers(config.peers).inspect_err(|error| {
             tracing::error!(%error, "reload: the communities asked stay as they were");
@@ -648,16 +648,15 @@ fn federation(
     let peers = config.peers.iter().map(|peer| {
         let tls = client_for(config, peer, client)?;
         // A peer without an address is known and shown, and never asked.
-        let uri =
-            peer.responding_gateway.clone().unwrap_or_else(|| http::Uri::from_static("https://unconfigured.invalid/"));
         let answers = peer.responding_gateway.is_some() && peer.kind.serves();
         let profile = Arc::new(peer.profile.clone());
-        let soap_client =
-            |tls, uri| SoapClient::new(tls, uri, answer_bounds.clone()).with_profile(Arc::clone(&profile));
-        let soap = soap_client(Arc::clone(&tls), uri);
+        let soap = |uri: &http::Uri| {
+            let client = SoapClient::new(Arc::clone(&tls), uri.clone(), answer_bounds.clone());
+            client.with_profile(Arc::clone(&profile))
+        };
         let community = RemoteCommunity::new(
             peer.home_community_id.clone(),
-            soap,
+            peer.gateways().map(soap),
             PeerLimits {
                 budget: peer.timeout,
                 in_flight: AdaptiveLimits {
@@ -676,7 +675,7 @@ fn federation(
             services.clone(),
         );
         let community = match &peer.patient_discovery {
-            Some(uri) => community.with_discovery_at(soap_client(tls, uri.clone())),
+            Some(uri) => community.with_discovery_at(soap(uri)),
             None => community,
         };
         let address = config.asynchronous.address.as_ref().filter(|_| peer.exchange == PeerExchange::Asynchronous);
@@ -687,6 +686,7 @@ fn federation(
             home: peer.home_community_id.clone(),
             name: peer.name.clone(),
             scope: peer.scope,
+            kind: peer.kind,
             answers,
             states: peer.states.clone(),
             nodes: peer.nodes.iter().map(|node| node.home_community_id.clone()).collect(),
@@ -699,12 +699,15 @@ fn federation(
                 documents_per_request: peer.profile.documents_per_request,
                 assume_home: peer.profile.assume_home,
             },
+            certificates: peer.certificates.clone(),
+            shares: Arc::new(peer.shares.clone()),
             community: Arc::new(community),
         })
     });
+    let config::GatewayRules { tell_planned, only_known } = config.gateways;
     let mut federation = Federation::new(peers.collect::<Result<_, TlsError>>()?, learned);
     federation.tells_routes = config.federation.routes_in_slots;
-    let federation = federation.with_locator(locator(config, services));
+    let federation = federation.with_locator(locator(config, services)).with_rules(Rules { tell_planned, only_known });
     Ok(match correlations {
         Some(correlations) => federation.with_correlations(correlations),
         None => federation,
@@ -751,12 +754,16 @@ impl AdminView for Shared {
             .peers
             .iter()
             .map(|peer| {
+                let gateways: Vec<String> =
+                    peer.community.gateways().iter().map(|gateway| escape(&gateway.words())).collect();
                 format!(
-                    "<tr><td>{}</td><td>{}</td><td>{:?}</td><td>{}</td><td>{}</td></tr>",
+                    "<tr><td>{}</td><td>{}</td><td>{:?}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
                     escape(&peer.name),
                     escape(peer.home.as_str()),
                     peer.scope,
-                    escape(&peer.states.words(now)),
+                    peer.kind.as_str(),
+                    escape(&peer.states.told(now)),
+                    gateways.join("<br>"),
                     peer.community.load().map(|load| load.to_string()).unwrap_or_default(),
                 )
             })
@@ -764,7 +771,7 @@ impl AdminView for Shared {
         format!(
             "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"{}\">\
              <title>Causeway: {name}</title><style>body{{font:16px system-ui;margin:2em}}td,th{{text-align:left;padding:.3em 1em}}</style></head>\
-             <body><h1>{name}</h1><p>{} &middot; {}</p><table><tr><th>community</th><th>home</th><th>scope</th><th>state</th><th>requests</th></tr>{rows}</table>\
+             <body><h1>{name}</h1><p>{} &middot; {}</p><table><tr><th>community</th><th>home</th><th>scope</th><th>kind</th><th>state</th><th>gateways</th><th>requests</th></tr>{rows}</table>\
              <p><a href=\"/metrics\">metrics</a> &middot; <a href=\"/readyz\">ready</a></p></body></html>",
             REFRESH.as_secs(),
             escape(&self.services.own_home),

@@ -12,6 +12,7 @@
 mod emergency;
 mod limits;
 mod locator;
+mod peers;
 mod people;
 mod profiles;
 mod raw;
@@ -37,7 +38,8 @@ use crate::transport::peer::profile::PeerProfile;
 use crate::transport::tls::TlsFiles;
 use crate::validate::SourceModes;
 
-pub use crate::model::community::{PeerState, Scope, States};
+pub use crate::model::community::{CertificateRule, PeerKind, PeerState, Scope, States};
+pub use crate::model::sharing::Shares;
 pub use crate::transaction::Service;
 pub use limits::{LimitRow, Limits};
 pub use locator::{Locator, LocatorPolicy};
@@ -163,6 +165,8 @@ pub struct Config {
     pub federation: Federation,
     /// Which of them a query by patient goes to.
     pub locator: Locator,
+    /// What holds for all of them.
+    pub gateways: GatewayRules,
     /// Answers that do not come back on their connection.
     pub asynchronous: Asynchronous,
     /// A remote registry that our repository registers with; none means our own.
@@ -345,6 +349,8 @@ pub struct Peer {
     pub nodes: Vec<Node>,
     /// Where it is asked (ITI-38, ITI-39); none for those that serve nothing.
     pub responding_gateway: Option<Uri>,
+    /// Where it is asked if it cannot be there, in order.
+    pub further_gateways: Vec<Uri>,
     /// Under which identifier it knows a patient.
     pub patient_id: PeerPatientId,
     /// Where it is asked for that (ITI-55); none: where it is asked for all else.
@@ -365,6 +371,10 @@ pub struct Peer {
     pub locator: bool,
     /// The locator that speaks for it: it names this one for each patient of whom there is something here.
     pub located_by: Option<HomeCommunityId>,
+    /// By which certificates it is recognised when it asks us; none: by none.
+    pub certificates: Vec<CertificateRule>,
+    /// What it is given of what we have.
+    pub shares: Shares,
 }
 
 /// What answers of several communities tell (`[federation]`).
@@ -392,7 +402,27 @@ pub enum PeerExchange {
     Asynchronous,
 }
 
+/// What holds for other communities as a whole (`[initiating_gateway]`, `[responding_gateway]`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GatewayRules {
+    /// Whether answers to consumers name communities that are not connected yet.
+    pub tell_planned: bool,
+    /// Whether only those are answered whose certificate is a peer's.
+    pub only_known: bool,
+}
+
+impl Default for GatewayRules {
+    fn default() -> Self {
+        Self { tell_planned: true, only_known: false }
+    }
+}
+
 impl Peer {
+    /// All addresses at which it is asked, in order.
+    pub fn gateways(&self) -> impl Iterator<Item = &Uri> {
+        self.responding_gateway.iter().chain(&self.further_gateways)
+    }
+
     /// Whether queries go there.
     pub fn is_asked(&self) -> bool {
         self.states.at(jiff::Timestamp::now()) == PeerState::Live && self.kind.serves()
@@ -406,28 +436,6 @@ pub struct Node {
     pub name: String,
     /// Its identity.
     pub home_community_id: HomeCommunityId,
-}
-
-/// What a community takes part in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PeerKind {
-    /// Publishes and consumes.
-    Full,
-    /// Launches a viewer in context; publishes nothing.
-    LinkOnly,
-    /// May ask; has nothing to serve.
-    ConsumeOnly,
-    /// Serves; has no users of its own.
-    PublishOnly,
-    /// Serves and routes for others.
-    Hub,
-}
-
-impl PeerKind {
-    /// Whether it has a Responding Gateway.
-    pub fn serves(self) -> bool {
-        matches!(self, Self::Full | Self::PublishOnly | Self::Hub)
-    }
 }
 
 /// Under which identifier a community knows a patient.

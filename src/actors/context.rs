@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::askers::Asker;
 use super::explain::Steps;
 use super::ports::PeerFailure;
 use crate::model::ids::HomeCommunityId;
@@ -26,6 +27,8 @@ pub struct RequestContext {
     pub security: Option<Arc<str>>,
     /// Where it stands among those that wait.
     pub lane: Lane,
+    /// Who is behind it, where it asks for what communities are given.
+    pub asker: Asker,
     /// The gateways of our kind that it has passed already, in order: none is asked again for it.
     pub via: Arc<[HomeCommunityId]>,
     /// Told when the broker stops and no longer waits: nobody else is to be waited for either.
@@ -94,6 +97,7 @@ impl RequestContext {
             caller: caller.into(),
             security: None,
             lane: Lane::default(),
+            asker: Asker::default(),
             via: Arc::new([]),
             cut: CancellationToken::new(),
             gone: CancellationToken::new(),

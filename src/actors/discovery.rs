@@ -12,6 +12,7 @@ use super::federation::{PatientTranslation, Scope};
 use super::locator::asks_about;
 use super::patient_directory::{DirectoryFailed, Found, PatientDirectory, told};
 use super::responding_gateway::RespondingGateway;
+use super::sharing::Seen;
 use crate::model::discovery::{
     Criteria, DiscoveryAnswer, DiscoveryQuery, PatientLocation, PatientMatch, Person, Problem,
 };
@@ -106,7 +107,9 @@ impl RespondingGateway {
         let federation = self.federation.load_full();
         asks_about(&federation, context.via.last(), std::slice::from_ref(patient));
         let mut locations = Vec::new();
-        let entries = self.own.registry.store().of_patient(patient, Noun::DocumentEntry).await;
+        // Whose documents are none of whoever asks has none here.
+        let seen = Seen::by(context, &self.own);
+        let entries = seen.own.registry.store().of_patient(patient, Noun::DocumentEntry).await;
         let entries = entries.inspect_err(|error| tracing::error!(%error, "registry store")).unwrap_or_default();
         if !entries.is_empty() {
             locations.push(PatientLocation { home: self.home().clone(), id: patient.clone() });

@@ -172,6 +172,15 @@ impl DocumentRegistry {
         self.codes.store(codes);
     }
 
+    /// The same for questions alone, over what one asker may see of its store.
+    pub(super) fn seen_through(&self, store: Arc<dyn RegistryStore>) -> Self {
+        Self::new(store, None, PatientPolicy::default(), Arc::clone(&self.clock), self.limits)
+    }
+
+    pub(super) fn shared_store(&self) -> Arc<dyn RegistryStore> {
+        Arc::clone(&self.store)
+    }
+
     pub(super) fn store(&self) -> &dyn RegistryStore {
         &*self.store
     }

@@ -88,6 +88,11 @@ impl DocumentRepository {
         &self.documents
     }
 
+    /// The same for retrieves alone, over what one asker may see of its store.
+    pub(super) fn seen_through(&self, store: Arc<dyn RegistryStore>, registry: Arc<dyn RegistryPort>) -> Self {
+        Self::new(self.unique_id.clone(), Arc::clone(&self.documents), store, registry)
+    }
+
     /// Judges a submission by its metadata and the ids of its documents, before any byte of them
     /// is kept. `document_ids` are the `xds:Document/@id`s.
     pub async fn precheck(

@@ -43,12 +43,18 @@ pub enum Doing {
     Read,
     /// Was sent once more.
     Retry,
+    /// One of its gateways was asked, where it has several.
+    Gateway,
+    /// The next of its gateways, since one before was not asked or did not answer.
+    Failover,
     /// Kept its documents.
     Keep,
     /// Left out something of its answer.
     LeftOut,
     /// Was not asked.
     NotAsked,
+    /// Whoever asked was refused.
+    Refused,
     /// Made one answer of all.
     Merge,
 }
@@ -69,9 +75,12 @@ impl Doing {
             Self::Receive => "receive",
             Self::Read => "read",
             Self::Retry => "retry",
+            Self::Gateway => "gateway",
+            Self::Failover => "failover",
             Self::Keep => "keep",
             Self::LeftOut => "left out",
             Self::NotAsked => "not asked",
+            Self::Refused => "refused",
             Self::Merge => "merge",
         }
     }

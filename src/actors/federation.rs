@@ -18,13 +18,13 @@ pub use super::manners::Manners;
 use super::manners::stamp;
 use super::merge::{Outcome, unavailable};
 use super::ports::{Community, PeerFailure};
-use super::responding_gateway::MOST_GATEWAYS;
 use super::translation::{Translated, translate};
-pub use crate::model::community::{PeerState, Scope, States};
+pub use crate::model::community::{CertificateRule, PeerKind, PeerState, Scope, States};
 use crate::model::ids::{HomeCommunityId, Oid, PatientId};
 use crate::model::metadata::Noun;
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError, ResponseStatus};
 use crate::model::rim::RegistryObject;
+use crate::model::sharing::Shares;
 use crate::model::stored_query::{AdhocQuery, Kind, QueryDefinition};
 use crate::validate::stored_query::quoted_texts;
 
@@ -48,6 +48,8 @@ pub struct Peer {
     pub name: String,
     /// Where it stands.
     pub scope: Scope,
+    /// What it takes part in.
+    pub kind: PeerKind,
     /// Whether it has a Responding Gateway that can be asked at all.
     pub answers: bool,
     /// Whether it is to be asked, and when that changes.
@@ -58,38 +60,18 @@ pub struct Peer {
     pub translation: PatientTranslation,
     /// What it does otherwise than others.
     pub manners: Manners,
+    /// By which certificates it is recognised when it asks.
+    pub certificates: Vec<CertificateRule>,
+    /// What it is given of what we have.
+    pub shares: Arc<Shares>,
     /// The way to it.
     pub community: Arc<dyn Community>,
 }
 
 impl Peer {
     /// Whether that is its identity, or one of a community behind it.
-    fn is_or_has(&self, home: &HomeCommunityId) -> bool {
+    pub(super) fn is_or_has(&self, home: &HomeCommunityId) -> bool {
         self.home == *home || self.nodes.contains(home)
-    }
-
-    pub(super) fn is_asked(&self, context: &RequestContext) -> bool {
-        self.answers && self.states.at(context.at) == PeerState::Live
-    }
-
-    /// Why it is not asked these days, in words; none if it is.
-    fn why_not(&self, context: &RequestContext) -> Option<String> {
-        let words = self.states.words(context.at);
-        match self.states.at(context.at) {
-            PeerState::Live if self.answers => None,
-            PeerState::Live => Some("it has no Responding Gateway".to_owned()),
-            PeerState::Suspended | PeerState::Closed => Some(format!("it is {words}")),
-            PeerState::Planned | PeerState::Connecting => Some(format!("it is not connected yet ({words})")),
-        }
-    }
-
-    /// Why it is not asked, not even by who names it.
-    pub(super) fn not_asked(&self, context: &RequestContext) -> Option<PeerFailure> {
-        let passed = || {
-            let too_many = context.via.len() >= MOST_GATEWAYS;
-            too_many.then(|| "the request has passed too many gateways".to_owned())
-        };
-        self.why_not(context).or_else(passed).map(PeerFailure::NotAsked)
     }
 }
 
@@ -120,6 +102,15 @@ impl Learned {
     }
 }
 
+/// What holds for all communities (`[initiating_gateway]`, `[responding_gateway]`).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rules {
+    /// Whether answers to consumers name communities that are not connected yet.
+    pub tell_planned: bool,
+    /// Whether only callers that are recognised as a community are answered.
+    pub only_known: bool,
+}
+
 /// The communities we know, in configured order.
 #[derive(Default)]
 pub struct Federation {
@@ -133,12 +124,20 @@ pub struct Federation {
     pub tells_routes: bool,
     /// How queries by patient are directed; none: everybody is asked.
     pub locator: Option<Arc<Locator>>,
+    /// What holds for all of them.
+    pub rules: Rules,
 }
 
 impl Federation {
     /// These communities, and what is known of them already.
     pub fn new(peers: Vec<Peer>, learned: Arc<Learned>) -> Self {
-        Self { peers, learned, correlations: None, tells_routes: false, locator: None }
+        Self { peers, learned, correlations: None, tells_routes: false, locator: None, rules: Rules::default() }
+    }
+
+    /// The same under these rules.
+    #[must_use]
+    pub fn with_rules(self, rules: Rules) -> Self {
+        Self { rules, ..self }
     }
 
     /// The same, able to ask communities under which id they know a patient.
@@ -228,18 +227,7 @@ impl Federation {
                 peer.why_not(context).unwrap_or_default().into()
             });
             if peer.answers && peer.states.at(context.at) == PeerState::Suspended {
-                warnings.push(
-                    RegistryError::new(
-                        ErrorCode::XDSUnavailableCommunity,
-                        format!(
-                            "{} is {} and was not asked; its documents are missing from this answer",
-                            peer.name,
-                            peer.states.words(context.at)
-                        ),
-                    )
-                    .at(peer.home.as_str())
-                    .warning(),
-                );
+                warnings.push(peer.missing(context));
             }
         }
         (asked, warnings)
@@ -280,14 +268,8 @@ pub async fn query_peer(
         Err(failure) => Err(failure),
     };
     context.steps.ended(Some(&peer.home), Doing::Asked, began, result.as_ref().map(counted));
-    if let Err(failure) = &result
-        && !matches!(failure, PeerFailure::GivenUp(_))
-    {
-        tracing::warn!(
-            correlation_id = %context.correlation_id, transaction = "ITI-38", community = %peer.home,
-            failure = %failure.without_their_words(),
-            "a community did not deliver"
-        );
+    if let Err(failure) = &result {
+        undelivered(context, "ITI-38", peer, failure);
     }
     Outcome { home: peer.home.clone(), nodes: peer.nodes.clone(), name: peer.name.clone(), result }
 }
@@ -352,6 +334,21 @@ fn in_one<'q>(
     }
     whole.errors.extend(missing.into_iter().chain(told));
     Ok(whole)
+}
+
+/// Logs that a community did not deliver; one that is not asked these days is told apart.
+pub(super) fn undelivered(context: &RequestContext, transaction: &'static str, peer: &Peer, failure: &PeerFailure) {
+    match failure {
+        PeerFailure::GivenUp(_) => {}
+        PeerFailure::Absent(is) => tracing::info!(
+            correlation_id = %context.correlation_id, transaction, community = %peer.home, is,
+            "a community is not asked these days"
+        ),
+        _ => tracing::warn!(
+            correlation_id = %context.correlation_id, transaction, community = %peer.home,
+            failure = %failure.without_their_words(), "a community did not deliver"
+        ),
+    }
 }
 
 /// Asks several peers at once; the outcomes come in the peers' order.

@@ -110,7 +110,11 @@ impl InitiatingGateway {
                 Some(targets) => {
                     (federation.peers.iter().filter(|peer| targets.contains(&peer.home)).collect(), Vec::new())
                 }
-                None => whom_to_ask(context, &federation, query).await,
+                None => {
+                    let (asked, mut warnings) = whom_to_ask(context, &federation, query).await;
+                    warnings.extend(federation.not_connected_yet(context));
+                    (asked, warnings)
+                }
             };
             (query_peers(context, &federation, &peers, query).await, not_asked)
         };

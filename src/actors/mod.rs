@@ -1,7 +1,9 @@
 //! The IHE actors: one file each, one async method per transaction. They know the model, the
 //! rules and the stores; no XML, no HTTP, no TLS. What they need from elsewhere is in [`ports`].
 
+mod absent;
 pub mod access;
+pub mod askers;
 mod claims;
 pub mod context;
 pub mod correlation;
@@ -22,6 +24,7 @@ pub mod queries;
 pub mod relay;
 mod remove;
 pub mod responding_gateway;
+mod sharing;
 pub mod spool;
 mod translation;
 mod update;

@@ -75,6 +75,9 @@ pub enum PeerFailure {
     /// Nobody waits for its answer any more.
     #[error("was not waited for: {0}")]
     GivenUp(&'static str),
+    /// It is not one to be asked these days: what it is.
+    #[error("is {0}, and was not asked")]
+    Absent(String),
     /// We did not ask: too many requests under way to it, or it is not to be asked.
     #[error("was not asked: {0}")]
     NotAsked(String),
@@ -95,6 +98,7 @@ impl PeerFailure {
             | Self::NoRoom
             | Self::Declined(_)
             | Self::GivenUp(_)
+            | Self::Absent(_)
             | Self::NotAsked(_) => ErrorCode::XDSUnavailableCommunity,
         }
     }
@@ -123,6 +127,7 @@ impl PeerFailure {
             | Self::OtherBytes
             | Self::Declined(_)
             | Self::GivenUp(_)
+            | Self::Absent(_)
             | Self::NotAsked(_) => self.to_string().into(),
         }
     }
@@ -137,7 +142,28 @@ pub struct Discovered {
     pub expires: Option<jiff::Timestamp>,
 }
 
-/// A community behind its Responding Gateway (ITI-38, ITI-39, ITI-55, ITI-56).
+/// One of a community's Responding Gateways, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayView {
+    /// Its address.
+    pub address: String,
+    /// How long it is not asked because it has not answered lately; none: it is asked.
+    pub again_in: Option<std::time::Duration>,
+}
+
+impl GatewayView {
+    /// In words for the console.
+    pub fn words(&self) -> String {
+        match self.again_in {
+            None => self.address.clone(),
+            Some(again_in) => {
+                format!("{} (has not answered lately; tried again in about {} s)", self.address, again_in.as_secs() + 1)
+            }
+        }
+    }
+}
+
+/// A community behind its Responding Gateways (ITI-38, ITI-39, ITI-55, ITI-56).
 pub trait Community: Send + Sync {
     /// Cross Gateway Query.
     fn query<'a>(
@@ -173,6 +199,11 @@ pub trait Community: Send + Sync {
     /// How much it is asked at this moment, where that is counted.
     fn load(&self) -> Option<CommunityLoad> {
         None
+    }
+
+    /// Its Responding Gateways, in order of preference.
+    fn gateways(&self) -> Vec<GatewayView> {
+        Vec::new()
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::context::RequestContext;
 use super::explain::Doing;
-use super::federation::{Federation, Peer};
+use super::federation::{self, Federation, Peer};
 use super::fingerprints::{Checked, Fingerprint};
 use super::merge::{locate, unavailable};
 use super::ports::PeerFailure;
@@ -179,11 +179,7 @@ fn delivered(response: &RetrieveResponse) -> Cow<'static, str> {
 
 /// The error for documents that a peer did not deliver, once it is logged.
 fn undelivered(context: &RequestContext, peer: &Peer, failure: &PeerFailure, documents: &str) -> RegistryError {
-    tracing::warn!(
-        correlation_id = %context.correlation_id, transaction = "ITI-39", community = %peer.home,
-        failure = %failure.without_their_words(),
-        "a community did not deliver"
-    );
+    federation::undelivered(context, "ITI-39", peer, failure);
     let mut error = unavailable(&peer.home, &peer.name, failure);
     error.context = format!("{} ({documents})", error.context);
     error

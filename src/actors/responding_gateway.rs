@@ -8,15 +8,18 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use futures_util::future::join;
+use futures_util::future::{join, join_all};
 
+use super::askers::{Asked, Asker};
 use super::context::RequestContext;
 use super::discovery::OwnPatients;
-use super::federation::{Federation, Peer, Scope, query_peer, query_peers, targets};
+use super::federation::{Federation, Peer, Scope, targets};
 use super::initiating_gateway::{OwnCommunity, add, unknown_community};
 use super::locator::queries_about;
 use super::merge::{self, Outcome};
 use super::relay::{RetrieveShare, RetrieveTarget, retrieve};
+use super::sharing::{Seen, query_member, query_members, retrievable};
+use crate::model::community::ShownCertificate;
 use crate::model::document::{DocumentRequest, RetrieveResponse};
 use crate::model::ids::HomeCommunityId;
 use crate::model::response::{ErrorCode, QueryResponse};
@@ -46,7 +49,9 @@ impl RespondingGateway {
     /// Whether a request of another gateway may go on to that peer.
     fn goes_on_to(&self, context: &RequestContext, peer: &Peer) -> bool {
         let passed = &context.via;
-        peer.scope == Scope::Member && !passed.contains(&peer.home) && !passed.contains(&self.own.home)
+        let from = context.asker.community.as_ref();
+        let goes_back = from == Some(&peer.home) || passed.contains(&peer.home) || passed.contains(&self.own.home);
+        peer.scope == Scope::Member && !goes_back
     }
 
     /// Our community's identity.
@@ -54,14 +59,26 @@ impl RespondingGateway {
         &self.own.home
     }
 
+    /// Who is behind a request: by the certificate that its caller shows, and by the gateways it has passed.
+    pub fn asker(&self, shown: Option<&ShownCertificate<'_>>, via: &[HomeCommunityId], asked: Asked) -> Asker {
+        self.federation.load().asker(shown, via, asked)
+    }
+
     /// ITI-38.
     pub async fn cross_gateway_query(&self, context: &RequestContext, query: &AdhocQuery) -> QueryResponse {
+        let seen = Seen::by(context, &self.own);
+        let response = self.query_seen(context, &seen.own, query).await;
+        seen.note(context);
+        response
+    }
+
+    async fn query_seen(&self, context: &RequestContext, own: &OwnCommunity, query: &AdhocQuery) -> QueryResponse {
         let federation = self.federation.load_full();
         queries_about(context, &federation, query);
         if let Some(home) = &query.home {
             let parsed = HomeCommunityId::parse(home).ok();
             if parsed.as_ref() == Some(&self.own.home) {
-                return self.patient_or_ids(context, &federation, query).await;
+                return self.patient_or_ids(context, &federation, own, query).await;
             }
             return match parsed
                 .as_ref()
@@ -69,7 +86,7 @@ impl RespondingGateway {
                 .filter(|peer| self.goes_on_to(context, peer))
             {
                 Some(peer) => {
-                    let outcome = query_peer(context, &federation, peer, query).await;
+                    let outcome = query_member(context, &federation, peer, query).await;
                     merge::noted(context, &self.own.home, &federation, vec![outcome])
                 }
                 None => QueryResponse::failure(vec![self.own.refuse(
@@ -88,7 +105,7 @@ impl RespondingGateway {
                     format!("{} asks by id and needs AdhocQuery/@home (ITI TF-2 §3.38.4.1.2.1)", definition.name),
                 )])
             }
-            _ => self.patient_or_ids(context, &federation, query).await,
+            _ => self.patient_or_ids(context, &federation, own, query).await,
         }
     }
 
@@ -97,6 +114,7 @@ impl RespondingGateway {
         &self,
         context: &RequestContext,
         federation: &Federation,
+        own: &OwnCommunity,
         query: &AdhocQuery,
     ) -> QueryResponse {
         let by_patient =
@@ -112,12 +130,12 @@ impl RespondingGateway {
         let (members, suspended) = federation.candidates(context, wanted);
         if members.is_empty() {
             // Also where no target is ours: whoever asked us meant us.
-            let mut response = self.own.query(context, query).await;
+            let mut response = own.query(context, query).await;
             response.errors.extend(suspended);
             return response;
         }
-        let local = async { if is_target(&self.own.home) { Some(self.own.query(context, query).await) } else { None } };
-        let (local, others) = join(local, query_peers(context, federation, &members, query)).await;
+        let local = async { if is_target(&own.home) { Some(own.query(context, query).await) } else { None } };
+        let (local, others) = join(local, query_members(context, federation, &members, query)).await;
         let local = local.map(|local| Outcome {
             home: self.own.home.clone(),
             nodes: Vec::new(),
@@ -137,6 +155,7 @@ impl RespondingGateway {
         requests: Vec<DocumentRequest>,
     ) -> RetrieveResponse {
         let federation = self.federation.load_full();
+        let seen = Seen::by(context, &self.own);
         let mut errors = Vec::new();
         let mut shares: Vec<RetrieveShare<'_>> = Vec::new();
         for request in requests {
@@ -146,7 +165,7 @@ impl RespondingGateway {
                     format!("{}: HomeCommunityId is required (ITI TF-2 §3.39.4.1.2)", request.unique_id),
                 )),
                 Some(home) if *home == self.own.home => {
-                    add(&mut shares, request, RetrieveTarget::Local(&self.own.repository))
+                    add(&mut shares, request, RetrieveTarget::Local(&seen.own.repository))
                 }
                 Some(home) => match federation.peer(home).filter(|peer| self.goes_on_to(context, peer)) {
                     Some(peer) => add(&mut shares, request, RetrieveTarget::Peer(peer)),
@@ -154,8 +173,19 @@ impl RespondingGateway {
                 },
             }
         }
+        let judged = join_all(shares.into_iter().map(|mut share| async {
+            let mut errors = Vec::new();
+            if let RetrieveTarget::Peer(peer) = &share.target {
+                (share.requests, errors) = retrievable(context, &federation, peer, share.requests).await;
+            }
+            (share, errors)
+        }));
+        let (shares, withheld): (Vec<_>, Vec<_>) = judged.await.into_iter().unzip();
+        let shares = shares.into_iter().filter(|share| !share.requests.is_empty()).collect();
         let mut response = retrieve(context, &self.own.home, &federation, &self.own.spool, shares).await;
+        response.errors.extend(withheld.into_iter().flatten());
         response.errors.extend(errors);
+        seen.note(context);
         response
     }
 }

@@ -496,18 +496,37 @@ async fn reach_peer(config: &Config, peer: &Peer, now: Timestamp) -> Vec<Check> 
 }
 
 async fn reached(config: &Config, peer: &Peer, now: Timestamp, subject: String) -> Vec<Check> {
-    match &peer.responding_gateway {
-        Some(url) if peer.is_asked() => reach(&subject, url, &config.tls_for(peer), peer.timeout, config, now).await,
-        _ => {
-            let mut report = Report::new(subject);
-            report.ok(if peer.kind.serves() {
-                format!("not asked: {}", peer.states.words(jiff::Timestamp::now()))
-            } else {
-                "not asked: it serves nothing".to_owned()
-            });
-            report.checks
+    let gateways: Vec<&Uri> = peer.gateways().collect();
+    if gateways.is_empty() || !peer.is_asked() {
+        let mut report = Report::new(subject);
+        report.ok(if peer.kind.serves() {
+            format!("not asked: {}", peer.states.words(now))
+        } else {
+            "not asked: it serves nothing".to_owned()
+        });
+        return report.checks;
+    }
+    let files = config.tls_for(peer);
+    let number = |at: usize| match gateways.len() {
+        1 => subject.clone(),
+        all => format!("{subject}, gateway {} of {all}", at + 1),
+    };
+    let reached = gateways.iter().enumerate().map(|(at, url)| {
+        let (subject, files) = (number(at), &files);
+        async move { reach(&subject, url, files, peer.timeout, config, now).await }
+    });
+    of_gateways(join_all(reached).await)
+}
+
+/// What was found of each gateway of a peer; while one of them can be asked, what is wrong with another is a warning.
+fn of_gateways(mut found: Vec<Vec<Check>>) -> Vec<Check> {
+    let works = |checks: &Vec<Check>| checks.iter().all(|check| check.status != Status::Fail);
+    if found.iter().any(works) {
+        for check in found.iter_mut().flatten().filter(|check| check.status == Status::Fail) {
+            check.status = Status::Warn;
         }
     }
+    found.into_iter().flatten().collect()
 }
 
 async fn reach(

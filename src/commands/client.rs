@@ -441,6 +441,7 @@ impl Call<'_> {
             PeerFailure::NoRoom
             | PeerFailure::Overloaded
             | PeerFailure::NotAsked(_)
+            | PeerFailure::Absent(_)
             | PeerFailure::GivenUp(_)
             | PeerFailure::Declined(_) => "try again later",
         };

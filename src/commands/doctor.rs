@@ -56,6 +56,7 @@ Examples:
     causeway doctor https://hwe.example/xca/retrieve --service responding-gateway --only retrieve
   An address for patient discovery (ITI-55):
     causeway doctor https://hwe.example/xcpd --service responding-gateway --only discover
+  A peer with several gateways: all of them are called, one after the other (with --json: an array).
   For a ticket, or a monitor:
     causeway doctor --peer North --json > north.json
 
@@ -124,7 +125,7 @@ fn parse_ask(text: &str) -> Result<Ask, String> {
 /// # Errors
 /// When the result cannot be printed.
 pub async fn run(args: Args) -> Outcome {
-    let (subject, discovery) = match subjects(&args) {
+    let (subjects, discovery) = match subjects(&args) {
         Ok(subjects) => subjects,
         Err(error) => {
             eprintln!("causeway: {error}");
@@ -132,50 +133,75 @@ pub async fn run(args: Args) -> Outcome {
         }
     };
     // In the order in which a broker calls.
-    let discovered = match &discovery {
-        Some(subject) => Some((subject, diagnosis::diagnose(subject).await)),
+    let discovered = match discovery {
+        Some(subject) => Some((diagnosis::diagnose(&subject).await, subject)),
         None => None,
     };
-    let diagnosis = diagnosis::diagnose(&subject).await;
+    let mut found = Vec::with_capacity(subjects.len());
+    for subject in subjects {
+        let diagnosis = diagnosis::diagnose(&subject).await;
+        found.push((diagnosis, subject));
+    }
     let text = if args.json {
-        let mut report = Report::new(&subject, &diagnosis);
-        if let Some((subject, diagnosis)) = &discovered {
-            report.add_discovery(Report::new(subject, diagnosis));
+        let report = |(diagnosis, subject): &(Diagnosis, Subject)| Report::new(subject, diagnosis);
+        let mut reports: Vec<Report> = found.iter().map(report).collect();
+        if let (Some(first), Some(discovered)) = (reports.first_mut(), &discovered) {
+            first.add_discovery(report(discovered));
         }
-        client::json(&report)?
+        match reports.as_slice() {
+            [alone] => client::json(alone)?,
+            several => client::json(&several)?,
+        }
     } else {
         let colour = Colour::of_stdout();
-        let before = discovered.as_ref().map(|(subject, diagnosis)| render(subject, diagnosis, colour) + "\n");
-        before.unwrap_or_default() + &render(&subject, &diagnosis, colour)
+        let all = discovered.iter().chain(&found);
+        all.map(|(diagnosis, subject)| render(subject, diagnosis, colour)).collect::<Vec<_>>().join("\n")
     };
     print(&text)?;
-    let mut all = discovered.iter().map(|(_, diagnosis)| diagnosis).chain([&diagnosis]);
-    Ok(if all.any(|diagnosis| diagnosis.failure().is_some()) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let failed = discovered.iter().chain(&found).any(|(diagnosis, _)| diagnosis.failure().is_some());
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Whom to call: as given, and else as the configuration says. Beside it where patients are asked for, if that
-/// is at another address.
-fn subjects(args: &Args) -> Result<(Subject, Option<Subject>), CommandError> {
+/// What to call: as given, and else all gateways that the configuration has of the peer. Beside them where patients
+/// are asked for, if that is at another address.
+fn subjects(args: &Args) -> Result<(Vec<Subject>, Option<Subject>), CommandError> {
     let peer = args.peer.as_deref().map(|name| configured(&args.config, name)).transpose()?;
-    let profile = peer.as_ref().map(|(peer, _)| peer.profile.clone()).unwrap_or_default();
-    let mut configured = Configured::default();
-    let mut discovery = None;
-    let (url, peer_files, peer_home, peer_timeout) = match peer {
+    let urls: Vec<Uri> = match (&args.url, &peer) {
+        (Some(url), _) => vec![url.clone()],
+        (None, Some((peer, ..))) => peer.gateways().cloned().collect(),
+        (None, None) => Vec::new(),
+    };
+    if urls.is_empty() {
+        return Err(CommandError::failed("that peer has no responding_gateway: give its URL as well"));
+    }
+    // Where an address is given for that, it is looked at, and no other.
+    let discovery = peer.as_ref().filter(|(peer, ..)| args.url.is_none() && peer.patient_id == PeerPatientId::Discover);
+    let discovery = discovery.and_then(|(peer, ..)| peer.patient_discovery.clone());
+    let gateways = urls.into_iter().map(|url| subject(args, url, peer.clone())).collect::<Result<Vec<_>, _>>()?;
+    let elsewhere = match (discovery, gateways.first()) {
+        (Some(uri), Some(first)) => Some(Subject { uri, only: Some(Ask::Discover), ..first.clone() }),
+        _ => None,
+    };
+    Ok(match (elsewhere, args.only) {
+        (Some(discovery), Some(Ask::Discover)) => (vec![discovery], None),
+        (Some(discovery), None) => (gateways, Some(discovery)),
+        _ => (gateways, None),
+    })
+}
+
+fn subject(args: &Args, url: Uri, peer: Option<(Peer, TlsFiles, HomeCommunityId)>) -> Result<Subject, CommandError> {
+    let (mut configured, mut profile) = (Configured::default(), PeerProfile::default());
+    let (peer_files, peer_home, peer_timeout) = match peer {
         Some((peer, files, own)) => {
-            let discovers = peer.patient_id == PeerPatientId::Discover;
             configured = Configured {
                 own: Some(own),
-                discovers: discovers && peer.patient_discovery.is_none(),
+                discovers: peer.patient_id == PeerPatientId::Discover && peer.patient_discovery.is_none(),
                 asynchronous: peer.exchange != PeerExchange::Synchronous,
             };
-            // Where an address is given that one is looked at, and no other.
-            discovery = peer.patient_discovery.filter(|_| discovers && args.url.is_none());
-            (peer.responding_gateway, Some(files), Some(peer.home_community_id), Some(peer.timeout))
+            profile = peer.profile;
+            (Some(files), Some(peer.home_community_id), Some(peer.timeout))
         }
-        None => (None, None, None, None),
-    };
-    let Some(url) = args.url.clone().or(url) else {
-        return Err(CommandError::failed("that peer has no responding_gateway: give its URL as well"));
+        None => (None, None, None),
     };
     let guessed = args.service.or_else(|| guess(url.path())).unwrap_or(Service::RespondingGateway);
     let target = Target::new(&url, guessed)?;
@@ -197,14 +223,7 @@ fn subjects(args: &Args) -> Result<(Subject, Option<Subject>), CommandError> {
             format!("the {} is not asked that: leave --only out, or name another --service", subject.service.name());
         return Err(CommandError::failed(what));
     }
-    Ok(match (discovery, args.only) {
-        (Some(uri), Some(Ask::Discover)) => (Subject { uri, ..subject }, None),
-        (Some(uri), None) => {
-            let discovery = Subject { uri, only: Some(Ask::Discover), ..subject.clone() };
-            (subject, Some(discovery))
-        }
-        _ => (subject, None),
-    })
+    Ok(subject)
 }
 
 /// What a path tells of the actor behind it, where it is not one of ours.
@@ -521,7 +540,7 @@ mod tests {
     #[test]
     fn without_a_path_the_services_own_is_taken() {
         let args = parse(&["http://peer.example:8080", "--service", "repository"]).unwrap();
-        let (subject, _) = subjects(&args).unwrap();
+        let subject = subjects(&args).unwrap().0.remove(0);
         assert_eq!(subject.uri.path(), "/services/repository");
         assert_eq!((subject.service, subject.timeout), (Service::Repository, TIMEOUT));
         // Nothing asked is nothing found out.

@@ -325,6 +325,14 @@ impl<'f> Section<'f> {
         }
     }
 
+    /// A text, or a list of them.
+    pub(super) fn one_or_more(&mut self, key: &'static str) -> Vec<Text> {
+        match self.entries.get(key).map(|node| &node.value) {
+            Some(Value::List(_)) => self.texts(key),
+            _ => self.text(key).into_iter().collect(),
+        }
+    }
+
     /// A text that must be there.
     pub(super) fn required(&mut self, key: &'static str, example: &str) -> Option<Text> {
         if !self.has(key) {

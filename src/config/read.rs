@@ -67,6 +67,8 @@ impl Reader<'_> {
         let profiles = self.profiles(&mut root);
         let locator = self.locator(root.section("locator"));
         let peers = self.peers(&mut root, profile, community.as_ref(), asynchronous.has("address"), &profiles);
+        let (initiating, responding) = (root.section("initiating_gateway"), root.section("responding_gateway"));
+        let gateways = self.gateway_rules(initiating, responding, &peers);
         let asynchronous = self.asynchronous(asynchronous, &listeners);
         let federation = self.federation(root.section("federation"));
         let registry = self.registry(root.section("registry"), &listeners);
@@ -96,6 +98,7 @@ impl Reader<'_> {
             peers,
             federation,
             locator,
+            gateways,
             asynchronous,
             registry,
             audit,
@@ -520,7 +523,9 @@ impl Reader<'_> {
         for section in root.sections("peer") {
             let (home_spot, exchange_spot) = (section.spot("home_community_id"), section.spot("exchange"));
             let located_spot = section.spot("located_by");
+            let certificates_spot = section.spot("certificates");
             let Some(peer) = self.peer(section, profiles) else { continue };
+            self.not_another_ones(&certificates_spot, &peer, &peers);
             if peer.exchange == PeerExchange::Asynchronous && !has_address {
                 self.findings.add(
                     &exchange_spot,
@@ -638,12 +643,7 @@ impl Reader<'_> {
         let is_asked = |state| matches!(state, PeerState::Live | PeerState::Connecting);
         let ever = is_asked(states.first) || states.changes.iter().any(|(_, state)| is_asked(*state));
         let needs_url = kind.serves() && ever;
-        let url = if needs_url {
-            section.required("responding_gateway", "https://peer.example:8443/services/responding-gateway")
-        } else {
-            section.text("responding_gateway")
-        };
-        let responding_gateway = self.url(url);
+        let (responding_gateway, further_gateways) = self.gateways(&mut section, needs_url);
         let patient_id = self.peer_patient_id(section.text("patient_id"));
         let discovery_spot = section.spot("patient_discovery");
         let discovery = section.text("patient_discovery");
@@ -663,6 +663,8 @@ impl Reader<'_> {
         let locator = section.boolean("locator", false);
         let located_by = section.text("located_by");
         let located_by = self.id(located_by, HomeCommunityId::parse, "urn:oid:1.2.3.4");
+        let certificates = self.certificates(&mut section);
+        let shares = self.shares(&mut section, &certificates);
         section.finish();
         Some(Peer {
             name: name?.value,
@@ -672,6 +674,7 @@ impl Reader<'_> {
             states,
             nodes,
             responding_gateway,
+            further_gateways,
             patient_id,
             patient_discovery,
             timeout,
@@ -682,6 +685,8 @@ impl Reader<'_> {
             profile,
             locator,
             located_by,
+            certificates,
+            shares,
         })
     }
 
@@ -716,7 +721,7 @@ impl Reader<'_> {
         Callback::parse(&text.value).map_err(|error| self.findings.add(&text.spot, error.to_string(), fix)).ok()
     }
 
-    fn url(&self, text: Option<Text>) -> Option<Uri> {
+    pub(super) fn url(&self, text: Option<Text>) -> Option<Uri> {
         let text = text?;
         let fix = "write it like https://peer.example:8443/services/responding-gateway";
         let uri: Uri = match text.value.parse() {

@@ -134,6 +134,12 @@ fn write(out: &mut String, template: &Template) -> std::fmt::Result {
          # tell = false\n# wait = \"2s\"\n\n",
     )?;
     out.write_str(
+        "# Whether answers to consumers name communities that are not connected yet, in a warning.\n\
+         # [initiating_gateway]\n# tell_planned = true\n\n\
+         # Whether only callers are answered whose certificate is a peer's.\n\
+         # [responding_gateway]\n# only_known = false\n\n",
+    )?;
+    out.write_str(
         "# Answers that do not come back on their connection (wsa:ReplyTo). callbacks: where callers may have our\n\
          # answers sent, and all below it; a peer's own callback is allowed too. No other address is ever called.\n\
          # address: where peers with exchange = \"asynchronous\" send their answers, as they see it; the path is that.\n\
@@ -254,7 +260,11 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
          # patient_id: same-domain, domain:OID (the same id in that domain), or discover: it is asked under which\n\
          # id it knows a patient (ITI-55), at patient_discovery if that is another URL. locator: it can be asked where\n\
          # a patient is known (ITI-56); located_by: the home of the locator that speaks for this one, see [locator].\n\
-         # profile: the form in which its software takes requests, \"ihe\" unless given; see [profile] below.\n",
+         # profile: the form in which its software takes requests, \"ihe\" unless given; see [profile] below.\n\
+         # responding_gateway: one URL, or a list in order of preference; timeout and max_in_flight are for all of them\n\
+         # together. certificates: how it is recognised when it asks us, by common name, subject (\"CN=…,O=…\") or\n\
+         # \"sha256:…\"; then only the live ones of kind full, consume-only and hub are answered. shares: which of our\n\
+         # documents it is given, by codes.\n",
     )?;
     if template.peers.is_empty() {
         out.write_str(
@@ -266,7 +276,9 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
              # ca = \"certs/hwe-ca.pem\"\n\
              # callback = \"https://hwe.example:8443/services/initiating-gateway\"\n\
              # exchange = \"synchronous\"\n# locator = false\n# located_by = \"urn:oid:2.999.826.1.1\"\n\
-             # profile = \"ihe\"\n\n",
+             # profile = \"ihe\"\n\
+             # certificates = [\"hwe-gateway\"]\n\
+             # shares = { allow = { confidentiality = [\"N\"] }, deny = { type = [\"code^^scheme\"], class = [\"code\"] } }\n\n",
         )?;
     }
     for peer in &template.peers {

@@ -159,6 +159,72 @@ results = 10_000
 type Case = (&'static str, usize, &'static str, &'static str, &'static str);
 
 const CASES: &[Case] = &[
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nresponding_gateway = [\n\"https://e/x\",\n\"https://e/x\"]",
+        6,
+        "peer[0].responding_gateway[1]",
+        "twice",
+        "remove one",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nresponding_gateway = [\"https://e/x\", \"e\"]",
+        4,
+        "peer[0].responding_gateway[1]",
+        "begins with https://",
+        "https://peer.example",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nresponding_gateway = []",
+        4,
+        "peer[0].responding_gateway",
+        "no address",
+        "in order of preference",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\ncertificates = [\"E\", \"sha256:12\"]",
+        5,
+        "peer[0].certificates[1]",
+        "64 hexadecimal digits",
+        "sha256:",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\ncertificates = [\"C\"]\n\
+         [[peer]]\nname = \"F\"\nhome_community_id = \"urn:oid:2.999.3\"\nstate = \"planned\"\ncertificates = [\"C\"]",
+        10,
+        "peer[1].certificates",
+        "\"E\" is recognised by the same",
+        "one of them",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\nshares = { allow = { class = [\"A\"] } }",
+        5,
+        "peer[0].shares",
+        "nobody is recognised",
+        "add certificates",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\ncertificates = [\"C\"]\nshares = { deny = { type = [\"A^b\"] } }",
+        6,
+        "peer[0].shares.deny.type[0]",
+        "neither code nor",
+        "code^^scheme",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\ncertificates = [\"C\"]\nshares = { allow = { confidentiality = [] } }",
+        6,
+        "peer[0].shares.allow.confidentiality",
+        "no rule",
+        "remove the key",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\ncertificates = [\"C\"]\nshares = { alow = { class = [\"A\"] } }",
+        6,
+        "peer[0].shares.alow",
+        "unknown key",
+        "allow",
+    ),
+    ("[responding_gateway]\nonly_known = true", 2, "responding_gateway.only_known", "nobody would be", "certificates"),
+    ("[initiating_gateway]\ntell_planed = true", 2, "initiating_gateway.tell_planed", "unknown key", "tell_planned"),
     ("bidn = \"x\"", 1, "listener[0].bidn", "unknown key", "did you mean bind?"),
     ("emergency_callers = [\"*\"]", 1, "listener[0].emergency_callers[0]", "the reserve is anyone's", "one by one"),
     ("emergency_claims = [\"a\", \"*\"]", 1, "listener[0].emergency_claims[1]", "go first", "one by one"),
@@ -517,6 +583,36 @@ responding_gateway = "https://east.example/x"
     assert!(!config.codes.unwrap().enforce);
     assert_eq!(config.limits.results, 7);
     assert_eq!(config.limits.drain, Duration::from_secs(1));
+}
+
+#[test]
+fn a_peer_has_gateways_certificates_and_what_it_is_given() {
+    let peer = "[[peer]]\nname = \"Far\"\nhome_community_id = \"urn:oid:1.2.2\"\n";
+    let config = with(&format!("{peer}responding_gateway = \"https://a/x\"")).unwrap();
+    assert_eq!(config.gateways, GatewayRules { tell_planned: true, only_known: false });
+    let [far] = &config.peers[..] else { panic!("one peer") };
+    assert_eq!(far.gateways().map(Uri::to_string).collect::<Vec<_>>(), ["https://a/x"]);
+    assert!(far.certificates.is_empty() && far.shares.is_everything());
+    let digits = "AB:".repeat(31) + "AB";
+    let config = overridden(
+        &format!(
+            "{peer}responding_gateway = [\"https://a/x\", \"https://b/x\"]\ncertificates = [\"far\", \"CN=far,O=x\", \"sha256:{digits}\"]\n\
+             shares = {{ allow = {{ confidentiality = [\"N\"] }}, deny = {{ class = [\"1\"], type = [\"2^^2.999\"] }} }}\n\
+             [initiating_gateway]\ntell_planned = false\n[responding_gateway]\nonly_known = true\n"
+        ),
+        &[],
+    )
+    .unwrap();
+    assert_eq!(config.gateways, GatewayRules { tell_planned: false, only_known: true });
+    let [far] = &config.peers[..] else { panic!("one peer") };
+    assert_eq!(far.gateways().map(Uri::to_string).collect::<Vec<_>>(), ["https://a/x", "https://b/x"]);
+    assert_eq!(far.certificates[2], CertificateRule::Fingerprint([0xab; 32]));
+    assert!(!far.shares.is_everything());
+    // By the environment, one or several.
+    for (value, gateways) in [("https://c/x", 1), ("[\"https://c/x\", \"https://d/x\"]", 2)] {
+        let config = overridden(peer, &[("CAUSEWAY__PEER__0__RESPONDING_GATEWAY", value)]).unwrap();
+        assert_eq!(config.peers[0].gateways().count(), gateways);
+    }
 }
 
 #[test]

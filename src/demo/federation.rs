@@ -26,9 +26,9 @@ use super::documents::{CODES, Community, Samples};
 use super::trouble::{Day, SlowWay};
 use crate::broker::Broker;
 use crate::config::{
-    Asynchronous, Audit, Codes, Config, DocumentStorage, IdentifierCheck, Limits, Listener, Log, MetadataStorage,
-    PatientDomain, Patients, Peer, PeerExchange, PeerPatientId, PeerState, Profile, Scope, Service, Storage,
-    UnknownPatients,
+    Asynchronous, Audit, Codes, Config, DocumentStorage, GatewayRules, IdentifierCheck, Limits, Listener, Log,
+    MetadataStorage, PatientDomain, Patients, Peer, PeerExchange, PeerPatientId, PeerState, Profile, Scope, Service,
+    Shares, Storage, UnknownPatients,
 };
 use crate::transport::certificates::{DevelopmentAuthority, IssuedCertificate};
 use crate::transport::peer::profile::PeerProfile;
@@ -272,6 +272,7 @@ fn peer(community: &Community, responding_gateway: Option<Uri>) -> Peer {
         states: community.state.into(),
         nodes: Vec::new(),
         responding_gateway,
+        further_gateways: Vec::new(),
         patient_id: PeerPatientId::SameDomain,
         patient_discovery: None,
         timeout: PEER_TIMEOUT,
@@ -282,6 +283,8 @@ fn peer(community: &Community, responding_gateway: Option<Uri>) -> Peer {
         profile: PeerProfile::default(),
         locator: false,
         located_by: None,
+        certificates: Vec::new(),
+        shares: Shares::default(),
     }
 }
 
@@ -325,6 +328,7 @@ fn config(community: &Community, samples: &Samples, folder: &Path, own: &Path, t
         peers: Vec::new(),
         federation: crate::config::Federation::default(),
         locator: crate::config::Locator::default(),
+        gateways: GatewayRules::default(),
         asynchronous: Asynchronous::default(),
         registry: None,
         audit: Audit {

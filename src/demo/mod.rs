@@ -35,7 +35,7 @@ use crate::broker::BrokerError;
 use crate::config::Service;
 use crate::model::document::BodyError;
 use crate::model::ids::PatientId;
-use crate::model::response::{ErrorCode, ResponseStatus};
+use crate::model::response::{ErrorCode, ResponseStatus, Severity};
 use crate::transport::certificates::CertificateError;
 use crate::transport::peer::SoapClient;
 use crate::transport::tls::TlsError;
@@ -434,7 +434,8 @@ impl Demo {
             let taken = taken.get(home).copied().unwrap_or_default();
             let located =
                 |at: &Option<String>| at.as_deref().is_some_and(|at| at.split_whitespace().next() == Some(home));
-            let failure = answer.response.errors.iter().find(|error| located(&error.location));
+            let mut errors = answer.response.errors.iter().filter(|error| error.severity == Severity::Error);
+            let failure = errors.find(|error| located(&error.location));
             let failure = failure.map(|error| format!("{}: {}", error.code.as_str(), error.context));
             CommunityRow {
                 name: community.name.clone(),
@@ -518,8 +519,9 @@ fn millis(duration: Duration) -> u64 {
 impl report::Partial {
     /// What an answer says about who is missing.
     fn of(answer: &Answer) -> Self {
-        let unavailable =
-            answer.response.errors.iter().filter(|error| error.code == ErrorCode::XDSUnavailableCommunity);
+        // A warning names who is not connected yet: nobody misses that one.
+        let errors = answer.response.errors.iter().filter(|error| error.severity == Severity::Error);
+        let unavailable = errors.filter(|error| error.code == ErrorCode::XDSUnavailableCommunity);
         Self {
             status: match answer.response.status {
                 ResponseStatus::Success => "Success",

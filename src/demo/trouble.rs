@@ -114,7 +114,7 @@ impl Trouble {
                 }
                 "stopped" => (absent && row.named == Some("error"), "was stopped, and an error names it"),
                 "suspended" => (absent && row.named == Some("warning"), "is suspended, and a warning names it"),
-                _ => (absent && row.named != Some("error"), "is not connected yet, which is no error"),
+                _ => (absent && row.named == Some("warning"), "is not connected yet, which a warning says"),
             };
             checks.push((held, format!("{} {what}", row.name)));
         }

@@ -13,6 +13,7 @@ pub mod metadata;
 pub mod packed;
 pub mod response;
 pub mod rim;
+pub mod sharing;
 pub mod stored_query;
 pub mod time;
 pub mod vocabulary;

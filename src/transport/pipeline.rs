@@ -36,6 +36,7 @@ use super::telemetry::Telemetry;
 use super::tls::PeerIdentity;
 use super::wsdl;
 use crate::actors::access::{AccessPolicy, Decision};
+use crate::actors::askers::{Asked, Asker};
 use crate::actors::context::{Lane, RequestContext, Trace};
 use crate::actors::document_registry::DocumentRegistry;
 use crate::actors::document_repository::DocumentRepository;
@@ -44,6 +45,7 @@ use crate::actors::initiating_gateway::InitiatingGateway;
 use crate::actors::ports::Clock;
 use crate::actors::responding_gateway::{MOST_GATEWAYS, RespondingGateway};
 use crate::model::audit_event::{AuditEvent, AuditNode, AuditOutcome, AuditSide, Exchange};
+use crate::model::community::ShownCertificate;
 use crate::model::document::{BodyError, RetrieveResponse};
 use crate::model::ids::HomeCommunityId;
 use crate::model::response::{ErrorCode, RegistryError, ResponseStatus};
@@ -146,6 +148,15 @@ pub struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
+    /// The certificate that it shows.
+    fn certificate(&self) -> Option<ShownCertificate<'_>> {
+        self.identity.as_ref().map(|identity| ShownCertificate {
+            sha256: identity.fingerprint_sha256,
+            subject: &identity.subject,
+            common_name: &identity.common_name,
+        })
+    }
+
     fn caller(&self) -> Arc<str> {
         match &self.identity {
             Some(identity) if !identity.common_name.is_empty() => identity.common_name.as_str().into(),
@@ -473,13 +484,16 @@ impl Pipeline {
             .telemetry
             .trace_of(&soap_trace::with_envelopes(&parts.headers, inbound.trace.as_ref()), &correlation_id);
         let is_noted = service.is_gateway() || self.telemetry.wants(&trace);
+        let via = match service {
+            Service::RespondingGateway => gateways_passed(&parts.headers),
+            _ => Arc::new([]),
+        };
+        let asked = Asked { transaction, service, at: self.clock.now() };
         let context = RequestContext {
             lane: lane_of(&*connection.access, &connection.caller(), inbound.security.as_deref(), bounds.xml),
             security: inbound.security.clone(),
-            via: match service {
-                Service::RespondingGateway => gateways_passed(&parts.headers),
-                _ => Arc::new([]),
-            },
+            asker: self.actors.responding.asker(connection.certificate().as_ref(), &via, asked),
+            via,
             gone,
             trace,
             steps: if is_noted { Steps::noted(began) } else { Steps::default() },
@@ -510,9 +524,12 @@ impl Pipeline {
     ) -> Result<T, Fault> {
         let Taken { service, context, connection, endpoint, addressing, facts, began, .. } = taken;
         let transaction = context.transaction;
-        let answer = match taken.permitted() {
-            Ok(()) => self.perform(context, *service, payload, attachments, admitted).await,
-            Err(denied) => Err(denied),
+        let answer = match (taken.permitted(), &context.asker.refusal) {
+            (Ok(()), None) => self.perform(context, *service, payload, attachments, admitted).await,
+            (Ok(()), Some(refusal)) => {
+                endpoint::refused::answer(context, *service, payload.ok(), refusal, self.actors.responding.home())
+            }
+            (Err(denied), _) => Err(denied),
         };
         attachments.drain().await;
         let told = match &answer {
@@ -652,6 +669,7 @@ impl Pipeline {
             caller: connection.caller(),
             security: None,
             lane: Lane::default(),
+            asker: Asker::default(),
             via: Arc::new([]),
             cut: self.cut.clone(),
             gone: CancellationToken::new(),
@@ -786,6 +804,14 @@ impl Pipeline {
         answer: &Result<Answer, Fault>,
     ) -> Vec<AuditEvent> {
         let exchange = self.exchange(context, endpoint, connection, addressing, facts);
+        if let Some(refusal) = &context.asker.refusal {
+            let outcome_description = Some(format!("refused: {}", refusal.reason));
+            return vec![facts.event(Exchange {
+                outcome: AuditOutcome::SeriousFailure,
+                outcome_description,
+                ..exchange
+            })];
+        }
         match answer {
             Ok(answer) => {
                 let exchange = Exchange { outcome_description: answer.refusal().map(str::to_owned), ..exchange };

@@ -261,12 +261,12 @@ async fn states_have_their_days_and_nodes_are_reached_through_their_community() 
     assert_eq!(response.errors[0].location.as_deref(), Some(home(1).as_str()), "nobody has that one");
 }
 
-/// Who is suspended is missing from an answer, and is named; who is planned was never in it.
+/// Who is suspended is missing from an answer, and is named; who is closed was in it once.
 #[tokio::test]
-async fn a_suspended_community_is_a_warning_to_all() {
+async fn a_community_that_is_not_asked_is_a_warning_to_all() {
     let far = community(2, String::new()).await;
     let entry = peer("Far", &home(2), &far.url("responding-gateway"), "neighbour", "");
-    for (state, warned) in [("suspended", true), ("planned", false)] {
+    for (state, warned) in [("suspended", true), ("planned", true), ("closed", false)] {
         let near = community(1, entry.replace("\"live\"", &format!("\"{state}\""))).await;
         let response = near.query_at("initiating-gateway", QUERY, &find(PATIENT)).await;
         assert_eq!((response.status, response.objects.len()), (ResponseStatus::Success, 1));

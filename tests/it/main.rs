@@ -1,5 +1,6 @@
 //! Integration tests: real brokers on real sockets with real mutual TLS.
 
+mod askers;
 mod assertions;
 mod asynchronous;
 mod certificates;
@@ -7,6 +8,7 @@ mod conformance;
 mod demo;
 mod discovery;
 mod doctor;
+mod failover;
 mod faults;
 mod gateways;
 mod hostile;

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::actors::document_registry::PatientPolicy;
-use crate::actors::federation::{Federation, Learned, Manners, PatientTranslation, PeerState, Scope, query_peer};
+use crate::actors::federation::{
+    Federation, Learned, Manners, PatientTranslation, PeerKind, PeerState, Scope, query_peer,
+};
 use crate::actors::locator::{Locator, whom_to_ask};
 use crate::actors::patient_directory::ListedPatients;
 use crate::actors::ports::{Community, Discovered};
@@ -137,11 +139,14 @@ fn world(people: Vec<Person>, answers: Vec<Result<Discovered, PeerFailure>>) -> 
             home: home(2),
             name: "Two".into(),
             scope: Scope::Member,
+            kind: PeerKind::Full,
             answers: true,
             states: PeerState::Live.into(),
             nodes: Vec::new(),
             translation: PatientTranslation::Discover,
             manners: Manners::default(),
+            certificates: Vec::new(),
+            shares: Arc::default(),
             community: Arc::clone(&community) as Arc<dyn Community>,
         },
         community,

@@ -69,11 +69,16 @@ pub fn outbound_facts(query: &DiscoveryQuery) -> AuditFacts {
 impl Reply {
     /// To a request that finds no place.
     pub(super) fn busy(received: ReceivedQuery) -> Self {
+        Self::none(received, Problem::ResponderBusy)
+    }
+
+    /// To a request that is not answered.
+    pub(super) fn none(received: ReceivedQuery, problem: Problem) -> Self {
         Self {
             header: received.header,
             query_id: received.query_id,
             query_by_parameter: received.query_by_parameter,
-            answer: Some(DiscoveryAnswer::unavailable(Problem::ResponderBusy)),
+            answer: Some(DiscoveryAnswer::unavailable(problem)),
             good_for: Duration::ZERO,
         }
     }

@@ -14,6 +14,7 @@ pub mod iti61;
 pub mod iti62;
 pub mod iti86;
 pub mod iti92;
+pub mod refused;
 
 use std::collections::HashSet;
 

@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::envelope::read_envelope;
 use super::profile::PeerProfile;
 use crate::actors::context::Trace;
 use crate::actors::explain::{Doing, Exchange, Noted};
@@ -49,15 +50,20 @@ enum Connection {
 }
 
 /// Why a request was not answered.
-struct Unanswered {
-    failure: PeerFailure,
+pub(super) struct Unanswered {
+    /// Why.
+    pub(super) failure: PeerFailure,
     /// The connection broke off, once it was there: another one may serve.
     broke_off: bool,
+    /// Nothing here answered it: another gateway may. A fault is an answer, and so is a message that is wrong.
+    pub(super) elsewhere: bool,
 }
 
 impl From<PeerFailure> for Unanswered {
     fn from(failure: PeerFailure) -> Self {
-        Self { failure, broke_off: false }
+        use PeerFailure::{Timeout, Unreachable, Untrusted};
+        let elsewhere = matches!(failure, Unreachable(_) | Untrusted(_) | Timeout(_));
+        Self { failure, broke_off: false, elsewhere }
     }
 }
 
@@ -168,20 +174,20 @@ impl SoapClient {
     ///
     /// # Errors
     /// As [`Self::call`].
-    pub async fn ask(
+    pub(super) async fn ask(
         &self,
         transaction: &'static Transaction,
         outbound: impl Fn() -> Outbound,
-    ) -> Result<Message, PeerFailure> {
+    ) -> Result<Message, Unanswered> {
         match self.send(transaction, outbound(), Connection::Kept).await {
             Err(Unanswered { broke_off: true, .. }) => {
                 if let Some(Noted { steps, community }) = outbound().noted {
                     let why = || "the connection broke off".into();
                     steps.came_of(community.as_ref(), Doing::Retry, Instant::now(), why);
                 }
-                self.send(transaction, outbound(), Connection::Fresh).await.map_err(|unanswered| unanswered.failure)
+                self.send(transaction, outbound(), Connection::Fresh).await
             }
-            other => other.map_err(|unanswered| unanswered.failure),
+            other => other,
         }
     }
 
@@ -198,12 +204,12 @@ impl SoapClient {
     ///
     /// # Errors
     /// As [`Self::call`].
-    pub async fn ask_for_later(
+    pub(super) async fn ask_for_later(
         &self,
         transaction: &'static Transaction,
         outbound: impl Fn() -> Outbound,
         mut call: Call,
-    ) -> Result<Message, PeerFailure> {
+    ) -> Result<Message, Unanswered> {
         let mut connection = Connection::Kept;
         loop {
             let (outbound, span) = (outbound(), trace_context::new_span());
@@ -223,13 +229,13 @@ impl SoapClient {
                 sent = sending.join_next() => sent,
             };
             let Some(Ok(sent)) = sent else {
-                return Err(PeerFailure::Unreachable("the request was not sent".to_owned()));
+                return Err(PeerFailure::Unreachable("the request was not sent".to_owned()).into());
             };
             let answer = match sent.map_err(|error| unanswered(&error)) {
                 Ok(response) if is_acknowledgement(&response) => {
                     let answer = call.answer().await;
                     end(&mut exchange, &answer);
-                    return answer;
+                    return Ok(answer?);
                 }
                 Ok(response) => self.read(response, exchange.as_ref()).await,
                 Err(unanswered) => Err(unanswered),
@@ -238,14 +244,15 @@ impl SoapClient {
                 Ok(message) if is_empty_envelope(&message, self.bounds.xml) => {
                     let answer = call.answer().await;
                     end(&mut exchange, &answer);
-                    return answer;
+                    return Ok(answer?);
                 }
                 Err(Unanswered { broke_off: true, .. }) if connection == Connection::Kept => {
                     connection = Connection::Fresh;
                 }
                 answer => {
-                    let answer = answer.map_err(|unanswered| unanswered.failure);
-                    end(&mut exchange, &answer);
+                    if let Some(exchange) = exchange {
+                        exchange.ended(answer.as_ref().err().map(|unanswered| &unanswered.failure));
+                    }
                     return answer;
                 }
             }
@@ -326,16 +333,29 @@ impl SoapClient {
             // Whatever the status, an answer is an answer.
             Ok(message) if overloaded && !is_fault(message, self.bounds.xml) => {}
             Err(MessageError::NoRoom) => {}
-            _ if overloaded => return Err(PeerFailure::Overloaded.into()),
+            _ if overloaded => {
+                // Its own word is an answer; a proxy's is not.
+                let spoke = |message: &Message| read_envelope(&message.root, self.bounds.xml, |_| Ok(()));
+                let spoke = matches!(received.as_ref().map(spoke), Ok(Err(PeerFailure::Fault(_))));
+                return Err(Unanswered { elsewhere: !spoke, ..PeerFailure::Overloaded.into() });
+            }
             _ => {}
         }
-        received.map_err(|error| match error {
+        let (status, failed) = (head.status.as_u16(), head.status.is_server_error());
+        let message = received.map_err(|error| match error {
             MessageError::NoRoom => PeerFailure::NoRoom.into(),
             error => Unanswered {
                 broke_off: matches!(error, MessageError::Broken(_)),
-                failure: PeerFailure::Garbage(format!("HTTP {}: {error}", head.status.as_u16())),
+                elsewhere: failed || matches!(error, MessageError::Broken(_) | MessageError::TooSlow),
+                failure: PeerFailure::Garbage(format!("HTTP {status}: {error}")),
             },
-        })
+        })?;
+        // A fault comes with such a status too; what is no SOAP message is a proxy's word, not the gateway's.
+        if failed && let Err(PeerFailure::Garbage(what)) = read_envelope(&message.root, self.bounds.xml, |_| Ok(())) {
+            let failure = PeerFailure::Garbage(format!("HTTP {status}: {what}"));
+            return Err(Unanswered { failure, broke_off: false, elsewhere: true });
+        }
+        Ok(message)
     }
 }
 
@@ -387,7 +407,7 @@ fn unanswered(error: &hyper_util::client::legacy::Error) -> Unanswered {
         true => PeerFailure::Untrusted(causes(error)),
         false => PeerFailure::Unreachable(causes(error)),
     };
-    Unanswered { failure, broke_off: !error.is_connect() }
+    Unanswered { failure, broke_off: !error.is_connect(), elsewhere: true }
 }
 
 /// Whether a peer says no more than that it has taken the request (table of ITI TF-2 §V.5: HTTP 202; 200

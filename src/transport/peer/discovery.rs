@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use super::client::Unanswered;
+use super::gateways::Gateways;
 use super::{RemoteCommunity, SoapClient, read_envelope};
 use crate::actors::context::RequestContext;
 use crate::actors::ports::{Discovered, PeerFailure};
@@ -30,7 +32,7 @@ impl RemoteCommunity {
     /// The same, asked for patients at another address.
     #[must_use]
     pub fn with_discovery_at(self, client: SoapClient) -> Self {
-        Self { discovery: Some(client), ..self }
+        Self { discovery: Some(Gateways::new([client], self.limits.breaker)), ..self }
     }
 
     pub(super) async fn ask_for_patient(
@@ -40,21 +42,25 @@ impl RemoteCommunity {
     ) -> Result<Discovered, PeerFailure> {
         let transaction = Transaction::of(TransactionId::CrossGatewayPatientDiscovery);
         let facts = outbound_facts(query);
-        self.bounded(context, transaction, &facts, self.call_discover(context, query), |discovered| {
-            match discovered.answer {
-                DiscoveryAnswer::Refused(Refusal { problem: Some(Problem::ResponderBusy), .. }) => {
-                    (ResponseStatus::Failure, &*BUSY, &[])
-                }
-                DiscoveryAnswer::Refused(_) => (ResponseStatus::Failure, &[], &[]),
-                _ => (ResponseStatus::Success, &[], &[]),
+        let gateways = self.discovery.as_ref().unwrap_or(&self.gateways);
+        let call = |client| self.call_discover(client, context, query);
+        self.bounded(context, transaction, &facts, gateways, call, |discovered| match discovered.answer {
+            DiscoveryAnswer::Refused(Refusal { problem: Some(Problem::ResponderBusy), .. }) => {
+                (ResponseStatus::Failure, &*BUSY, &[])
             }
+            DiscoveryAnswer::Refused(_) => (ResponseStatus::Failure, &[], &[]),
+            _ => (ResponseStatus::Success, &[], &[]),
         })
         .await
     }
 
-    async fn call_discover(&self, context: &RequestContext, query: &DiscoveryQuery) -> Result<Discovered, PeerFailure> {
+    async fn call_discover(
+        &self,
+        client: &SoapClient,
+        context: &RequestContext,
+        query: &DiscoveryQuery,
+    ) -> Result<Discovered, Unanswered> {
         let transaction = Transaction::of(TransactionId::CrossGatewayPatientDiscovery);
-        let client = self.discovery.as_ref().unwrap_or(&self.client);
         let (created, address) = (Dtm::from_timestamp(self.services.clock.now()), client.uri().to_string());
         let prefix = client.profile().v3_home_prefix;
         let write = |out: &mut Vec<u8>| hl7v3::write_request_to(out, query, created, Some(&address), prefix);
@@ -63,10 +69,10 @@ impl RemoteCommunity {
             Ok((hl7v3::read_response(envelope.payload)?, envelope.correlation_ttl.clone()))
         })?;
         if !belongs(&received, query) {
-            return Err(PeerFailure::Garbage("the answer is one to another query".into()));
+            return Err(PeerFailure::Garbage("the answer is one to another query".into()).into());
         }
         if matches!(&received.answer, DiscoveryAnswer::Matches(matches) if matches.len() > MOST_MATCHES) {
-            return Err(PeerFailure::TooMany(MOST_MATCHES));
+            return Err(PeerFailure::TooMany(MOST_MATCHES).into());
         }
         let expires = time_to_live.and_then(|text| xcpd::expiry(&text, self.services.clock.now()));
         Ok(Discovered { answer: received.answer, expires })

@@ -1,6 +1,7 @@
 //! Asking a community where else a patient is known (ITI-56).
 
 use super::RemoteCommunity;
+use super::client::{SoapClient, Unanswered};
 use super::envelope::read_answer;
 use crate::actors::context::RequestContext;
 use crate::actors::ports::PeerFailure;
@@ -22,24 +23,23 @@ impl RemoteCommunity {
         let mut request = Vec::new();
         xcpd::write_location_request(&mut request, patient);
         let facts = facts(patient, request.into());
-        self.bounded(context, transaction, &facts, self.call_locate(context, patient), |_| {
-            (ResponseStatus::Success, &[], &[])
-        })
-        .await
+        let gateways = self.discovery.as_ref().unwrap_or(&self.gateways);
+        let call = |client| self.call_locate(client, context, patient);
+        self.bounded(context, transaction, &facts, gateways, call, |_| (ResponseStatus::Success, &[], &[])).await
     }
 
     async fn call_locate(
         &self,
+        client: &SoapClient,
         context: &RequestContext,
         patient: &PatientId,
-    ) -> Result<Vec<PatientLocation>, PeerFailure> {
+    ) -> Result<Vec<PatientLocation>, Unanswered> {
         let transaction = Transaction::of(TransactionId::PatientLocationQuery);
-        let client = self.discovery.as_ref().unwrap_or(&self.client);
         let write = |out: &mut Vec<u8>| xcpd::write_location_request(out, patient);
         let message = self.ask(context, client, transaction, write).await?;
         let locations = read_answer(&message.root, client.bounds.xml, xcpd::read_location_response)?;
         if locations.len() > self.limits.results {
-            return Err(PeerFailure::TooMany(self.limits.results));
+            return Err(PeerFailure::TooMany(self.limits.results).into());
         }
         Ok(locations)
     }

@@ -1,0 +1,125 @@
+//! What `[[peer]]` says of a community besides who it is: at which addresses it is asked, by which certificates
+//! it is recognised, and what it is given.
+
+use http::Uri;
+
+use super::raw::{Section, Spot, Text};
+use super::read::Reader;
+use super::{CertificateRule, GatewayRules, Peer, Shares};
+use crate::model::sharing::{CodeLists, CodeRule};
+
+/// An address in examples.
+const EXAMPLE: &str = "https://peer.example:8443/services/responding-gateway";
+
+impl Reader<'_> {
+    /// `responding_gateway`: one address, or a list in order of preference; the first, and the others.
+    pub(super) fn gateways(&self, section: &mut Section<'_>, needed: bool) -> (Option<Uri>, Vec<Uri>) {
+        const KEY: &str = "responding_gateway";
+        let spot = section.spot(KEY);
+        if needed && !section.has(KEY) {
+            section.required(KEY, EXAMPLE);
+            return (None, Vec::new());
+        }
+        let written = section.has(KEY);
+        let texts = section.one_or_more(KEY);
+        if written && texts.is_empty() {
+            let fix = format!("write {KEY} = \"{EXAMPLE}\", or a list in order of preference");
+            self.findings.add(&spot, "there is no address in it", fix);
+        }
+        let mut gateways: Vec<Uri> = Vec::new();
+        for text in texts {
+            let spot = text.spot.clone();
+            let Some(uri) = self.url(Some(text)) else { continue };
+            if gateways.contains(&uri) {
+                self.findings.add(&spot, "the address is there twice", "remove one of them");
+                continue;
+            }
+            gateways.push(uri);
+        }
+        let mut gateways = gateways.into_iter();
+        (gateways.next(), gateways.collect())
+    }
+
+    /// `certificates` of a peer.
+    pub(super) fn certificates(&self, section: &mut Section<'_>) -> Vec<CertificateRule> {
+        let mut rules = Vec::new();
+        for text in section.texts("certificates") {
+            match CertificateRule::parse(&text.value) {
+                Ok(rule) => rules.push(rule),
+                Err(what) => {
+                    let fix = "write a common name, a subject as \"CN=…,O=…\", or \"sha256:\" and the fingerprint";
+                    self.findings.add(&text.spot, what, fix);
+                }
+            }
+        }
+        rules
+    }
+
+    /// A certificate is one community's.
+    pub(super) fn not_another_ones(&self, spot: &Spot, peer: &Peer, others: &[Peer]) {
+        let same = |other: &&Peer| other.certificates.iter().any(|rule| peer.certificates.contains(rule));
+        if let Some(other) = others.iter().find(same) {
+            let what = format!("\"{}\" is recognised by the same certificate", other.name);
+            self.findings.add(spot, what, "leave it with one of them: who asks must be known for certain");
+        }
+    }
+
+    /// `shares` of a peer.
+    pub(super) fn shares(&self, section: &mut Section<'_>, certificates: &[CertificateRule]) -> Shares {
+        let spot = section.spot("shares");
+        let mut shares = section.section("shares");
+        let allow = self.code_lists(shares.section("allow"));
+        let deny = self.code_lists(shares.section("deny"));
+        shares.finish();
+        let shares = Shares { allow, deny };
+        if !shares.is_everything() && certificates.is_empty() {
+            let fix = "add certificates = [\"…\"], the common name or the fingerprint of what it shows when it asks";
+            self.findings.add(&spot, "nobody is recognised as this community, so the rule would hold for nobody", fix);
+        }
+        shares
+    }
+
+    fn code_lists(&self, mut section: Section<'_>) -> CodeLists {
+        let lists = CodeLists {
+            confidentiality: self.code_list(&mut section, "confidentiality"),
+            class: self.code_list(&mut section, "class"),
+            type_code: self.code_list(&mut section, "type"),
+        };
+        section.finish();
+        lists
+    }
+
+    fn code_list(&self, section: &mut Section<'_>, key: &'static str) -> Vec<CodeRule> {
+        let (spot, written) = (section.spot(key), section.has(key));
+        let texts = section.texts(key);
+        if written && texts.is_empty() {
+            // One could take it for "none of them".
+            self.findings.add(&spot, "an empty list is no rule", "name codes, or remove the key");
+        }
+        let read = |text: Text| {
+            let fix = "write the code, or code^^scheme";
+            CodeRule::parse(&text.value).map_err(|what| self.findings.add(&text.spot, what, fix)).ok()
+        };
+        texts.into_iter().filter_map(read).collect()
+    }
+
+    /// `[initiating_gateway]` and `[responding_gateway]`.
+    pub(super) fn gateway_rules(
+        &self,
+        mut initiating: Section<'_>,
+        mut responding: Section<'_>,
+        peers: &[Peer],
+    ) -> GatewayRules {
+        let default = GatewayRules::default();
+        let tell_planned = initiating.boolean("tell_planned", default.tell_planned);
+        initiating.finish();
+        let spot = responding.spot("only_known");
+        let only_known = responding.boolean("only_known", default.only_known);
+        responding.finish();
+        if only_known && peers.iter().all(|peer| peer.certificates.is_empty()) {
+            let fix = "add certificates = [\"…\"] to the [[peer]]s that may ask, or remove it";
+            self.findings.add(&spot, "no peer has certificates, so nobody would be answered", fix);
+        }
+        GatewayRules { tell_planned, only_known }
+    }
+}
