@@ -416,7 +416,9 @@ mod tests {
         assert_eq!(latest, ["c", "b"]);
         assert_eq!(kept.find("b").unwrap().transaction, "ITI-18");
         // One with many steps takes the place of several.
-        let step = Step { doing: Doing::Wait, community: None, from: Duration::ZERO, took: Duration::ZERO, said: None };
+        let steps = Steps::noted(Instant::now());
+        steps.took(None, Doing::Wait, Instant::now());
+        let step = steps.all().remove(0);
         let steps = vec![step; 2 * STEPS_EACH + 1];
         kept.keep(Arc::new(Explained { steps, ..Arc::unwrap_or_clone(explained("d")) }));
         assert!(kept.find("c").is_none() && kept.find("d").is_some());

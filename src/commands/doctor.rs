@@ -15,6 +15,7 @@ use crate::model::ids::HomeCommunityId;
 use crate::terminal::{Align, Cell, Colour, Table, Tone, counted};
 use crate::transaction::Service;
 use crate::transport::diagnosis::{self, Ask, Configured, Diagnosis, Finding, IssuerIs, Shown, Status, Subject};
+use crate::transport::peer::profile::PeerProfile;
 use crate::transport::tls::TlsFiles;
 
 /// How long a step may take unless told.

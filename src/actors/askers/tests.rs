@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::actors::context::RequestContext;
-use crate::actors::federation::{PatientTranslation, Rules, Scope};
+use crate::actors::federation::{Manners, PatientTranslation, Rules, Scope};
 use crate::actors::ports::{Community, Discovered, PeerFailure};
 use crate::model::community::{CertificateRule, PeerKind};
 use crate::model::discovery::DiscoveryQuery;
@@ -56,6 +56,7 @@ fn peer(n: u8, kind: PeerKind, state: PeerState) -> Peer {
         states: state.into(),
         nodes: Vec::new(),
         translation: PatientTranslation::SameDomain,
+        manners: Manners::default(),
         certificates: vec![CertificateRule::CommonName(format!("gateway {n}"))],
         shares: Arc::default(),
         community: Arc::new(Nobody),

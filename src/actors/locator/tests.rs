@@ -2,7 +2,9 @@
 
 use std::sync::Mutex;
 
-use super::super::federation::{Learned, PatientTranslation, PeerState, Scope, query_peer, query_peers};
+use super::super::federation::{
+    Learned, Manners, PatientTranslation, PeerKind, PeerState, Scope, query_peer, query_peers,
+};
 use super::super::ports::{Community, Discovered};
 use super::*;
 use crate::model::discovery::{DiscoveryQuery, PatientLocation};
@@ -134,10 +136,14 @@ fn world(does: &[Does], locator: Locator) -> World {
         home: fake.home.clone(),
         name: format!("Community {}", fake.home),
         scope: Scope::Member,
+        kind: PeerKind::Full,
         answers: true,
         states: PeerState::Live.into(),
         nodes: Vec::new(),
         translation: PatientTranslation::SameDomain,
+        manners: Manners::default(),
+        certificates: Vec::new(),
+        shares: Arc::default(),
         community: Arc::clone(fake) as Arc<dyn Community>,
     });
     let learned = Arc::new(Learned::new(0, 100));
