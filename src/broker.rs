@@ -334,11 +334,12 @@ impl Broker {
                 write_stall: limits.write_stall,
                 drain: limits.drain,
             };
-            let policy = Arc::new(ListenerPolicy::new(
+            let policy = ListenerPolicy::new(
                 listener.services.iter().copied(),
                 listener.administrators.iter().cloned(),
                 listener.many_patients.iter().cloned(),
-            ));
+            );
+            let policy = Arc::new(policy.with_providers(listener.providers.iter().cloned()));
             let bound = Listener::bind(
                 listener.bind,
                 Arc::clone(server),
@@ -604,6 +605,7 @@ fn federation(
             Some(uri) => community.with_discovery_at(SoapClient::new(tls, uri.clone(), answer_bounds.clone())),
             None => community,
         };
+        let community = community.with_target_in(peer.target_in);
         let address = config.asynchronous.address.as_ref().filter(|_| peer.exchange == PeerExchange::Asynchronous);
         let community = community.with_answers_to(
             address.map(|address| AnswersTo { address: address.to_string(), awaited: Arc::clone(&services.awaited) }),

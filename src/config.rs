@@ -29,6 +29,7 @@ use http::Uri;
 use crate::model::discovery::Person;
 use crate::model::ids::{HomeCommunityId, IdentifierRule, Oid, PatientId, RepositoryUniqueId};
 use crate::transport::callbacks::Callback;
+pub use crate::transport::peer::TargetIn;
 use crate::transport::tls::TlsFiles;
 use crate::validate::SourceModes;
 
@@ -310,6 +311,8 @@ pub struct Listener {
     pub administrators: Vec<String>,
     /// Those that may ask about many patients at once (ITI-51); `*` for all.
     pub many_patients: Vec<String>,
+    /// Those that may put other communities' documents into our repository (ITI-80); `*` for all.
+    pub providers: Vec<String>,
 }
 
 /// Another community (`[[peer]]`).
@@ -343,6 +346,8 @@ pub struct Peer {
     pub callback: Option<Callback>,
     /// How its answers come to us.
     pub exchange: PeerExchange,
+    /// Where it is named in documents that are sent to it (ITI-80).
+    pub target_in: TargetIn,
 }
 
 /// Answers that do not come back on their connection (`[asynchronous]`, ITI TF-2 §V.5).

@@ -45,7 +45,7 @@ impl RespondingGateway {
     }
 
     /// Whether a request of another gateway may go on to that peer.
-    fn goes_on_to(&self, context: &RequestContext, peer: &Peer) -> bool {
+    pub(super) fn goes_on_to(&self, context: &RequestContext, peer: &Peer) -> bool {
         let passed = &context.via;
         peer.scope == Scope::Member && !passed.contains(&peer.home) && !passed.contains(&self.own.home)
     }
@@ -58,7 +58,8 @@ impl RespondingGateway {
     /// ITI-38.
     pub async fn cross_gateway_query(&self, context: &RequestContext, query: &AdhocQuery) -> QueryResponse {
         let federation = self.federation.load_full();
-        if let Some(home) = &query.home {
+        // A query of ITI-63 is none of ITI-38: it is not handed on as one.
+        if let Some(home) = query.home.as_ref().filter(|_| QueryDefinition::fetch_by_id(&query.id).is_none()) {
             let parsed = HomeCommunityId::parse(home).ok();
             if parsed.as_ref() == Some(&self.own.home) {
                 return self.patient_or_ids(context, &federation, query).await;

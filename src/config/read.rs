@@ -14,7 +14,7 @@ use super::raw::{Findings, Origin, Section, Spot, Text};
 use super::{
     Asynchronous, Audit, Codes, Community, Config, DEFAULT_ADMIN, DocumentStorage, IdentifierCheck, Limits, Listener,
     Log, LogFormat, MetadataStorage, NHS_NUMBER_DOMAIN, Node, PatientDomain, Patients, Peer, PeerExchange, PeerKind,
-    PeerPatientId, PeerState, Profile, Scope, Service, States, Storage, UnknownPatients, units,
+    PeerPatientId, PeerState, Profile, Scope, Service, States, Storage, TargetIn, UnknownPatients, units,
 };
 use crate::model::ids::{HomeCommunityId, InvalidId, Oid, PatientId, RepositoryUniqueId};
 use crate::transport::callbacks::Callback;
@@ -362,13 +362,14 @@ impl Reader<'_> {
             let names = section.texts("names").into_iter().map(|text| text.value).collect();
             let administrators = section.texts("administrators").into_iter().map(|text| text.value).collect();
             let many_patients = section.texts("many_patients").into_iter().map(|text| text.value).collect();
+            let providers = section.texts("providers").into_iter().map(|text| text.value).collect();
             let tls = self.listener_tls(&mut section);
             section.finish();
             let (Some(bind), Some(tls)) = (bind, tls) else { continue };
             if bind.port() != 0 && listeners.iter().any(|other| other.bind == bind) {
                 self.findings.add(&spot, format!("{bind} has a listener already"), "take another port");
             }
-            listeners.push(Listener { bind, tls, services, names, administrators, many_patients });
+            listeners.push(Listener { bind, tls, services, names, administrators, many_patients, providers });
         }
         if !written {
             let spot = Spot { key: "listener".to_owned(), origin: Origin::Absent };
@@ -605,6 +606,8 @@ impl Reader<'_> {
         ];
         const EXCHANGES: &[(&str, PeerExchange)] =
             &[("synchronous", PeerExchange::Synchronous), ("asynchronous", PeerExchange::Asynchronous)];
+        const TARGETS: &[(&str, TargetIn)] =
+            &[("both", TargetIn::Both), ("header", TargetIn::Header), ("slot", TargetIn::Slot)];
         let name = section.required("name", "Hertfordshire and West Essex");
         let home = section.required("home_community_id", "urn:oid:1.2.3.4");
         let home = self.id(home, HomeCommunityId::parse, "urn:oid:1.2.3.4");
@@ -636,6 +639,7 @@ impl Reader<'_> {
         let ca = self.file(ca);
         let callback = section.text("callback").and_then(|text| self.callback(&text));
         let exchange = section.choice("exchange", EXCHANGES, PeerExchange::Synchronous);
+        let target_in = section.choice("target_in", TARGETS, TargetIn::Both);
         section.finish();
         Some(Peer {
             name: name?.value,
@@ -652,6 +656,7 @@ impl Reader<'_> {
             ca,
             callback,
             exchange,
+            target_in,
         })
     }
 

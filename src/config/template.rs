@@ -175,7 +175,8 @@ fn listener(out: &mut String, template: &Template) -> std::fmt::Result {
     write!(
         out,
         "# Where the broker is called: mutual TLS always. names are those that callers use; services\n\
-         # are registry, repository, initiating-gateway and responding-gateway unless given.\n\
+         # are registry, repository, initiating-gateway and responding-gateway unless given; documents for other\n\
+         # communities (ITI-41 at the initiating-gateway) are taken where the repository is served too.\n\
          [[listener]]\nbind = {}\nnames = [{}]\n\
          tls = {{ certificate = \"certs/server.pem\", key = \"certs/server.key\", \
          client_ca = \"certs/ca.pem\", crl = \"certs/ca.crl\" }}\n\
@@ -184,7 +185,9 @@ fn listener(out: &mut String, template: &Template) -> std::fmt::Result {
          # everybody. Nobody unless given.\n\
          # administrators = [\"records-office\"]\n\
          # Who may ask about many patients at once (ITI-51), likewise.\n\
-         # many_patients = [\"public-health\"]\n\n",
+         # many_patients = [\"public-health\"]\n\
+         # Whose gateways may put their communities' documents into our repository (ITI-80), likewise.\n\
+         # providers = [\"hwe-gateway\"]\n\n",
         quoted(&template.bind.to_string()),
         list(template.names.iter().map(|name| quoted(name))),
     )
@@ -197,7 +200,8 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
          # ca: the authority to trust for this one, if it is not that of [client]. callback: where it may have\n\
          # our answers sent, and exchange: synchronous, or asynchronous for its answers to us, see [asynchronous].\n\
          # patient_id: same-domain, domain:OID (the same id in that domain), or discover: it is asked under which\n\
-         # id it knows a patient (ITI-55), at patient_discovery if that is another URL.\n",
+         # id it knows a patient (ITI-55), at patient_discovery if that is another URL. target_in: where it wants\n\
+         # to be named in documents for it (ITI-80): both, header, slot.\n",
     )?;
     if template.peers.is_empty() {
         out.write_str(
@@ -208,7 +212,7 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
              # patient_id = \"same-domain\"\n# timeout = \"8s\"\n# max_in_flight = 32\n\
              # ca = \"certs/hwe-ca.pem\"\n\
              # callback = \"https://hwe.example:8443/services/initiating-gateway\"\n\
-             # exchange = \"synchronous\"\n\n",
+             # exchange = \"synchronous\"\n# target_in = \"both\"\n\n",
         )?;
     }
     for peer in &template.peers {

@@ -27,7 +27,7 @@ use super::trouble::{Day, SlowWay};
 use crate::broker::Broker;
 use crate::config::{
     Asynchronous, Audit, Codes, Config, DocumentStorage, IdentifierCheck, Limits, Listener, Log, MetadataStorage,
-    PatientDomain, Patients, Peer, PeerExchange, PeerPatientId, PeerState, Profile, Scope, Service, Storage,
+    PatientDomain, Patients, Peer, PeerExchange, PeerPatientId, PeerState, Profile, Scope, Service, Storage, TargetIn,
     UnknownPatients,
 };
 use crate::transport::certificates::{DevelopmentAuthority, IssuedCertificate};
@@ -278,6 +278,7 @@ fn peer(community: &Community, responding_gateway: Option<Uri>) -> Peer {
         ca: None,
         callback: None,
         exchange: PeerExchange::Synchronous,
+        target_in: TargetIn::default(),
     }
 }
 
@@ -313,6 +314,7 @@ fn config(community: &Community, samples: &Samples, folder: &Path, own: &Path, t
             names: Vec::new(),
             administrators: Vec::new(),
             many_patients: Vec::new(),
+            providers: Vec::new(),
         }],
         admin: Some(any_port),
         client: tls,

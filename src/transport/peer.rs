@@ -1,36 +1,39 @@
 //! Outbound SOAP: one client per address, with its own connections, budget and bound; and a
-//! community behind its Responding Gateway (ITI-38, ITI-39, ITI-55).
+//! community behind its Responding Gateway (ITI-38, 39, 55, 63, 80).
 
 mod client;
 mod discovery;
 mod envelope;
+mod fetch;
+mod provide;
 mod received;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Uri};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use super::answer;
 use super::audit_sink::AuditSink;
 use super::awaited::{AnswersTo, Awaited};
-use super::breaker::{Breaker, BreakerLimits, Refused};
+use super::breaker::{Breaker, BreakerLimits, Leave, Refused};
 use super::endpoint::{AuditFacts, query_facts};
 use super::message::Message;
 use super::metrics::Metrics;
 use super::pipeline::outcome_name;
 use crate::actors::context::RequestContext;
 use crate::actors::explain::Doing;
-use crate::actors::ports::{Clock, Community, Discovered, PeerFailure};
+use crate::actors::ports::{Clock, Community, Delivery, Discovered, PeerFailure};
 use crate::model::audit_event::{
     AuditEvent, AuditNode, AuditOutcome, AuditSide, AuditedDocument, Exchange, NetworkAccessPoint,
 };
 use crate::model::discovery::DiscoveryQuery;
 use crate::model::document::{BoxFuture, DocumentRequest, RetrieveResponse, RetrievedDocument};
+use crate::model::fetch::FetchResponse;
 use crate::model::ids::HomeCommunityId;
-use crate::model::response::{ErrorCode, QueryResponse, RegistryError};
+use crate::model::response::{ErrorCode, QueryResponse, RegistryError, RegistryResponse};
 use crate::model::stored_query::AdhocQuery;
 use crate::transaction::{Transaction, TransactionId};
 use crate::wire::ebrs;
@@ -40,7 +43,9 @@ use crate::wire::xdsb;
 pub use client::{Outbound, SoapClient};
 pub use discovery::belongs;
 use envelope::request_addressing;
-pub use envelope::{read_answer, read_envelope, request_envelope, request_envelope_with_id};
+pub use envelope::{following_message_id, read_answer, read_envelope, request_envelope, request_envelope_with_id};
+pub use fetch::fetch_response;
+pub use provide::TargetIn;
 pub use received::retrieve_response;
 
 /// A community that has not answered within this time is taken for one that does not.
@@ -115,6 +120,15 @@ pub struct RemoteCommunity {
     breaker: Breaker,
     services: PeerServices,
     answers_to: Option<AnswersTo>,
+    target_in: TargetIn,
+}
+
+/// A place among the requests to a community, until it is let go.
+struct Place<'a> {
+    _admitted: SemaphorePermit<'a>,
+    _permit: SemaphorePermit<'a>,
+    leave: Leave<'a>,
+    began: Instant,
 }
 
 impl RemoteCommunity {
@@ -130,6 +144,7 @@ impl RemoteCommunity {
             breaker: Breaker::new(limits.breaker),
             services,
             answers_to: None,
+            target_in: TargetIn::default(),
         }
     }
 
@@ -139,14 +154,8 @@ impl RemoteCommunity {
         Self { answers_to, ..self }
     }
 
-    /// Calls when there is a place, unless too many wait or the community is not worth asking now.
-    async fn admitted<T>(
-        &self,
-        context: &RequestContext,
-        until: Instant,
-        call: impl Future<Output = Result<T, PeerFailure>>,
-    ) -> Result<T, PeerFailure> {
-        let asked = Instant::now();
+    /// Waits for a place, unless too many do or the community is not worth asking now.
+    async fn place(&self, context: &RequestContext, asked: Instant, until: Instant) -> Result<Place<'_>, PeerFailure> {
         let lately = |refused: Refused| {
             let seconds = refused.again_in.as_secs() + 1;
             PeerFailure::NotAsked(format!("it has not answered lately; it is tried again in about {seconds} s"))
@@ -155,7 +164,7 @@ impl RemoteCommunity {
         if let Some(refused) = self.breaker.refused(asked) {
             return Err(lately(refused));
         }
-        let Ok(_admitted) = self.admitted.try_acquire() else {
+        let Ok(admitted) = self.admitted.try_acquire() else {
             return Err(PeerFailure::NotAsked("too many requests wait for it".into()));
         };
         let permit = tokio::select! {
@@ -164,12 +173,24 @@ impl RemoteCommunity {
             permit = timeout_at(until, self.in_flight.acquire()) => permit,
         };
         context.steps.took(Some(&self.home), Doing::Queue, asked);
-        let Ok(Ok(_permit)) = permit else {
+        let Ok(Ok(permit)) = permit else {
             return Err(PeerFailure::NotAsked("too many requests to it are under way".into()));
         };
         // Behind the queue: what waited in it while the others failed is not to try in vain as well.
         let began = Instant::now();
         let leave = self.breaker.enter(began).map_err(lately)?;
+        Ok(Place { _admitted: admitted, _permit: permit, leave, began })
+    }
+
+    /// Calls when there is a place.
+    async fn admitted<T>(
+        &self,
+        context: &RequestContext,
+        until: Instant,
+        call: impl Future<Output = Result<T, PeerFailure>>,
+    ) -> Result<T, PeerFailure> {
+        let asked = Instant::now();
+        let Place { leave, began, _admitted, _permit } = self.place(context, asked, until).await?;
         let result = tokio::select! {
             biased;
             failure = context.given_up() => return Err(failure),
@@ -184,21 +205,27 @@ impl RemoteCommunity {
             {
                 drop(leave);
             }
-            Err(PeerFailure::Timeout(_) | PeerFailure::Unreachable(_) | PeerFailure::Untrusted(_)) => {
-                if leave.failed(Instant::now()) {
-                    tracing::warn!(
-                        community = %self.home, seconds = self.limits.breaker.pause.as_secs(),
-                        "a community does not answer, and is not asked for a while"
-                    );
-                }
-            }
-            _ => {
-                if leave.answered() {
-                    tracing::info!(community = %self.home, "a community answers again");
-                }
-            }
+            Err(failure) => self.left(leave, Some(failure)),
+            Ok(_) => self.left(leave, None),
         }
         result
+    }
+
+    /// Remembers whether the community answered.
+    fn left(&self, leave: Leave<'_>, failure: Option<&PeerFailure>) {
+        let silent = |failure: &PeerFailure| {
+            matches!(failure, PeerFailure::Timeout(_) | PeerFailure::Unreachable(_) | PeerFailure::Untrusted(_))
+        };
+        if failure.is_some_and(silent) {
+            if leave.failed(Instant::now()) {
+                tracing::warn!(
+                    community = %self.home, seconds = self.limits.breaker.pause.as_secs(),
+                    "a community does not answer, and is not asked for a while"
+                );
+            }
+        } else if leave.answered() {
+            tracing::info!(community = %self.home, "a community answers again");
+        }
     }
 
     /// Calls within budget, bound and deadline, audits, counts.
@@ -213,6 +240,19 @@ impl RemoteCommunity {
         let began = Instant::now();
         let until = context.deadline.min(began + self.limits.budget);
         let result = self.admitted(context, until, call).await;
+        self.noted(context, transaction, facts, began, result, judge).await
+    }
+
+    /// Audits and counts a call that is over.
+    async fn noted<T>(
+        &self,
+        context: &RequestContext,
+        transaction: &'static Transaction,
+        facts: &AuditFacts,
+        began: Instant,
+        result: Result<T, PeerFailure>,
+        judge: impl FnOnce(&T) -> (crate::model::response::ResponseStatus, &[RegistryError], &[RetrievedDocument]),
+    ) -> Result<T, PeerFailure> {
         let client = match (&self.discovery, transaction.id) {
             (Some(elsewhere), TransactionId::CrossGatewayPatientDiscovery) => elsewhere,
             _ => &self.client,
@@ -335,6 +375,22 @@ impl Community for RemoteCommunity {
             })
             .await
         })
+    }
+
+    fn fetch<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        query: &'a AdhocQuery,
+    ) -> BoxFuture<'a, Result<FetchResponse, PeerFailure>> {
+        Box::pin(self.ask_for_entries(context, query))
+    }
+
+    fn provide<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        delivery: Delivery,
+    ) -> BoxFuture<'a, Result<RegistryResponse, PeerFailure>> {
+        Box::pin(self.send_documents(context, delivery))
     }
 
     fn retrieve<'a>(

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::xdr;
 use super::xml::{Document, Node, Ns, XmlError, push_attr, push_text};
 use crate::model::vocabulary::ns;
 
@@ -220,6 +221,8 @@ pub struct Envelope<'d, 'a> {
     pub security: Option<String>,
     /// `xcpd:CorrelationTimeToLive` (ITI TF-2 §3.55.4.1.2).
     pub correlation_ttl: Option<String>,
+    /// What `xdr:homeCommunityBlock`s name (Cross-Community Document Reliable Interchange §3.80.4.1.2).
+    pub home_blocks: Vec<String>,
     /// The one element in the Body.
     pub payload: Node<'d, 'a>,
 }
@@ -399,6 +402,7 @@ pub fn read<'d, 'a>(document: &'d Document<'a>) -> Result<Envelope<'d, 'a>, Faul
         _ => return Err(Fault::sender("The env:Body holds more than one element.")),
     };
     let (mut addressing, mut security, mut correlation_ttl) = (Addressing::default(), None, None);
+    let mut home_blocks = Vec::new();
     if let Some(header) = header {
         let mut not_understood = Vec::new();
         for block in header.children().filter(|block| targets_us(*block, version)) {
@@ -411,6 +415,7 @@ pub fn read<'d, 'a>(document: &'d Document<'a>) -> Result<Envelope<'d, 'a>, Faul
             if block.is(Ns::Xcpd, "CorrelationTimeToLive") {
                 correlation_ttl = text(block);
             }
+            home_blocks.extend(xdr::home(block));
             if block.is(Ns::Wsse, "Security") {
                 if security.is_some() {
                     return Err(Fault {
@@ -429,7 +434,7 @@ pub fn read<'d, 'a>(document: &'d Document<'a>) -> Result<Envelope<'d, 'a>, Faul
         }
         addressing = read_addressing(header)?;
     }
-    Ok(Envelope { version, addressing, security, correlation_ttl, payload })
+    Ok(Envelope { version, addressing, security, correlation_ttl, home_blocks, payload })
 }
 
 impl Addressing {

@@ -6,11 +6,12 @@ use super::*;
 use crate::actors::document_registry::PatientPolicy;
 use crate::actors::federation::{Federation, PatientTranslation, PeerState, Scope, query_peer};
 use crate::actors::patient_directory::ListedPatients;
-use crate::actors::ports::{Community, Discovered};
+use crate::actors::ports::{Community, Delivery, Discovered};
 use crate::model::discovery::{Address, BirthTime, Gender, PatientDemographics, PersonName, Problem};
 use crate::model::document::{BoxFuture, DocumentRequest, RetrieveResponse};
+use crate::model::fetch::FetchResponse;
 use crate::model::ids::Oid;
-use crate::model::response::{ErrorCode, QueryResponse, RegistryError, ResponseStatus};
+use crate::model::response::{ErrorCode, QueryResponse, RegistryError, RegistryResponse, ResponseStatus};
 use crate::model::rim::Slot;
 use crate::model::stored_query::AdhocQuery;
 use crate::model::time::Dtm;
@@ -72,6 +73,22 @@ impl Community for Scripted {
         _: &'a RequestContext,
         _: Vec<DocumentRequest>,
     ) -> BoxFuture<'a, Result<RetrieveResponse, PeerFailure>> {
+        Box::pin(async { Err(PeerFailure::NoRoom) })
+    }
+
+    fn fetch<'a>(
+        &'a self,
+        _: &'a RequestContext,
+        _: &'a AdhocQuery,
+    ) -> BoxFuture<'a, Result<FetchResponse, PeerFailure>> {
+        Box::pin(async { Err(PeerFailure::NoRoom) })
+    }
+
+    fn provide<'a>(
+        &'a self,
+        _: &'a RequestContext,
+        _: Delivery,
+    ) -> BoxFuture<'a, Result<RegistryResponse, PeerFailure>> {
         Box::pin(async { Err(PeerFailure::NoRoom) })
     }
 }
