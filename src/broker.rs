@@ -368,10 +368,11 @@ impl Broker {
                 listener.administrators.iter().cloned(),
                 listener.many_patients.iter().cloned(),
             );
-            let policy = Arc::new(policy.with_emergencies(
+            let policy = policy.with_emergencies(
                 listener.emergency_callers.iter().cloned(),
                 listener.emergency_claims.iter().cloned(),
-            ));
+            );
+            let policy = Arc::new(policy.with_providers(listener.providers.iter().cloned()));
             let bound = Listener::bind(
                 listener.bind,
                 Arc::clone(server),
@@ -678,6 +679,7 @@ fn federation(
             Some(uri) => community.with_discovery_at(soap(uri)),
             None => community,
         };
+        let community = community.with_target_in(peer.target_in);
         let address = config.asynchronous.address.as_ref().filter(|_| peer.exchange == PeerExchange::Asynchronous);
         let community = community.with_answers_to(
             address.map(|address| AnswersTo { address: address.to_string(), awaited: Arc::clone(&services.awaited) }),

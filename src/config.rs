@@ -34,6 +34,7 @@ use http::Uri;
 use crate::model::discovery::Person;
 use crate::model::ids::{HomeCommunityId, IdentifierRule, Oid, PatientId, RepositoryUniqueId};
 use crate::transport::callbacks::Callback;
+pub use crate::transport::peer::TargetIn;
 use crate::transport::peer::profile::PeerProfile;
 use crate::transport::tls::TlsFiles;
 use crate::validate::SourceModes;
@@ -330,6 +331,8 @@ pub struct Listener {
     pub emergency_callers: Vec<String>,
     /// Those whose messages are believed when they claim it.
     pub emergency_claims: Vec<String>,
+    /// Those that may put other communities' documents into our repository (ITI-80); `*` for all.
+    pub providers: Vec<String>,
 }
 
 /// Another community (`[[peer]]`).
@@ -375,6 +378,8 @@ pub struct Peer {
     pub certificates: Vec<CertificateRule>,
     /// What it is given of what we have.
     pub shares: Shares,
+    /// Where it is named in documents that are sent to it (ITI-80).
+    pub target_in: TargetIn,
 }
 
 /// What answers of several communities tell (`[federation]`).

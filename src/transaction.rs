@@ -70,6 +70,10 @@ pub enum TransactionId {
     RegisterOnDemandDocumentEntry,
     /// ITI-62
     RemoveMetadata,
+    /// ITI-63
+    CrossGatewayFetch,
+    /// ITI-80
+    CrossGatewayDocumentProvide,
     /// ITI-86
     RemoveDocuments,
     /// ITI-92
@@ -128,7 +132,7 @@ pub struct Transaction {
 }
 
 /// All transactions, by number.
-pub static TRANSACTIONS: [Transaction; 14] = [
+pub static TRANSACTIONS: [Transaction; 16] = [
     Transaction {
         id: TransactionId::RegistryStoredQuery,
         number: "ITI-18",
@@ -183,11 +187,11 @@ pub static TRANSACTIONS: [Transaction; 14] = [
         response_action: "urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-bResponse",
         request_root: "ProvideAndRegisterDocumentSetRequest",
         packaging: Packaging::Mtom,
-        home: HomeRule::Ignored,
+        home: HomeRule::Routes,
         audit_requester: AuditCodes::export("ITI-41", "Provide and Register Document Set-b"),
         audit_responder: AuditCodes::import("ITI-41", "Provide and Register Document Set-b"),
         policy_action: "submit",
-        services: &[Service::Repository],
+        services: &[Service::Repository, Service::InitiatingGateway],
     },
     Transaction {
         id: TransactionId::RegisterDocumentSet,
@@ -313,6 +317,37 @@ pub static TRANSACTIONS: [Transaction; 14] = [
         services: &[Service::Registry],
     },
     Transaction {
+        id: TransactionId::CrossGatewayFetch,
+        number: "ITI-63",
+        title: "Cross Gateway Fetch",
+        section: "Cross-Community Fetch §3.63",
+        action: "urn:ihe:iti:2011:CrossGatewayFetch",
+        response_action: "urn:ihe:iti:2011:CrossGatewayFetchResponse",
+        request_root: "AdhocQueryRequest",
+        packaging: Packaging::Mtom,
+        home: HomeRule::Required,
+        audit_requester: AuditCodes::query("ITI-63", "Cross Gateway Fetch"),
+        audit_responder: AuditCodes::query("ITI-63", "Cross Gateway Fetch"),
+        // It gives documents.
+        policy_action: "retrieve",
+        services: &[Service::InitiatingGateway, Service::RespondingGateway],
+    },
+    Transaction {
+        id: TransactionId::CrossGatewayDocumentProvide,
+        number: "ITI-80",
+        title: "Cross Gateway Document Provide",
+        section: "Cross-Community Document Reliable Interchange §3.80",
+        action: "urn:ihe:iti:2015:CrossGatewayDocumentProvide",
+        response_action: "urn:ihe:iti:2015:CrossGatewayDocumentProvideResponse",
+        request_root: "ProvideAndRegisterDocumentSetRequest",
+        packaging: Packaging::Mtom,
+        home: HomeRule::Required,
+        audit_requester: AuditCodes::export("ITI-80", "Cross Gateway Document Provide"),
+        audit_responder: AuditCodes::import("ITI-80", "Cross Gateway Document Provide"),
+        policy_action: "submit",
+        services: &[Service::RespondingGateway],
+    },
+    Transaction {
         id: TransactionId::RemoveDocuments,
         number: "ITI-86",
         title: "Remove Documents",
@@ -365,14 +400,26 @@ impl Transaction {
             TransactionId::UpdateDocumentSet => &TRANSACTIONS[9],
             TransactionId::RegisterOnDemandDocumentEntry => &TRANSACTIONS[10],
             TransactionId::RemoveMetadata => &TRANSACTIONS[11],
-            TransactionId::RemoveDocuments => &TRANSACTIONS[12],
-            TransactionId::RestrictedUpdateDocumentSet => &TRANSACTIONS[13],
+            TransactionId::CrossGatewayFetch => &TRANSACTIONS[12],
+            TransactionId::CrossGatewayDocumentProvide => &TRANSACTIONS[13],
+            TransactionId::RemoveDocuments => &TRANSACTIONS[14],
+            TransactionId::RestrictedUpdateDocumentSet => &TRANSACTIONS[15],
         }
     }
 
     /// Whether it changes or removes what is there already.
     pub fn is_administrative(&self) -> bool {
         matches!(self.policy_action, "update" | "remove")
+    }
+
+    /// Whether it puts documents of another community into ours.
+    pub fn is_from_elsewhere(&self) -> bool {
+        self.policy_action == "submit" && self.home == HomeRule::Required
+    }
+
+    /// Whether it is a submission with its documents.
+    pub fn carries_documents(&self) -> bool {
+        self.request_root == "ProvideAndRegisterDocumentSetRequest"
     }
 
     /// Whether it may tell of patients whom the caller does not name.

@@ -21,7 +21,7 @@ use causeway::wire::audit::{
 };
 use causeway::wire::mtom::MultipartWriter;
 use causeway::wire::soap::{self, Fault, Version};
-use causeway::wire::{ebrs, xcpd, xdsb};
+use causeway::wire::{ebrs, xcf, xcpd, xdsb};
 use causeway_fuzz::reference;
 use jiff::Timestamp;
 
@@ -220,6 +220,13 @@ fn answers() {
     for (name, kind) in [("leaf.xml", ReturnType::LeafClass), ("references.xml", ReturnType::ObjectRef)] {
         seed("response", name, made(|out| ebrs::write_query_response(out, &answer, kind).expect("objects of ours")));
     }
+    let fetched = made(|out| {
+        ebrs::write_query_response_start(out, &answer);
+        let entry = PackedObject::pack(&registered());
+        xcf::write_entry_include(out, &entry, Some("urn:oid:2.999.1"), "1@b").expect("an object of ours");
+        ebrs::write_query_response_end(out);
+    });
+    seed("response", "fetch.xml", fetched);
     let request = DocumentRequest {
         home: HomeCommunityId::parse("urn:oid:2.999.1").ok(),
         repository: RepositoryUniqueId::parse("2.999.2").expect("an OID"),

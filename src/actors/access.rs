@@ -2,7 +2,7 @@
 //!
 //! The policy of this version is short: a caller whose certificate the listener accepted may do
 //! what the listener offers; what changes or removes what is there is for its administrators, and
-//! what asks about many patients for those whom it names too.
+//! what asks about many patients, or brings another community's documents, for those whom it names too.
 //! Policies over persons, purposes and documents replace the implementation, not the place.
 
 use std::collections::BTreeSet;
@@ -56,6 +56,7 @@ pub struct ListenerPolicy {
     many_patients: BTreeSet<String>,
     emergency_callers: BTreeSet<String>,
     emergency_claims: BTreeSet<String>,
+    providers: BTreeSet<String>,
 }
 
 fn names(allowed: &BTreeSet<String>, caller: &str) -> bool {
@@ -77,6 +78,7 @@ impl ListenerPolicy {
             many_patients: many_patients.into_iter().collect(),
             emergency_callers: BTreeSet::new(),
             emergency_claims: BTreeSet::new(),
+            providers: BTreeSet::new(),
         }
     }
 
@@ -92,6 +94,12 @@ impl ListenerPolicy {
         let (emergency_callers, emergency_claims) = (callers.into_iter().collect(), claims.into_iter().collect());
         Self { emergency_callers, emergency_claims, ..self }
     }
+
+    /// The same with those callers as providers of other communities' documents.
+    #[must_use]
+    pub fn with_providers(self, providers: impl IntoIterator<Item = String>) -> Self {
+        Self { providers: providers.into_iter().collect(), ..self }
+    }
 }
 
 impl AccessPolicy for ListenerPolicy {
@@ -102,6 +110,16 @@ impl AccessPolicy for ListenerPolicy {
         }
         if context.transaction.is_about_many() && !names(&self.many_patients, &context.caller) {
             return Decision::Deny(format!("{action} is for those whom this listener lists as many_patients"));
+        }
+        // The gateway's consumers only read, unless the repository is open to them as well.
+        let takes_submissions = service != Service::InitiatingGateway || self.services.contains(&Service::Repository);
+        if context.transaction.carries_documents() && !takes_submissions {
+            return Decision::Deny(format!("{action} is for callers of a listener that offers the repository too"));
+        }
+        if context.transaction.is_from_elsewhere() && !names(&self.providers, &context.caller) {
+            return Decision::Deny(format!(
+                "{action} from elsewhere is for those whom this listener lists as providers"
+            ));
         }
         if context.transaction.is_administrative() && !names(&self.administrators, &context.caller) {
             return Decision::Deny(format!("{action} is for the administrators of this listener"));

@@ -164,7 +164,7 @@ impl Federation {
 
     /// Remembers which communities a peer has answered for. The first to answer for one keeps it;
     /// those with a way of their own are not for others to answer for.
-    fn learn(&self, context: &RequestContext, peer: &Peer, answer: &QueryResponse) {
+    pub(super) fn learn(&self, context: &RequestContext, peer: &Peer, answer: &QueryResponse) {
         for object in &answer.objects {
             let Some(home) = object.home().filter(|home| *home != peer.home.as_str()) else { continue };
             let Ok(home) = HomeCommunityId::parse(home.trim()) else { continue };
@@ -205,7 +205,7 @@ impl Federation {
     }
 
     /// Forgets under which id a peer knows a patient: it has said that it does not.
-    fn forget(&self, patient: &PatientId, peer: &Peer) {
+    pub(super) fn forget(&self, patient: &PatientId, peer: &Peer) {
         if let Some(correlations) = &self.correlations {
             correlations.forget(patient, &peer.home);
         }
@@ -383,7 +383,8 @@ pub fn targets(query: &AdhocQuery) -> Option<Vec<&str>> {
 
 /// The name of the parameter that says whom a query is about.
 pub(super) fn patient_parameter(query: &AdhocQuery) -> Option<&'static str> {
-    let parameters = QueryDefinition::by_id(&query.id)?.parameters;
+    let definition = QueryDefinition::by_id(&query.id).or_else(|| QueryDefinition::fetch_by_id(&query.id))?;
+    let parameters = definition.parameters;
     let about = parameters.iter().find(|parameter| matches!(parameter.kind, Kind::Patient | Kind::Patients));
     about.map(|parameter| parameter.name)
 }
@@ -415,7 +416,7 @@ fn domains_asked_for(query: &AdhocQuery) -> Vec<Oid> {
 /// this one's it would harm two people. The assigning authority does not matter, since gateways on
 /// the way may have replaced it; the identifier does. Of what stays it is remembered which bytes its
 /// documents have.
-fn examine(
+pub(super) fn examine(
     context: &RequestContext,
     federation: &Federation,
     peer: &Peer,
@@ -473,7 +474,7 @@ fn examine(
     }
 }
 
-fn has_code(errors: &[RegistryError], code: &ErrorCode) -> bool {
+pub(super) fn has_code(errors: &[RegistryError], code: &ErrorCode) -> bool {
     errors.iter().any(|error| error.code == *code)
 }
 

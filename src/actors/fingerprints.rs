@@ -35,7 +35,7 @@ impl Fingerprint {
     }
 
     /// What an entry states; none if it states nothing that could be compared.
-    fn stated(entry: &RegistryObject<'_>) -> Option<Self> {
+    pub(super) fn stated(entry: &RegistryObject<'_>) -> Option<Self> {
         if entry.noun() != Noun::DocumentEntry || entry.is_on_demand() {
             return None;
         }

@@ -56,8 +56,8 @@ impl OwnCommunity {
 
 /// The Initiating Gateway of our community.
 pub struct InitiatingGateway {
-    own: OwnCommunity,
-    federation: Arc<ArcSwap<Federation>>,
+    pub(super) own: OwnCommunity,
+    pub(super) federation: Arc<ArcSwap<Federation>>,
 }
 
 /// The return type a query asks for; the rules judge it where the query is answered.
@@ -78,7 +78,8 @@ impl InitiatingGateway {
     pub async fn stored_query(&self, context: &RequestContext, query: &AdhocQuery) -> QueryResponse {
         let federation = self.federation.load_full();
         let definition = QueryDefinition::by_id(&query.id);
-        if let Some(home) = &query.home {
+        // A query of ITI-63 is none of ITI-38: it is not handed on as one.
+        if let Some(home) = query.home.as_ref().filter(|_| QueryDefinition::fetch_by_id(&query.id).is_none()) {
             return self.query_one(context, &federation, home, query).await;
         }
         let Some(definition) = definition else {

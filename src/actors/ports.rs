@@ -6,11 +6,12 @@ use std::fmt;
 
 use super::context::RequestContext;
 use crate::model::discovery::{DiscoveryAnswer, DiscoveryQuery, PatientLocation};
-use crate::model::document::{BoxFuture, DocumentRequest, RetrieveResponse};
+use crate::model::document::{BodySource, BoxFuture, DocumentRequest, RetrieveResponse};
+use crate::model::fetch::FetchResponse;
 use crate::model::ids::{HomeCommunityId, PatientId};
 use crate::model::metadata::Noun;
 use crate::model::response::{ErrorCode, QueryResponse, RegistryResponse};
-use crate::model::rim::RegistryObject;
+use crate::model::rim::{RegistryObject, Slot};
 use crate::model::stored_query::AdhocQuery;
 use crate::store::DocumentLocator;
 use crate::validate::Mode;
@@ -78,10 +79,15 @@ pub enum PeerFailure {
     /// It is not one to be asked these days: what it is.
     #[error("is {0}, and was not asked")]
     Absent(String),
+    /// It may have done what it was asked for: all of a submission was sent, and no answer came that says so.
+    #[error("{0}; it is not known whether it has taken the documents")]
+    Uncertain(Box<PeerFailure>),
     /// We did not ask: too many requests under way to it, or it is not to be asked.
     #[error("was not asked: {0}")]
     NotAsked(String),
 }
+
+const UNCERTAIN: &str = "it is not known whether it has taken the documents";
 
 impl PeerFailure {
     /// The error that tells a consumer of it (ITI TF-3 Table 4.2.4.1-2).
@@ -99,6 +105,7 @@ impl PeerFailure {
             | Self::Declined(_)
             | Self::GivenUp(_)
             | Self::Absent(_)
+            | Self::Uncertain(_)
             | Self::NotAsked(_) => ErrorCode::XDSUnavailableCommunity,
         }
     }
@@ -108,6 +115,11 @@ impl PeerFailure {
     pub fn told(&self) -> Cow<'static, str> {
         match self {
             Self::Unreachable(_) | Self::Untrusted(_) => "could not be reached".into(),
+            Self::Uncertain(why) => match &**why {
+                // It was reached, or nothing would be uncertain.
+                Self::Unreachable(_) => format!("did not answer; {UNCERTAIN}").into(),
+                why => format!("{}; {UNCERTAIN}", why.told()).into(),
+            },
             other => other.to_string().into(),
         }
     }
@@ -118,6 +130,7 @@ impl PeerFailure {
         match self {
             Self::Fault(_) => "answered with a fault".into(),
             Self::Garbage(_) => "answered with something that is not acceptable".into(),
+            Self::Uncertain(why) => format!("{}; {UNCERTAIN}", why.without_their_words()).into(),
             Self::Unreachable(_)
             | Self::Untrusted(_)
             | Self::Timeout(_)
@@ -163,7 +176,7 @@ impl GatewayView {
     }
 }
 
-/// A community behind its Responding Gateways (ITI-38, ITI-39, ITI-55, ITI-56).
+/// A community behind its Responding Gateways (ITI-38, 39, 55, 56, 63, 80).
 pub trait Community: Send + Sync {
     /// Cross Gateway Query.
     fn query<'a>(
@@ -205,6 +218,36 @@ pub trait Community: Send + Sync {
     fn gateways(&self) -> Vec<GatewayView> {
         Vec::new()
     }
+
+    /// Cross Gateway Fetch; answers when the root part has come.
+    fn fetch<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        query: &'a AdhocQuery,
+    ) -> BoxFuture<'a, Result<FetchResponse, PeerFailure>>;
+
+    /// Cross Gateway Document Provide; sent once, whatever becomes of it.
+    fn provide<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        delivery: Delivery,
+    ) -> BoxFuture<'a, Result<RegistryResponse, PeerFailure>>;
+}
+
+/// A document set on its way to another community (Cross-Community Document Reliable Interchange §3.80).
+pub struct Delivery {
+    /// The community it is for.
+    pub home: HomeCommunityId,
+    /// `rs:RequestSlotList` of the request, without the one that names the community.
+    pub slots: Vec<Slot<'static>>,
+    /// The metadata, as its source wrote it.
+    pub objects: Vec<RegistryObject<'static>>,
+    /// Its documents: the id of each one's DocumentEntry, and the number of its bytes in `source`.
+    pub documents: Vec<(String, usize)>,
+    /// The media types of what `source` gives, by number.
+    pub bodies: Vec<String>,
+    /// Their bytes, as they come.
+    pub source: Box<dyn BodySource>,
 }
 
 /// How much a community is asked at one moment.

@@ -15,7 +15,7 @@ use crate::model::rim::{Body, RegistryObject};
 use crate::model::stored_query::{AdhocQuery, Kind, QueryKind, ReturnType, StoredQuery, Values};
 use crate::model::vocabulary::association::HAS_MEMBER;
 use crate::store::StoreError;
-use crate::validate::stored_query::{header_matches, matches, read, read_multi_patient};
+use crate::validate::stored_query::{header_matches, matches, read, read_fetch, read_multi_patient};
 
 /// What a query has found so far: each object once, in the order found.
 #[derive(Default)]
@@ -59,6 +59,11 @@ impl DocumentRegistry {
     /// ITI-51: the same over many patients, or all (ITI TF-2 §3.51.4.1.3).
     pub async fn multi_patient_query(&self, query: &AdhocQuery) -> (QueryResponse, ReturnType) {
         self.answer_read(read_multi_patient(query)).await
+    }
+
+    /// The entries that ITI-63 asks for; their documents are the repository's (Cross-Community Fetch §3.63).
+    pub async fn fetched_entries(&self, query: &AdhocQuery) -> QueryResponse {
+        self.answer_read(read_fetch(query)).await.0
     }
 
     async fn answer_read(&self, read: Result<StoredQuery, Vec<RegistryError>>) -> (QueryResponse, ReturnType) {
@@ -121,7 +126,7 @@ impl DocumentRegistry {
     async fn run(&self, query: &StoredQuery) -> Result<Found, StoreError> {
         let mut found = Found::default();
         match query.definition.kind {
-            QueryKind::FindDocuments | QueryKind::FindDocumentsByReferenceId => {
+            QueryKind::FindDocuments | QueryKind::FindDocumentsByReferenceId | QueryKind::Fetch => {
                 self.of_patient(query, Noun::DocumentEntry, &mut found).await?;
             }
             QueryKind::FindSubmissionSets => self.of_patient(query, Noun::SubmissionSet, &mut found).await?,

@@ -295,10 +295,10 @@ fn names(text: &str, id: &str) -> bool {
 }
 
 /// A source whose numbers are shifted, and whose unwanted documents are skipped.
-struct Renumbered {
-    source: Box<dyn BodySource>,
-    offset: usize,
-    map: Option<Arc<Vec<Option<usize>>>>,
+pub(super) struct Renumbered {
+    pub(super) source: Box<dyn BodySource>,
+    pub(super) offset: usize,
+    pub(super) map: Option<Arc<Vec<Option<usize>>>>,
 }
 
 impl BodySource for Renumbered {

@@ -47,7 +47,7 @@ impl RespondingGateway {
     }
 
     /// Whether a request of another gateway may go on to that peer.
-    fn goes_on_to(&self, context: &RequestContext, peer: &Peer) -> bool {
+    pub(super) fn goes_on_to(&self, context: &RequestContext, peer: &Peer) -> bool {
         let passed = &context.via;
         let from = context.asker.community.as_ref();
         let goes_back = from == Some(&peer.home) || passed.contains(&peer.home) || passed.contains(&self.own.home);
@@ -75,7 +75,8 @@ impl RespondingGateway {
     async fn query_seen(&self, context: &RequestContext, own: &OwnCommunity, query: &AdhocQuery) -> QueryResponse {
         let federation = self.federation.load_full();
         queries_about(context, &federation, query);
-        if let Some(home) = &query.home {
+        // A query of ITI-63 is none of ITI-38: it is not handed on as one.
+        if let Some(home) = query.home.as_ref().filter(|_| QueryDefinition::fetch_by_id(&query.id).is_none()) {
             let parsed = HomeCommunityId::parse(home).ok();
             if parsed.as_ref() == Some(&self.own.home) {
                 return self.patient_or_ids(context, &federation, own, query).await;

@@ -352,9 +352,17 @@ pub(super) async fn query_member(
     };
     let mut outcome = query_peer(context, federation, member, &query).await;
     if let Ok(answer) = &mut outcome.result {
-        note(context, Some(member), leave_out(shares, answer));
+        shared_with(context, member, answer);
     }
     outcome
+}
+
+/// Leaves out of a member's answer what is not shared with whoever asks.
+pub(super) fn shared_with(context: &RequestContext, member: &Peer, answer: &mut QueryResponse) {
+    let shares = &context.asker.shares;
+    if !shares.is_empty() {
+        note(context, Some(member), leave_out(shares, answer));
+    }
 }
 
 /// The same of several members at once.

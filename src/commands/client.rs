@@ -285,7 +285,7 @@ impl Client {
         retrieve_response(message, self.bounds.xml).map_err(|failure| call.failed(&failure))
     }
 
-    /// Sends a submission (ITI-41, ITI-42).
+    /// Sends a submission (ITI-41, ITI-42, ITI-80).
     ///
     /// # Errors
     /// When no answer comes back, or none that can be read.
@@ -297,6 +297,7 @@ impl Client {
     ) -> Result<RegistryResponse, CommandError> {
         let id = match target.service {
             Service::Registry => TransactionId::RegisterDocumentSet,
+            Service::RespondingGateway => TransactionId::CrossGatewayDocumentProvide,
             _ => TransactionId::ProvideAndRegisterDocumentSet,
         };
         let call = Call { transaction: Transaction::of(id), uri: &target.uri };
@@ -438,6 +439,7 @@ impl Call<'_> {
             PeerFailure::Fault(_) => "--show-wire shows the request that it is about",
             PeerFailure::TooMany(_) => "narrow the query, or raise limits.results",
             PeerFailure::OtherBytes => "the document is not the one that was registered: tell the server's operator",
+            PeerFailure::Uncertain(_) => "look there before it is sent again",
             PeerFailure::NoRoom
             | PeerFailure::Overloaded
             | PeerFailure::NotAsked(_)

@@ -22,9 +22,10 @@ use tokio::io::AsyncReadExt;
 use super::client::{self, Attached, Client, ClientArgs, Codes, ErrorView, Target, status_name};
 use super::print;
 use super::{CommandError, Outcome};
+use crate::actors::document_provide::HOME_SLOT;
 use crate::model::document::{BodyError, BodySource, BoxFuture};
 use crate::model::hl7::{self, Verdict};
-use crate::model::ids::{EntryUuid, Oid, PatientId, RepositoryUniqueId, UniqueId};
+use crate::model::ids::{EntryUuid, HomeCommunityId, Oid, PatientId, RepositoryUniqueId, UniqueId};
 use crate::model::metadata::build::{self, Code};
 use crate::model::response::{RegistryResponse, ResponseStatus};
 use crate::model::rim::{Body, Classification, ObjectId, RegistryObject, Slot};
@@ -64,6 +65,9 @@ pub struct Args {
     /// Register metadata of documents that a repository already holds (ITI-42); the files are only hashed
     #[arg(help_heading = "Request", long, requires = "repository")]
     pub metadata_only: bool,
+    /// The community that the documents are for: its identity. The Initiating Gateway takes them there (ITI-80)
+    #[arg(help_heading = "Request", long, value_name = "URN", value_parser = HomeCommunityId::parse, conflicts_with_all = ["raw", "metadata_only"])]
+    pub home: Option<HomeCommunityId>,
     /// The repository that holds them, for --metadata-only
     #[arg(help_heading = "Request", long, value_name = "OID", value_parser = RepositoryUniqueId::parse)]
     pub repository: Option<RepositoryUniqueId>,
@@ -198,6 +202,8 @@ Examples:
     causeway submit letter.pdf --to https://localhost:8443 --nhs-number 9990010226 \\
       --title 'Clinic letter' --class 823751000000102 --type 823681000000100 \\
       --replaces urn:uuid:8b97cb13-dc32-5e68-8751-b529953172bb
+  For another community, by way of our Initiating Gateway:
+    causeway submit letter.pdf --to https://localhost:8443 --nhs-number 9990010226 --home urn:oid:2.999.826.1.21
   A request of your own, with the file that its first DocumentEntry describes:
     causeway submit letter.pdf --to https://localhost:8443 --raw request.xml
 
@@ -367,7 +373,11 @@ async fn submit(args: &Args, client: &Client) -> Result<(RegistryResponse, Repor
     bar.finish_and_clear();
     let repository = args.repository.as_ref().filter(|_| args.metadata_only);
     let plan = plan(set, &given, repository, &Codes::open(), Timestamp::now())?;
-    let wanted = if args.metadata_only { Service::Registry } else { Service::Repository };
+    let wanted = match (args.metadata_only, &args.home) {
+        (true, _) => Service::Registry,
+        (false, Some(_)) => Service::InitiatingGateway,
+        (false, None) => Service::Repository,
+    };
     let target = Target::new(&args.client.to, wanted)?;
     let response = if target.service == Service::Registry {
         client.submit(&target, |out| ebrs::write_submit(out, &plan.objects), Attached::default()).await?
@@ -377,7 +387,9 @@ async fn submit(args: &Args, client: &Client) -> Result<(RegistryResponse, Repor
         }));
         let pairs: Vec<(String, String)> =
             plan.documents.iter().map(|document| document.entry_uuid.clone()).zip(ids).collect();
-        client.submit(&target, |out| xdsb::write_provide(out, &plan.objects, &pairs), attached).await?
+        let slots: Vec<_> = args.home.iter().map(|home| Slot::single(HOME_SLOT, home.to_string())).collect();
+        let write = |out: &mut Vec<u8>| xdsb::write_provide_with(out, &slots, &plan.objects, &pairs);
+        client.submit(&target, write, attached).await?
     };
     let report = Report::new(&response, Some(plan.set), plan.documents);
     Ok((response, report))
@@ -976,6 +988,16 @@ mod tests {
 
     fn parse(more: &[&str]) -> Args {
         Cli::try_parse_from(["x", "--to", "https://h"].iter().chain(more)).unwrap().args
+    }
+
+    #[test]
+    fn the_community_that_it_is_for_is_named_once() {
+        let home = parse(&["letter.pdf", "--home", "urn:oid:2.999.1"]).home.unwrap();
+        assert_eq!(home.as_str(), "urn:oid:2.999.1");
+        for wrong in [&["--home", "hospital"][..], &["--home", "urn:oid:2.999.1", "--raw", "request.xml"]] {
+            let words = ["x", "--to", "https://h", "letter.pdf"].iter().chain(wrong);
+            assert!(Cli::try_parse_from(words).is_err(), "{wrong:?}");
+        }
     }
 
     fn given(fields: DocumentFields) -> Given {

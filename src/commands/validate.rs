@@ -19,6 +19,7 @@ use super::client::{json, read_whole};
 use super::{CommandError, Outcome, print};
 use crate::actors::context::RequestContext;
 use crate::actors::discovery::OwnPatients;
+use crate::actors::document_provide;
 use crate::actors::document_registry::{DocumentRegistry, PatientPolicy, QueryLimits};
 use crate::actors::document_repository::DocumentRepository;
 use crate::actors::federation::Federation;
@@ -30,6 +31,7 @@ use crate::actors::spool::Spool;
 use crate::model::discovery::Fault;
 use crate::model::document::BoxFuture;
 use crate::model::ids::{HomeCommunityId, RepositoryUniqueId};
+use crate::model::packed::PackedObject;
 use crate::model::response::{ErrorCode, RegistryError, RegistryResponse, Severity};
 use crate::model::rim::RegistryObject;
 use crate::model::stored_query::QueryDefinition;
@@ -44,7 +46,7 @@ use crate::validate::codes::CodeSet;
 use crate::validate::update::UpdateKind;
 use crate::validate::{Profile, discovery, response, stored_query, submission, update};
 use crate::wire::xml::{self, Document, Node};
-use crate::wire::{ebrs, hl7v3, mtom, soap, xcpd, xdsb};
+use crate::wire::{ebrs, hl7v3, mtom, soap, xcf, xcpd, xdsb};
 
 /// Arguments of `causeway validate`.
 #[derive(Debug, Clone, clap::Args)]
@@ -379,7 +381,14 @@ impl Rules {
             {
                 stored_query::read_multi_patient(&query).err().unwrap_or_default()
             }
+            Payload::Query(query) if !has_action && QueryDefinition::fetch_by_id(query.id.trim()).is_some() => {
+                stored_query::read_fetch(&query).err().unwrap_or_default()
+            }
             Payload::Query(query) => stored_query::read(&query).err().unwrap_or_default(),
+            Payload::Fetch(query) => {
+                let home = query.home.is_none().then(|| no_home("AdhocQuery/@home is required"));
+                stored_query::read_fetch(&query).err().unwrap_or_default().into_iter().chain(home).collect()
+            }
             Payload::Submit(objects) => match transaction.id {
                 TransactionId::UpdateDocumentSet => errors_of(update::judge(objects, UpdateKind::Full, codes)),
                 TransactionId::RestrictedUpdateDocumentSet => {
@@ -409,9 +418,19 @@ impl Rules {
     async fn judge_provide(
         &self,
         transaction: &'static Transaction,
-        provide: endpoint::Provide,
+        mut provide: endpoint::Provide,
         mut attachments: Attachments,
     ) -> Vec<Finding> {
+        let named = match document_provide::meant(&provide.homes()) {
+            Ok(None) if transaction.id == TransactionId::CrossGatewayDocumentProvide => {
+                Some(no_home("the submission names no community"))
+            }
+            Ok(_) => None,
+            Err(what) => Some(RegistryError::new(ErrorCode::XDSUnknownCommunity, what)),
+        };
+        // Whose it is does not matter here.
+        provide.slots.clear();
+        provide.home_blocks.clear();
         let (Ok(home), Ok(repository)) =
             (HomeCommunityId::parse("urn:oid:2.999"), RepositoryUniqueId::parse("2.999.1"))
         else {
@@ -426,7 +445,7 @@ impl Rules {
             documents_per_retrieve: usize::MAX,
         };
         match endpoint::iti41::answer(&scope, provide, &mut attachments).await {
-            Ok(Answer::Registry(response)) => response.errors.into_iter().map(Finding::from).collect(),
+            Ok(Answer::Registry(response)) => named.into_iter().chain(response.errors).map(Finding::from).collect(),
             Ok(_) => Vec::new(),
             Err(fault) => vec![fault.into()],
         }
@@ -458,6 +477,10 @@ impl Rules {
             responding: Arc::new(RespondingGateway::new(own, federation, patients)),
         }
     }
+}
+
+fn no_home(what: &str) -> RegistryError {
+    RegistryError::new(ErrorCode::XDSMissingHomeCommunityId, what)
 }
 
 fn errors_of<T>(judged: Result<T, Vec<RegistryError>>) -> Vec<RegistryError> {
@@ -521,10 +544,13 @@ async fn judge_response(
     payload: Node<'_, '_>,
     attachments: Attachments,
 ) -> Vec<Finding> {
-    let cross = matches!(transaction.id, TransactionId::CrossGatewayQuery | TransactionId::CrossGatewayRetrieve);
+    let fetch = transaction.id == TransactionId::CrossGatewayFetch;
+    let cross =
+        fetch || matches!(transaction.id, TransactionId::CrossGatewayQuery | TransactionId::CrossGatewayRetrieve);
     let root = match transaction.id {
         TransactionId::RegistryStoredQuery
         | TransactionId::CrossGatewayQuery
+        | TransactionId::CrossGatewayFetch
         | TransactionId::MultiPatientStoredQuery => "AdhocQueryResponse",
         TransactionId::RetrieveDocumentSet | TransactionId::CrossGatewayRetrieve => "RetrieveDocumentSetResponse",
         TransactionId::CrossGatewayPatientDiscovery => hl7v3::RESPONSE,
@@ -537,6 +563,18 @@ async fn judge_response(
     }
     let broken = |error: ebrs::BodyError| vec![Finding::error(ErrorCode::XDSRegistryError.as_str(), error.to_string())];
     let (errors, verdict) = match payload.local() {
+        "AdhocQueryResponse" if fetch => match xcf::read_fetch_response(payload) {
+            Ok((mut answer, objects)) => {
+                answer.objects = objects.iter().map(|(object, _)| PackedObject::pack(object)).collect();
+                let contents = objects.iter().filter_map(|(_, content)| content.as_ref());
+                let verdict = match response::query_response(&answer, cross) {
+                    Ok(()) => judge_parts(contents, attachments).await,
+                    wrong => wrong,
+                };
+                (answer.errors, verdict)
+            }
+            Err(error) => return broken(error),
+        },
         "AdhocQueryResponse" => match ebrs::read_query_response(payload) {
             Ok(answer) => (answer.errors.clone(), response::query_response(&answer, cross)),
             Err(error) => return broken(error),
@@ -545,7 +583,7 @@ async fn judge_response(
             Ok((answer, documents)) => {
                 let ids = documents.iter().map(|d| (d.unique_id.as_ref(), d.home.as_ref()));
                 let verdict = match response::retrieve_response(ids, cross) {
-                    Ok(()) => judge_parts(&documents, attachments).await,
+                    Ok(()) => judge_parts(documents.iter().map(|document| &document.content), attachments).await,
                     wrong => wrong,
                 };
                 (answer.errors, verdict)
@@ -565,10 +603,13 @@ async fn judge_response(
 }
 
 /// Every document that the root part names is in the package, and the package ends as it should.
-async fn judge_parts(documents: &[xdsb::DocumentResponse<'_>], mut attachments: Attachments) -> Result<(), String> {
+async fn judge_parts<'d>(
+    contents: impl Iterator<Item = &'d xdsb::Binary<'d>>,
+    mut attachments: Attachments,
+) -> Result<(), String> {
     let mut wanted = Vec::new();
-    for document in documents {
-        if let xdsb::Binary::Include(href) = &document.content {
+    for content in contents {
+        if let xdsb::Binary::Include(href) = content {
             wanted.push(mtom::ContentId::from_href(href).map_err(|error| error.to_string())?);
         }
     }

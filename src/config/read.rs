@@ -14,7 +14,7 @@ use super::raw::{Findings, Origin, Section, Spot, Text};
 use super::{
     Asynchronous, Audit, Codes, Community, Config, DEFAULT_ADMIN, DocumentStorage, Federation, IdentifierCheck, Limits,
     Listener, Log, LogFormat, MetadataStorage, NHS_NUMBER_DOMAIN, Node, PatientDomain, Patients, Peer, PeerExchange,
-    PeerKind, PeerPatientId, PeerState, Profile, Scope, Service, States, Storage, UnknownPatients, units,
+    PeerKind, PeerPatientId, PeerState, Profile, Scope, Service, States, Storage, TargetIn, UnknownPatients, units,
 };
 use crate::model::ids::{HomeCommunityId, InvalidId, Oid, PatientId, RepositoryUniqueId};
 use crate::transport::callbacks::Callback;
@@ -375,6 +375,7 @@ impl Reader<'_> {
             let many_patients = section.texts("many_patients").into_iter().map(|text| text.value).collect();
             let emergency_callers = self.emergency(&mut section, "emergency_callers");
             let emergency_claims = self.emergency(&mut section, "emergency_claims");
+            let providers = section.texts("providers").into_iter().map(|text| text.value).collect();
             let tls = self.listener_tls(&mut section);
             section.finish();
             let (Some(bind), Some(tls)) = (bind, tls) else { continue };
@@ -390,6 +391,7 @@ impl Reader<'_> {
                 many_patients,
                 emergency_callers,
                 emergency_claims,
+                providers,
             });
         }
         if !written {
@@ -633,6 +635,8 @@ impl Reader<'_> {
         ];
         const EXCHANGES: &[(&str, PeerExchange)] =
             &[("synchronous", PeerExchange::Synchronous), ("asynchronous", PeerExchange::Asynchronous)];
+        const TARGETS: &[(&str, TargetIn)] =
+            &[("both", TargetIn::Both), ("header", TargetIn::Header), ("slot", TargetIn::Slot)];
         let name = section.required("name", "Hertfordshire and West Essex");
         let home = section.required("home_community_id", "urn:oid:1.2.3.4");
         let home = self.id(home, HomeCommunityId::parse, "urn:oid:1.2.3.4");
@@ -665,6 +669,7 @@ impl Reader<'_> {
         let located_by = self.id(located_by, HomeCommunityId::parse, "urn:oid:1.2.3.4");
         let certificates = self.certificates(&mut section);
         let shares = self.shares(&mut section, &certificates);
+        let target_in = section.choice("target_in", TARGETS, TargetIn::Both);
         section.finish();
         Some(Peer {
             name: name?.value,
@@ -687,6 +692,7 @@ impl Reader<'_> {
             located_by,
             certificates,
             shares,
+            target_in,
         })
     }
 

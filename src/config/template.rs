@@ -201,7 +201,8 @@ fn listener(out: &mut String, template: &Template) -> std::fmt::Result {
     write!(
         out,
         "# Where the broker is called: mutual TLS always. names are those that callers use; services\n\
-         # are registry, repository, initiating-gateway and responding-gateway unless given.\n\
+         # are registry, repository, initiating-gateway and responding-gateway unless given; documents for other\n\
+         # communities (ITI-41 at the initiating-gateway) are taken where the repository is served too.\n\
          [[listener]]\nbind = {}\nnames = [{}]\n\
          tls = {{ certificate = \"certs/server.pem\", key = \"certs/server.key\", \
          client_ca = \"certs/ca.pem\", crl = \"certs/ca.crl\" }}\n\
@@ -211,6 +212,8 @@ fn listener(out: &mut String, template: &Template) -> std::fmt::Result {
          # administrators = [\"records-office\"]\n\
          # Who may ask about many patients at once (ITI-51), likewise.\n\
          # many_patients = [\"public-health\"]\n\
+         # Whose gateways may put their communities' documents into our repository (ITI-80), likewise.\n\
+         # providers = [\"hwe-gateway\"]\n\
          # Whose requests go first when there are too many: those of emergency services, and those of callers that\n\
          # are believed when an assertion says ETREAT or BTG. It is not verified: each is named, there is no \"*\".\n\
          # emergency_callers = [\"ambulance\"]\n\
@@ -264,7 +267,8 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
          # responding_gateway: one URL, or a list in order of preference; timeout and max_in_flight are for all of them\n\
          # together. certificates: how it is recognised when it asks us, by common name, subject (\"CN=…,O=…\") or\n\
          # \"sha256:…\"; then only the live ones of kind full, consume-only and hub are answered. shares: which of our\n\
-         # documents it is given, by codes.\n",
+         # documents it is given, by codes. target_in: where it wants to be named in documents for it (ITI-80): both,\n\
+         # header, slot.\n",
     )?;
     if template.peers.is_empty() {
         out.write_str(
@@ -276,7 +280,7 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
              # ca = \"certs/hwe-ca.pem\"\n\
              # callback = \"https://hwe.example:8443/services/initiating-gateway\"\n\
              # exchange = \"synchronous\"\n# locator = false\n# located_by = \"urn:oid:2.999.826.1.1\"\n\
-             # profile = \"ihe\"\n\
+             # profile = \"ihe\"\n# target_in = \"both\"\n\
              # certificates = [\"hwe-gateway\"]\n\
              # shares = { allow = { confidentiality = [\"N\"] }, deny = { type = [\"code^^scheme\"], class = [\"code\"] } }\n\n",
         )?;

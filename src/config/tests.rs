@@ -53,6 +53,7 @@ administrators = ["records-office"]
 many_patients = ["public-health"]
 emergency_callers = ["ambulance"]
 emergency_claims = ["acute-trust", "out-of-hours"]
+providers = ["hwe-gateway"]
 [patients]
 domains = [{ oid = "2.16.840.1.113883.2.1.4.1", check = "nhs-number" }, { oid = "2.999.7" }]
 unknown = "reject"
@@ -86,6 +87,7 @@ max_in_flight = 4
 ca = "east.pem"
 callback = "https://east.example/services/initiating-gateway"
 exchange = "asynchronous"
+target_in = "slot"
 [[peer]]
 name = "West"
 home_community_id = "urn:oid:2.999.3"
@@ -123,6 +125,8 @@ results = 10_000
     assert_eq!(config.listeners[0].many_patients, ["public-health"]);
     assert_eq!(config.listeners[0].emergency_callers, ["ambulance"]);
     assert_eq!(config.listeners[0].emergency_claims, ["acute-trust", "out-of-hours"]);
+    assert_eq!(config.listeners[0].providers, ["hwe-gateway"]);
+    assert!(config.peers.iter().any(|peer| peer.target_in == TargetIn::Slot));
     assert_eq!(config.patients.domains[0].check, IdentifierCheck::NhsNumber);
     assert_eq!(config.patients.known.len(), 1);
     assert_eq!(config.validation.of("labs"), (Mode::Strict, "labs"));

@@ -28,7 +28,7 @@ use crate::broker::Broker;
 use crate::config::{
     Asynchronous, Audit, Codes, Config, DocumentStorage, GatewayRules, IdentifierCheck, Limits, Listener, Log,
     MetadataStorage, PatientDomain, Patients, Peer, PeerExchange, PeerPatientId, PeerState, Profile, Scope, Service,
-    Shares, Storage, UnknownPatients,
+    Shares, Storage, TargetIn, UnknownPatients,
 };
 use crate::transport::certificates::{DevelopmentAuthority, IssuedCertificate};
 use crate::transport::peer::profile::PeerProfile;
@@ -285,6 +285,7 @@ fn peer(community: &Community, responding_gateway: Option<Uri>) -> Peer {
         located_by: None,
         certificates: Vec::new(),
         shares: Shares::default(),
+        target_in: TargetIn::default(),
     }
 }
 
@@ -322,6 +323,7 @@ fn config(community: &Community, samples: &Samples, folder: &Path, own: &Path, t
             many_patients: Vec::new(),
             emergency_callers: Vec::new(),
             emergency_claims: Vec::new(),
+            providers: Vec::new(),
         }],
         admin: Some(any_port),
         client: tls,

@@ -5,8 +5,8 @@
 //!
 //! | shape | transactions | source (110153) | destination (110152) |
 //! |---|---|---|---|
-//! | [`AuditEvent::query`], [`AuditEvent::patient_query`] | ITI-18, 38, 55, 56 | requester | responder |
-//! | [`AuditEvent::submission`] | ITI-41, 42 | requester | responder |
+//! | [`AuditEvent::query`], [`AuditEvent::patient_query`] | ITI-18, 38, 55, 56, 63 | requester | responder |
+//! | [`AuditEvent::submission`] | ITI-41, 42, 80 | requester | responder |
 //! | [`AuditEvent::retrieve`] | ITI-39, 43 | responder, the data flows from it | requester |
 //!
 //! The codes of a transaction come in from the transaction table as [`AuditCodes`]; nothing here branches on a

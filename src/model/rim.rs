@@ -94,6 +94,16 @@ impl<'a> Slot<'a> {
     {
         Self { name: name.into(), slot_type: None, values: values.into_iter().map(Into::into).collect() }
     }
+
+    /// A copy that borrows nothing.
+    pub fn into_owned(self) -> Slot<'static> {
+        let text = |text: Text<'_>| Text::Owned(text.into_owned());
+        Slot {
+            name: text(self.name),
+            slot_type: self.slot_type.map(text),
+            values: self.values.into_iter().map(text).collect(),
+        }
+    }
 }
 
 /// A text in a language (ebRIM LocalizedString).

@@ -82,6 +82,8 @@ pub enum QueryKind {
     FindFoldersForMultiplePatients,
     /// DocumentEntries of many patients by referenceIdList (ITI-51).
     FindDocumentsByReferenceIdForMultiplePatients,
+    /// DocumentEntries of a patient, with their documents (ITI-63).
+    Fetch,
 }
 
 /// How often, and in which form, a parameter may be given.
@@ -188,9 +190,20 @@ impl QueryDefinition {
         MULTI_PATIENT_QUERIES.iter().find(|query| query.id == id)
     }
 
+    /// The query of ITI-63 of that `@id`.
+    pub fn fetch_by_id(id: &str) -> Option<&'static Self> {
+        (FETCH.id == id).then_some(&FETCH)
+    }
+
+    /// The query of that `@id`, whichever transaction it is for.
+    pub fn of_any(id: &str) -> Option<&'static Self> {
+        Self::by_id(id).or_else(|| Self::multi_patient_by_id(id)).or_else(|| Self::fetch_by_id(id))
+    }
+
     /// The query of that kind; every kind has its row, a test counts them.
     pub fn of(kind: QueryKind) -> &'static Self {
-        QUERIES.iter().chain(MULTI_PATIENT_QUERIES).find(|query| query.kind == kind).unwrap_or(&QUERIES[0])
+        let all = QUERIES.iter().chain(MULTI_PATIENT_QUERIES).chain([&FETCH]);
+        all.into_iter().find(|query| query.kind == kind).unwrap_or(&QUERIES[0])
     }
 
     /// The parameter that holds the patient id: a query that has one is fanned out by patient,
@@ -464,6 +477,43 @@ pub const MULTI_PATIENT_QUERIES: &[QueryDefinition] = &[
         ),
     },
 ];
+
+/// `ResponseOption/@returnType` of ITI-63: entries with their documents.
+pub const WITH_DOCUMENTS: &str = "LeafClassWithRepositoryItem";
+
+/// The query of ITI-63 (Cross-Community Fetch §3.63), which no other transaction knows.
+///
+/// DECISION(Cross-Community Fetch §3.63): without a status it means Approved entries, as requests in the
+/// field leave that out.
+pub static FETCH: QueryDefinition = QueryDefinition {
+    kind: QueryKind::Fetch,
+    name: "Fetch",
+    id: "urn:uuid:f2072993-9478-41df-a603-8f016706efe8",
+    parameters: &[
+        ENTRY_PATIENT,
+        row("$XDSDocumentEntryClassCode", Required, List, Kind::Code(scheme::CLASS_CODE)),
+        row("$XDSDocumentEntryTypeCode", Optional, List, Kind::Code(scheme::TYPE_CODE)),
+        row("$XDSDocumentEntryPracticeSettingCode", Optional, List, Kind::Code(scheme::PRACTICE_SETTING_CODE)),
+        row("$XDSDocumentEntryCreationTimeFrom", Optional, Single, Kind::From(slot::CREATION_TIME)),
+        row("$XDSDocumentEntryCreationTimeTo", Optional, Single, Kind::To(slot::CREATION_TIME)),
+        row("$XDSDocumentEntryServiceStartTimeFrom", Optional, Single, Kind::From(slot::SERVICE_START_TIME)),
+        row("$XDSDocumentEntryServiceStartTimeTo", Optional, Single, Kind::To(slot::SERVICE_START_TIME)),
+        row("$XDSDocumentEntryServiceStopTimeFrom", Optional, Single, Kind::From(slot::SERVICE_STOP_TIME)),
+        row("$XDSDocumentEntryServiceStopTimeTo", Optional, Single, Kind::To(slot::SERVICE_STOP_TIME)),
+        row("$XDSDocumentEntryHealthcareFacilityTypeCode", Optional, List, Kind::Code(scheme::FACILITY_TYPE_CODE)),
+        row("$XDSDocumentEntryEventCodeList", Optional, AndOr, Kind::Code(scheme::EVENT_CODE)),
+        ENTRY_CONFIDENTIALITY,
+        row("$XDSDocumentEntryAuthorPerson", Optional, List, Kind::AuthorPerson),
+        ENTRY_FORMAT,
+        FETCH_STATUS,
+        ENTRY_TYPE,
+    ],
+};
+
+/// The status of entries that are fetched.
+pub static APPROVED_UNLESS_SAID: Parameter = FETCH_STATUS;
+
+const FETCH_STATUS: Parameter = row("$XDSDocumentEntryStatus", Optional, List, Kind::Status(DocumentEntry));
 
 /// The values of one parameter, of the kind its row says.
 #[derive(Clone, PartialEq, Eq)]
@@ -779,6 +829,28 @@ mod tests {
             assert_eq!(*ours, theirs);
         }
         assert_eq!(ours.len(), framework().len());
+    }
+
+    #[test]
+    fn a_fetch_is_a_query_of_its_own() {
+        assert_eq!(QueryDefinition::of(QueryKind::Fetch), &FETCH);
+        assert!(EntryUuid::parse(FETCH.id).is_ok());
+        assert!(QueryDefinition::by_id(FETCH.id).is_none() && QueryDefinition::multi_patient_by_id(FETCH.id).is_none());
+        for query in QUERIES.iter().chain(MULTI_PATIENT_QUERIES) {
+            assert!(query.id != FETCH.id && QueryDefinition::fetch_by_id(query.id).is_none());
+            assert_eq!(QueryDefinition::of_any(query.id), Some(query));
+        }
+        // As FindDocuments, but for what it needs.
+        let required = |query: &QueryDefinition| -> Vec<&str> {
+            let rows = query.parameters.iter().filter(|row| row.need == Required);
+            rows.map(|row| row.name).collect()
+        };
+        assert_eq!(required(&FETCH), ["$XDSDocumentEntryPatientId", "$XDSDocumentEntryClassCode"]);
+        let find = QueryDefinition::of(QueryKind::FindDocuments);
+        for row in FETCH.parameters {
+            let same = find.parameters.iter().find(|other| other.name == row.name).unwrap();
+            assert_eq!((row.kind, row.multiplicity), (same.kind, same.multiplicity), "{}", row.name);
+        }
     }
 
     #[test]

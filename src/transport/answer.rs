@@ -10,10 +10,9 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 
-use crate::model::document::{BodyError, BodySource, BoxFuture, RetrievedDocument};
+use crate::model::document::{BodyError, BodySource, BoxFuture};
 use crate::wire::mtom::{MtomError, MultipartWriter};
 use crate::wire::soap::{self, Addressing, Version};
-use crate::wire::xdsb;
 
 /// The body of an HTTP message of ours.
 pub type OutBody = UnsyncBoxBody<Bytes, std::io::Error>;
@@ -122,8 +121,10 @@ impl Package {
 pub struct Inline {
     /// The envelope up to the first document.
     pub start: Vec<u8>,
-    /// The documents.
-    pub documents: Vec<RetrievedDocument>,
+    /// What stands before the bytes of each document.
+    pub heads: Vec<Vec<u8>>,
+    /// What stands behind them.
+    pub tail: &'static [u8],
     /// Their bytes.
     pub sources: Vec<Box<dyn BodySource>>,
     /// The envelope from behind the last document.
@@ -133,21 +134,21 @@ pub struct Inline {
 impl Inline {
     /// Its bytes, streamed.
     pub fn into_body(self, on_failure: OnFailure) -> OutBody {
-        let shape = Shape::Inline { documents: self.documents, end: self.end, carry: Vec::new() };
+        let shape = Shape::Inline { heads: self.heads, tail: self.tail, end: self.end, carry: Vec::new() };
         Pump::body(self.start, shape, self.sources, on_failure)
     }
 }
 
 enum Shape {
     Parts { writer: MultipartWriter, parts: Vec<Part> },
-    Inline { documents: Vec<RetrievedDocument>, end: Vec<u8>, carry: Vec<u8> },
+    Inline { heads: Vec<Vec<u8>>, tail: &'static [u8], end: Vec<u8>, carry: Vec<u8> },
 }
 
 impl Shape {
     fn count(&self) -> usize {
         match self {
             Self::Parts { parts, .. } => parts.len(),
-            Self::Inline { documents, .. } => documents.len(),
+            Self::Inline { heads, .. } => heads.len(),
         }
     }
 
@@ -159,11 +160,7 @@ impl Shape {
                 let part = parts.get(number).ok_or_else(unknown)?;
                 writer.document_part(&part.content_id, &part.media_type).map_err(|e| BodyError::Peer(e.to_string()))
             }
-            Self::Inline { documents, .. } => {
-                let mut out = Vec::new();
-                xdsb::write_inline_start(&mut out, documents.get(number).ok_or_else(unknown)?);
-                Ok(out.into())
-            }
+            Self::Inline { heads, .. } => Ok(heads.get(number).ok_or_else(unknown)?.clone().into()),
         }
     }
 
@@ -186,10 +183,10 @@ impl Shape {
     fn tail(&mut self) -> Option<Bytes> {
         match self {
             Self::Parts { .. } => None,
-            Self::Inline { carry, .. } => {
+            Self::Inline { carry, tail, .. } => {
                 use base64::Engine as _;
                 let mut out = base64::engine::general_purpose::STANDARD.encode(std::mem::take(carry)).into_bytes();
-                xdsb::write_inline_end(&mut out);
+                out.extend_from_slice(tail);
                 Some(out.into())
             }
         }
@@ -289,9 +286,6 @@ impl Pump {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::document::DocumentRequest;
-    use crate::model::ids::{RepositoryUniqueId, UniqueId};
-
     struct Chunks(Option<usize>, VecDeque<Result<Bytes, BodyError>>);
 
     impl BodySource for Chunks {
@@ -310,20 +304,6 @@ mod tests {
         Arc::new(|_| Box::pin(async {}))
     }
 
-    fn document() -> RetrievedDocument {
-        RetrievedDocument {
-            request: DocumentRequest {
-                home: None,
-                repository: RepositoryUniqueId::parse("2.999.1").unwrap(),
-                unique_id: UniqueId::parse("2.999.2").unwrap(),
-            },
-            new_repository: None,
-            new_unique_id: None,
-            mime_type: "text/plain".into(),
-            size: Some(7),
-        }
-    }
-
     fn source(chunks: &[&str]) -> Vec<Box<dyn BodySource>> {
         let chunks = chunks.iter().map(|c| Ok(Bytes::copy_from_slice(c.as_bytes()))).collect();
         vec![Box::new(Chunks(Some(0), chunks))]
@@ -334,13 +314,14 @@ mod tests {
         for chunks in [vec!["abcdefg"], vec!["a", "bc", "defg"], vec!["ab", "cde", "f", "g"]] {
             let inline = Inline {
                 start: b"<".to_vec(),
-                documents: vec![document()],
+                heads: vec![b"<d>".to_vec()],
+                tail: b"</d>",
                 sources: source(&chunks),
                 end: b">".to_vec(),
             };
             let bytes = inline.into_body(quiet()).collect().await.unwrap().to_bytes();
             let text = String::from_utf8(bytes.to_vec()).unwrap();
-            assert!(text.contains("<xds:Document>YWJjZGVmZw==</xds:Document>"), "{text}");
+            assert_eq!(text, "<<d>YWJjZGVmZw==</d>>");
         }
     }
 

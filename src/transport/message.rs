@@ -267,6 +267,22 @@ impl BodyStream {
         }
     }
 
+    /// One under the same limits, of which nothing is left.
+    fn ended(&self) -> Self {
+        let nothing = http_body_util::Empty::<Bytes>::new().map_err(|never| match never {});
+        Self {
+            body: Box::pin(nothing),
+            waited: Duration::ZERO,
+            received: 0,
+            announced: 0,
+            ended: true,
+            left: self.left,
+            limit: self.limit,
+            idle: self.idle,
+            minimum_rate: self.minimum_rate,
+        }
+    }
+
     /// The next bytes; none at the end.
     ///
     /// # Errors
@@ -519,6 +535,23 @@ impl Attachments {
     /// Of a message without any.
     pub fn empty(bounds: &Bounds) -> Self {
         Self::none(BodyStream::new(http_body_util::Empty::new(), bounds), bounds)
+    }
+
+    /// Takes all of it; nothing is left here.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        let nothing = Self {
+            body: self.body.ended(),
+            reader: None,
+            early: VecDeque::new(),
+            spool: None,
+            current: Current::None,
+            document_bytes: self.document_bytes,
+            in_part: 0,
+            ended: None,
+            kept: None,
+        };
+        std::mem::replace(self, nothing)
     }
 
     /// Moves to the next part; none at the end of the package.

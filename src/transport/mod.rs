@@ -20,6 +20,7 @@ pub mod delivery;
 pub mod diagnosis;
 pub mod endpoint;
 pub mod explained;
+mod handed_on;
 pub mod listener;
 pub mod message;
 pub mod metrics;

@@ -1,14 +1,16 @@
 //! Outbound SOAP: one client per address, with its own connections; and a community behind its Responding
-//! Gateways (ITI-38, ITI-39, ITI-55, ITI-56), with its own budget and bounds.
+//! Gateways (ITI-38, 39, 55, 56, 63, 80), with its own budget and bounds.
 
 mod adaptive;
 mod client;
 mod discovery;
 mod envelope;
+mod fetch;
 mod gateways;
 mod location;
 mod places;
 pub mod profile;
+mod provide;
 mod received;
 
 use std::sync::Arc;
@@ -25,12 +27,13 @@ use super::message::Message;
 use super::metrics::Metrics;
 use crate::actors::context::RequestContext;
 use crate::actors::explain::{Doing, Noted};
-use crate::actors::ports::{Clock, Community, CommunityLoad, Discovered, GatewayView, PeerFailure};
+use crate::actors::ports::{Clock, Community, CommunityLoad, Delivery, Discovered, GatewayView, PeerFailure};
 use crate::model::audit_event::{AuditNode, AuditOutcome, AuditSide, AuditedDocument, Exchange, NetworkAccessPoint};
 use crate::model::discovery::{DiscoveryQuery, PatientLocation};
 use crate::model::document::{BoxFuture, DocumentRequest, RetrieveResponse};
+use crate::model::fetch::FetchResponse;
 use crate::model::ids::{HomeCommunityId, PatientId};
-use crate::model::response::QueryResponse;
+use crate::model::response::{QueryResponse, RegistryResponse};
 use crate::model::stored_query::AdhocQuery;
 use crate::transaction::{Transaction, TransactionId};
 use crate::wire::ebrs;
@@ -41,9 +44,11 @@ pub use adaptive::AdaptiveLimits;
 use client::Unanswered;
 pub use client::{Outbound, SoapClient};
 pub use discovery::belongs;
-pub use envelope::{read_answer, read_envelope, request_envelope, request_envelope_with_id};
+pub use envelope::{following_message_id, read_answer, read_envelope, request_envelope, request_envelope_with_id};
+pub use fetch::fetch_response;
 use gateways::Gateways;
 use places::PeerPlaces;
+pub use provide::TargetIn;
 pub use received::retrieve_response;
 
 /// What every peer of a broker shares.
@@ -112,6 +117,7 @@ pub struct RemoteCommunity {
     places: PeerPlaces,
     services: PeerServices,
     answers_to: Option<AnswersTo>,
+    target_in: TargetIn,
 }
 
 impl RemoteCommunity {
@@ -131,6 +137,7 @@ impl RemoteCommunity {
             places: PeerPlaces::new(limits.in_flight, limits.queue, numbers),
             services,
             answers_to: None,
+            target_in: TargetIn::default(),
         }
     }
 
@@ -238,6 +245,22 @@ impl Community for RemoteCommunity {
             })
             .await
         })
+    }
+
+    fn fetch<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        query: &'a AdhocQuery,
+    ) -> BoxFuture<'a, Result<FetchResponse, PeerFailure>> {
+        Box::pin(self.ask_for_entries(context, query))
+    }
+
+    fn provide<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        delivery: Delivery,
+    ) -> BoxFuture<'a, Result<RegistryResponse, PeerFailure>> {
+        Box::pin(self.send_documents(context, delivery))
     }
 
     fn retrieve<'a>(

@@ -4,6 +4,7 @@
 //! goes elsewhere in `pipeline/later.rs`. Answers that come as messages to the calls that wait for them go
 //! through `pipeline/posted.rs`.
 
+mod fetched;
 mod later;
 pub mod posted;
 
@@ -52,6 +53,7 @@ use crate::model::response::{ErrorCode, RegistryError, ResponseStatus};
 use crate::store::audit_trail::AuditError;
 use crate::transaction::{Packaging, Service, Transaction, TransactionId};
 use crate::wire::ebrs;
+use crate::wire::mtom::MtomError;
 use crate::wire::soap::{self, Addressing, Fault, Version};
 use crate::wire::xdsb;
 use crate::wire::xml::{self, Document};
@@ -261,6 +263,7 @@ fn read_envelope(
     let transaction = find_transaction(&envelope.addressing, service, envelope.payload.local()).map_err(refused)?;
     let elsewhere = callbacks.route(&envelope.addressing).map_err(refused)?;
     let payload = endpoint::read(transaction.id, envelope.payload);
+    let payload = payload.map(|payload| payload.with_headers(envelope.home_blocks.clone()));
     let facts = endpoint::facts(payload.as_ref().ok(), envelope.payload);
     Ok(Read::Request(Box::new(Inbound {
         version,
@@ -447,7 +450,9 @@ impl Pipeline {
         let endpoint = endpoint_of(connection, &parts);
         let bounds = self.bounds_at(service);
         let body = BodyStream::new(body, bounds);
-        let spool = (service == Service::Repository).then(|| Arc::clone(self.actors.repository.documents()));
+        // For parts that come before the root part, of who may submit there; a gateway's come behind it.
+        let spools = matches!(service, Service::Repository | Service::InitiatingGateway);
+        let spool = spools.then(|| Arc::clone(self.actors.repository.documents()));
         let mut message = match receive(&content_type, body, bounds, spool).await {
             Ok(message) => message,
             Err(error) => {
@@ -754,7 +759,13 @@ impl Pipeline {
             Payload::Location(patient) => Ok(endpoint::iti56::answer(&scope, patient).await),
             Payload::RemoveMetadata(uuids) => Ok(endpoint::iti62::answer(&scope, &uuids).await),
             Payload::RemoveDocuments(requests) => Ok(endpoint::iti86::answer(&scope, requests).await),
-            Payload::Provide(provide) => endpoint::iti41::answer(&scope, provide, attachments).await,
+            Payload::Provide(provide) => match transaction {
+                TransactionId::CrossGatewayDocumentProvide => {
+                    endpoint::iti80::answer(&scope, provide, attachments).await
+                }
+                _ => endpoint::iti41::answer(&scope, provide, attachments).await,
+            },
+            Payload::Fetch(query) => Ok(endpoint::iti63::answer(&scope, &query).await),
             Payload::Retrieve(requests) => match transaction {
                 TransactionId::CrossGatewayRetrieve => Ok(endpoint::iti39::answer(&scope, requests).await),
                 _ => Ok(endpoint::iti43::answer(&scope, requests).await),
@@ -874,6 +885,9 @@ impl Pipeline {
         let encoded = match answer {
             Answer::Retrieve(retrieve) => {
                 return encode_retrieve(transaction, version, packaged, &addressing, retrieve, on_failure);
+            }
+            Answer::Fetch(fetch) => {
+                return fetched::encode_fetch(transaction, version, packaged, &addressing, fetch, on_failure);
             }
             Answer::Query(query, return_type) => {
                 let mut result = Ok(());
@@ -1008,7 +1022,13 @@ pub fn encode_retrieve(
         let mut end = Vec::new();
         xdsb::write_retrieve_end(&mut end);
         soap::write_end(&mut end);
-        let inline = Inline { start, documents: retrieve.documents, sources: retrieve.sources, end };
+        let head = |document| {
+            let mut head = Vec::new();
+            xdsb::write_inline_start(&mut head, document);
+            head
+        };
+        let heads = retrieve.documents.iter().map(head).collect();
+        let inline = Inline { start, heads, tail: xdsb::DOCUMENT_END, sources: retrieve.sources, end };
         return response(200, &format!("{}; charset=UTF-8", version.media_type()), inline.into_body(on_failure));
     }
     let token = answer::message_token();
@@ -1029,7 +1049,19 @@ pub fn encode_retrieve(
         }
         xdsb::write_retrieve_end(out);
     });
-    match Package::new(version, &token, root, parts, retrieve.sources) {
+    let package = Package::new(version, &token, root, parts, retrieve.sources);
+    send_package(transaction, version, addressing, package, on_failure)
+}
+
+/// The HTTP answer that is a package, its length said where that is known.
+fn send_package(
+    transaction: &'static Transaction,
+    version: Version,
+    addressing: &Addressing,
+    package: Result<Package, MtomError>,
+    on_failure: OnFailure,
+) -> Response<OutBody> {
+    match package {
         Ok(package) => {
             let content_type = package.content_type(transaction.response_action);
             let length = package.content_length();

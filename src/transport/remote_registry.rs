@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use tokio::time::{Instant, timeout};
 
 use super::endpoint::submission_facts;
-use super::peer::{Outbound, PeerServices, SoapClient, read_answer, request_envelope_with_id};
+use super::peer::{Outbound, PeerServices, SoapClient, following_message_id, read_answer, request_envelope_with_id};
 use super::pipeline::outcome_name;
 use crate::actors::context::RequestContext;
 use crate::actors::explain::Noted;
@@ -17,7 +16,7 @@ use crate::model::response::{ErrorCode, RegistryError, RegistryResponse};
 use crate::model::rim::RegistryObject;
 use crate::store::DocumentLocator;
 use crate::transaction::{Transaction, TransactionId};
-use crate::wire::{ebrs, soap, xml};
+use crate::wire::{ebrs, xml};
 
 /// The registry at a client's address.
 pub struct RemoteRegistry {
@@ -40,7 +39,7 @@ impl RemoteRegistry {
     ) -> Result<RegistryResponse, PeerFailure> {
         let transaction = Transaction::of(TransactionId::RegisterDocumentSet);
         let (uri, security) = (self.client.uri(), context.security.as_deref());
-        let id = message_id(context);
+        let id = following_message_id(context, transaction);
         let root = request_envelope_with_id(transaction, uri, security, id, |out| ebrs::write_submit(out, objects));
         let outbound = Outbound {
             trace: Some(context.trace.clone()),
@@ -49,17 +48,6 @@ impl RemoteRegistry {
         };
         let message = self.client.call(transaction, outbound).await?;
         read_answer(&message.root, self.xml, ebrs::read_registry_response)
-    }
-}
-
-/// The message id of what follows from a source's request: the same when the source sends it
-/// again, so that the registry knows it again too.
-fn message_id(context: &RequestContext) -> String {
-    let Some(theirs) = &context.message_id else { return soap::new_message_id() };
-    let digest = digest::digest(&digest::SHA256, format!("ITI-42 {theirs}").as_bytes());
-    match digest.as_ref().first_chunk() {
-        Some(bytes) => uuid::Builder::from_custom_bytes(*bytes).into_uuid().urn().to_string(),
-        None => soap::new_message_id(),
     }
 }
 

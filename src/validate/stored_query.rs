@@ -17,7 +17,8 @@ use crate::model::packed::{PackedKind, PackedObject};
 use crate::model::response::{ErrorCode, RegistryError};
 use crate::model::rim::{Body, RegistryObject, Slot};
 use crate::model::stored_query::{
-    AdhocQuery, Argument, Kind, Multiplicity, Need, Parameter, QueryDefinition, ReturnType, StoredQuery, Values,
+    APPROVED_UNLESS_SAID, AdhocQuery, Argument, Kind, Multiplicity, Need, Parameter, QueryDefinition, ReturnType,
+    StoredQuery, Values, WITH_DOCUMENTS,
 };
 use crate::model::time::Dtm;
 use crate::model::vocabulary::{self as v, scheme, slot};
@@ -154,7 +155,7 @@ fn too_many(why: &'static str) -> Broken {
 /// # Errors
 /// All findings, when there is any.
 pub fn read(query: &AdhocQuery) -> Result<StoredQuery, Vec<RegistryError>> {
-    read_as(query, QueryDefinition::by_id)
+    read_as(query, QueryDefinition::by_id, listed_return_type)
 }
 
 /// Reads a query of ITI-51. DECISION: a query of ITI-18 is not known there, nor the reverse.
@@ -162,23 +163,42 @@ pub fn read(query: &AdhocQuery) -> Result<StoredQuery, Vec<RegistryError>> {
 /// # Errors
 /// All findings, when there is any.
 pub fn read_multi_patient(query: &AdhocQuery) -> Result<StoredQuery, Vec<RegistryError>> {
-    read_as(query, QueryDefinition::multi_patient_by_id)
+    read_as(query, QueryDefinition::multi_patient_by_id, listed_return_type)
+}
+
+/// Reads the query of ITI-63, which no other transaction knows, nor it any other.
+///
+/// # Errors
+/// All findings, when there is any.
+pub fn read_fetch(query: &AdhocQuery) -> Result<StoredQuery, Vec<RegistryError>> {
+    let mut read = read_as(query, QueryDefinition::fetch_by_id, |text| match text {
+        WITH_DOCUMENTS => Ok(ReturnType::LeafClass),
+        _ => Err("returnType of ResponseOption is LeafClassWithRepositoryItem (Cross-Community Fetch §3.63)"),
+    })?;
+    if read.values(APPROVED_UNLESS_SAID.kind).is_none() {
+        let values = Values::Texts(vec![vec![v::APPROVED.to_owned()]]);
+        read.arguments.push(Argument { parameter: &APPROVED_UNLESS_SAID, values });
+    }
+    Ok(read)
+}
+
+fn listed_return_type(text: &str) -> Result<ReturnType, &'static str> {
+    match text {
+        "LeafClass" => Ok(ReturnType::LeafClass),
+        "ObjectRef" => Ok(ReturnType::ObjectRef),
+        _ => Err("returnType of ResponseOption is LeafClass or ObjectRef (ITI TF-2 §3.18.4.1.2.2)"),
+    }
 }
 
 fn read_as(
     query: &AdhocQuery,
     by_id: impl Fn(&str) -> Option<&'static QueryDefinition>,
+    return_type: impl Fn(&str) -> Result<ReturnType, &'static str>,
 ) -> Result<StoredQuery, Vec<RegistryError>> {
     let mut errors = Vec::new();
-    let return_type = match query.return_type.as_deref().map(trim) {
-        Some("LeafClass") => Some(ReturnType::LeafClass),
-        Some("ObjectRef") => Some(ReturnType::ObjectRef),
-        _ => {
-            let context = "returnType of ResponseOption is LeafClass or ObjectRef (ITI TF-2 §3.18.4.1.2.2)";
-            errors.push(RegistryError::new(ErrorCode::XDSRegistryError, context));
-            None
-        }
-    };
+    let return_type = return_type(query.return_type.as_deref().map(trim).unwrap_or_default());
+    let return_type =
+        return_type.map_err(|rule| errors.push(RegistryError::new(ErrorCode::XDSRegistryError, rule))).ok();
     let Some(definition) = by_id(trim(&query.id)) else {
         let context = format!("no stored query has the id {} (ITI TF-2 §3.18.4.1.2.4)", super::Shown(&query.id));
         errors.push(RegistryError::new(ErrorCode::XDSUnknownStoredQuery, context));
@@ -588,6 +608,39 @@ mod tests {
 
     fn texts(value: &str) -> Result<Vec<String>, &'static str> {
         quoted_texts(value).map(|texts| texts.into_iter().map(Cow::into_owned).collect())
+    }
+
+    #[test]
+    fn a_fetch_has_rules_of_its_own() {
+        let class: (&str, &[&str]) = ("$XDSDocumentEntryClassCode", &["('a^^1.2')"]);
+        let patient: (&str, &[&str]) = ("$XDSDocumentEntryPatientId", &[PATIENT]);
+        let fetch = |return_type: &str, slots: &[(&str, &[&str])]| AdhocQuery {
+            return_type: Some(return_type.to_owned()),
+            ..query(QueryKind::Fetch, slots)
+        };
+        let errors = |query: &AdhocQuery| -> Vec<String> {
+            let errors = read_fetch(query).err().unwrap_or_default();
+            errors.iter().map(|error| error.code.as_str().to_owned()).collect()
+        };
+        let good = read_fetch(&fetch(WITH_DOCUMENTS, &[patient, class])).unwrap();
+        // What has no status said is Approved; what has one is not touched.
+        let status = |query: &StoredQuery| -> Vec<String> {
+            query.texts(Kind::Status(Noun::DocumentEntry)).map(str::to_owned).collect()
+        };
+        assert_eq!(status(&good), [v::APPROVED]);
+        let both = read_fetch(&fetch(WITH_DOCUMENTS, &[patient, class, ("$XDSDocumentEntryStatus", &[BOTH])])).unwrap();
+        assert_eq!(status(&both), [v::APPROVED, v::DEPRECATED]);
+        assert_eq!(errors(&fetch("LeafClass", &[patient, class])), ["XDSRegistryError"]);
+        assert_eq!(errors(&fetch(WITH_DOCUMENTS, &[class])), ["XDSStoredQueryMissingParam"]);
+        assert_eq!(errors(&fetch(WITH_DOCUMENTS, &[patient])), ["XDSStoredQueryMissingParam"]);
+        assert_eq!(
+            errors(&AdhocQuery { return_type: Some(WITH_DOCUMENTS.into()), ..find(&[class]) }),
+            ["XDSUnknownStoredQuery"]
+        );
+        for read in [read, read_multi_patient] {
+            let errors = read(&fetch("LeafClass", &[patient, class])).err().unwrap();
+            assert_eq!(errors[0].code.as_str(), "XDSUnknownStoredQuery");
+        }
     }
 
     #[test]

@@ -77,6 +77,15 @@ struct Parts<'a> {
 }
 
 fn parts<'a>(node: Node<'_, 'a>) -> Result<Parts<'a>, EbrimError> {
+    Ok(parts_with(node, false)?.0)
+}
+
+/// The parts, and the document that an entry of ITI-63 has as its last one (Cross-Community Fetch §3.63).
+fn parts_with<'d, 'a>(
+    node: Node<'d, 'a>,
+    with_document: bool,
+) -> Result<(Parts<'a>, Option<Node<'d, 'a>>), EbrimError> {
+    let mut document = None;
     let fail = |what| EbrimError { element: node.local().to_owned(), id: node.attr("id").map(Cow::into_owned), what };
     let mut parts = Parts {
         common: Common {
@@ -92,6 +101,13 @@ fn parts<'a>(node: Node<'_, 'a>) -> Result<Parts<'a>, EbrimError> {
     };
     let mut last = 0;
     for child in node.children() {
+        if document.is_some() {
+            return Err(fail("something stands behind its xds:Document, which comes last"));
+        }
+        if with_document && child.is(Ns::Xdsb, "Document") {
+            document = Some(child);
+            continue;
+        }
         let place = (child.ns() == Ns::Rim).then(|| rank(child.local())).flatten();
         let Some(place) = place else {
             return Err(fail("it holds an element that the schema does not allow there"));
@@ -126,7 +142,7 @@ fn parts<'a>(node: Node<'_, 'a>) -> Result<Parts<'a>, EbrimError> {
             _ => {}
         }
     }
-    Ok(parts)
+    Ok((parts, document))
 }
 
 fn classification<'a>(node: Node<'_, 'a>) -> Result<Classification<'a>, EbrimError> {
@@ -145,6 +161,16 @@ fn classification<'a>(node: Node<'_, 'a>) -> Result<Classification<'a>, EbrimErr
 /// # Errors
 /// When its parts are not as the schema wants them.
 pub fn read_object<'a>(node: Node<'_, 'a>) -> Result<Option<RegistryObject<'a>>, EbrimError> {
+    Ok(read_object_with(node, false)?.map(|(object, _)| object))
+}
+
+/// An object of ITI-63, and its `xds:Document`.
+pub type WithDocument<'d, 'a> = (RegistryObject<'a>, Option<Node<'d, 'a>>);
+
+fn read_object_with<'d, 'a>(
+    node: Node<'d, 'a>,
+    with_document: bool,
+) -> Result<Option<WithDocument<'d, 'a>>, EbrimError> {
     if node.ns() != Ns::Rim {
         return Ok(None);
     }
@@ -162,13 +188,23 @@ pub fn read_object<'a>(node: Node<'_, 'a>) -> Result<Option<RegistryObject<'a>>,
         "ObjectRef" => Body::ObjectRef,
         _ => return Ok(None),
     };
-    let parts = parts(node)?;
-    Ok(Some(RegistryObject {
+    let is_entry = matches!(body, Body::ExtrinsicObject { .. });
+    let (parts, document) = parts_with(node, with_document && is_entry)?;
+    let object = RegistryObject {
         common: parts.common,
         body,
         classifications: parts.classifications,
         identifiers: parts.identifiers,
-    }))
+    };
+    Ok(Some((object, document)))
+}
+
+/// Reads a `rim:RegistryObjectList` of ITI-63: objects, and what is beside them the documents inside them.
+///
+/// # Errors
+/// The first object whose parts are not as the schema wants them.
+pub fn read_list_with_documents<'d, 'a>(list: Node<'d, 'a>) -> Result<Vec<WithDocument<'d, 'a>>, EbrimError> {
+    list.children().filter_map(|node| read_object_with(node, true).transpose()).collect()
 }
 
 /// Reads a `rim:RegistryObjectList`. Classifications that stand beside a package are put into it
@@ -398,6 +434,27 @@ fn piece(out: &mut Vec<u8>, name: &[u8], text: Option<Piece<'_>>) {
 /// # Errors
 /// When the record is damaged; what was written of it by then is of no use.
 pub fn write_packed(out: &mut Vec<u8>, packed: &PackedObject, home: Option<&str>) -> Result<(), Damaged> {
+    let element = write_packed_start(out, packed, home)?;
+    write_packed_end(out, element);
+    Ok(())
+}
+
+/// Ends what [`write_packed_start`] began.
+pub fn write_packed_end(out: &mut Vec<u8>, element: &str) {
+    out.extend_from_slice(b"</rim:");
+    out.extend_from_slice(element.as_bytes());
+    out.push(b'>');
+}
+
+/// The same but for its end tag, whose name it gives back: what ITI-63 adds comes before that.
+///
+/// # Errors
+/// As [`write_packed`].
+pub fn write_packed_start(
+    out: &mut Vec<u8>,
+    packed: &PackedObject,
+    home: Option<&str>,
+) -> Result<&'static str, Damaged> {
     let (head, mut cursor) = packed.open()?;
     let (element, object_type) = match head.kind {
         PackedKind::DocumentEntry => ("ExtrinsicObject", ""),
@@ -453,10 +510,7 @@ pub fn write_packed(out: &mut Vec<u8>, packed: &PackedObject, home: Option<&str>
         out.extend_from_slice(b"</rim:ExternalIdentifier>");
     }
     cursor.end()?;
-    out.extend_from_slice(b"</rim:");
-    out.extend_from_slice(element.as_bytes());
-    out.push(b'>');
-    Ok(())
+    Ok(element)
 }
 
 fn packed_attributes(

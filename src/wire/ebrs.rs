@@ -53,14 +53,24 @@ pub fn read_submit<'a>(node: Node<'_, 'a>) -> Result<SubmitObjectsRequest<'a>, B
 
 /// Writes `lcm:SubmitObjectsRequest`.
 pub fn write_submit(out: &mut Vec<u8>, objects: &[RegistryObject<'_>]) {
-    out.extend_from_slice(
-        format!(
-            "<lcm:SubmitObjectsRequest xmlns:lcm=\"{}\"><rim:RegistryObjectList xmlns:rim=\"{}\">",
-            ns::LCM,
-            ns::RIM
-        )
-        .as_bytes(),
-    );
+    write_submit_with(out, &[], objects);
+}
+
+/// The same with a `rs:RequestSlotList`, if there are slots for one.
+pub fn write_submit_with(out: &mut Vec<u8>, slots: &[Slot<'_>], objects: &[RegistryObject<'_>]) {
+    let open = |out: &mut Vec<u8>, name: &str, prefix: &str, uri: &str| {
+        out.extend_from_slice(format!("<{prefix}:{name} xmlns:{prefix}=\"{uri}\"").as_bytes());
+    };
+    open(out, "SubmitObjectsRequest", "lcm", ns::LCM);
+    out.push(b'>');
+    if !slots.is_empty() {
+        open(out, "RequestSlotList", "rs", ns::RS);
+        out.extend_from_slice(format!(" xmlns:rim=\"{}\">", ns::RIM).as_bytes());
+        ebrim::write_slot_list(out, slots);
+        out.extend_from_slice(b"</rs:RequestSlotList>");
+    }
+    open(out, "RegistryObjectList", "rim", ns::RIM);
+    out.push(b'>');
     for object in objects {
         ebrim::write_object(out, object, None);
     }
@@ -135,21 +145,13 @@ pub fn read_query(node: Node<'_, '_>) -> Result<AdhocQuery, BodyError> {
     }
     let query =
         node.child(Ns::Rim, "AdhocQuery").ok_or(BodyError::Frame("query:AdhocQueryRequest needs a rim:AdhocQuery"))?;
-    let owned = |text: Cow<'_, str>| Cow::<'static, str>::Owned(text.into_owned());
     Ok(AdhocQuery {
         id: query.attr("id").unwrap_or_default().trim().to_owned(),
         home: query.attr("home").map(|home| home.trim().to_owned()).filter(|home| !home.is_empty()),
         return_type: node
             .child(Ns::Query, "ResponseOption")
             .map(|option| option.attr("returnType").unwrap_or_default().into_owned()),
-        slots: ebrim::slots(query)
-            .into_iter()
-            .map(|slot| Slot {
-                name: owned(slot.name),
-                slot_type: slot.slot_type.map(owned),
-                values: slot.values.into_iter().map(owned).collect(),
-            })
-            .collect(),
+        slots: ebrim::slots(query).into_iter().map(Slot::into_owned).collect(),
     })
 }
 
@@ -252,19 +254,8 @@ pub fn write_query_response(
     response: &QueryResponse,
     return_type: ReturnType,
 ) -> Result<(), crate::model::packed::Damaged> {
-    out.extend_from_slice(
-        format!(
-            "<query:AdhocQueryResponse xmlns:query=\"{}\" xmlns:rim=\"{}\" xmlns:rs=\"{}\" status=\"{}\">",
-            ns::QUERY,
-            ns::RIM,
-            ns::RS,
-            response.status.urn()
-        )
-        .as_bytes(),
-    );
-    write_errors(out, &response.errors);
+    write_query_response_start(out, response);
     let home = response.home.as_ref().map(|home| home.as_str());
-    out.extend_from_slice(b"<rim:RegistryObjectList>");
     for packed in &response.objects {
         match (return_type, packed.uuid()) {
             // The id is in the header: no need to decode, unless a peer's object has its own home.
@@ -280,8 +271,29 @@ pub fn write_query_response(
             (ReturnType::LeafClass, _) => ebrim::write_packed(out, packed, home)?,
         }
     }
-    out.extend_from_slice(b"</rim:RegistryObjectList></query:AdhocQueryResponse>");
+    write_query_response_end(out);
     Ok(())
+}
+
+/// Writes `query:AdhocQueryResponse` up to its first object.
+pub fn write_query_response_start(out: &mut Vec<u8>, response: &QueryResponse) {
+    out.extend_from_slice(
+        format!(
+            "<query:AdhocQueryResponse xmlns:query=\"{}\" xmlns:rim=\"{}\" xmlns:rs=\"{}\" status=\"{}\">",
+            ns::QUERY,
+            ns::RIM,
+            ns::RS,
+            response.status.urn()
+        )
+        .as_bytes(),
+    );
+    write_errors(out, &response.errors);
+    out.extend_from_slice(b"<rim:RegistryObjectList>");
+}
+
+/// Ends what [`write_query_response_start`] began.
+pub fn write_query_response_end(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"</rim:RegistryObjectList></query:AdhocQueryResponse>");
 }
 
 /// Reads `query:AdhocQueryResponse`.
@@ -289,6 +301,19 @@ pub fn write_query_response(
 /// # Errors
 /// When it is something else or not schema-valid.
 pub fn read_query_response(node: Node<'_, '_>) -> Result<QueryResponse, BodyError> {
+    let (status, errors, list) = read_query_response_head(node)?;
+    let objects = match list {
+        Some(list) => ebrim::read_list(list)?.iter().map(PackedObject::pack).collect(),
+        None => Vec::new(),
+    };
+    Ok(QueryResponse { status, errors, objects, home: None })
+}
+
+/// The status and errors of a `query:AdhocQueryResponse`, and its list of objects, which a Failure may lack.
+///
+/// # Errors
+/// When it is something else, or its frame is not as the schema wants it.
+pub fn read_query_response_head<'d, 'a>(node: Node<'d, 'a>) -> Result<QueryResponseHead<'d, 'a>, BodyError> {
     if !node.is(Ns::Query, "AdhocQueryResponse") {
         return Err(BodyError::Frame("query:AdhocQueryResponse is required here"));
     }
@@ -297,13 +322,16 @@ pub fn read_query_response(node: Node<'_, '_>) -> Result<QueryResponse, BodyErro
     if status == ResponseStatus::Failure && errors.is_empty() {
         return Err(BodyError::Frame("a Failure needs a rs:RegistryErrorList"));
     }
-    let objects = match node.child(Ns::Rim, "RegistryObjectList") {
-        Some(list) => ebrim::read_list(list)?.iter().map(PackedObject::pack).collect(),
-        None if status == ResponseStatus::Failure => Vec::new(),
-        None => return Err(BodyError::Frame("query:AdhocQueryResponse needs a rim:RegistryObjectList")),
-    };
-    Ok(QueryResponse { status, errors, objects, home: None })
+    match node.child(Ns::Rim, "RegistryObjectList") {
+        None if status != ResponseStatus::Failure => {
+            Err(BodyError::Frame("query:AdhocQueryResponse needs a rim:RegistryObjectList"))
+        }
+        list => Ok((status, errors, list)),
+    }
 }
+
+/// What comes before the objects of an answer, and where they are.
+pub type QueryResponseHead<'d, 'a> = (ResponseStatus, Vec<RegistryError>, Option<Node<'d, 'a>>);
 
 /// Parses a body that stands alone, for tests and tools.
 ///

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::xdr;
 use super::xml::{Document, Node, Ns, XmlError, push_attr, push_text};
 use crate::model::vocabulary::ns;
 
@@ -235,6 +236,8 @@ pub struct Envelope<'d, 'a> {
     pub correlation_ttl: Option<String>,
     /// The trace that the message says it belongs to.
     pub trace: Option<TraceHeader>,
+    /// What `xdr:homeCommunityBlock`s name (Cross-Community Document Reliable Interchange §3.80.4.1.2).
+    pub home_blocks: Vec<String>,
     /// The one element in the Body.
     pub payload: Node<'d, 'a>,
 }
@@ -429,6 +432,7 @@ pub fn read<'d, 'a>(document: &'d Document<'a>) -> Result<Envelope<'d, 'a>, Faul
     };
     let (mut addressing, mut security, mut correlation_ttl) = (Addressing::default(), None, None);
     let trace = header.and_then(read_trace);
+    let mut home_blocks = Vec::new();
     if let Some(header) = header {
         let mut not_understood = Vec::new();
         for block in header.children().filter(|block| targets_us(*block, version)) {
@@ -442,6 +446,7 @@ pub fn read<'d, 'a>(document: &'d Document<'a>) -> Result<Envelope<'d, 'a>, Faul
             if block.is(Ns::Xcpd, "CorrelationTimeToLive") {
                 correlation_ttl = text(block);
             }
+            home_blocks.extend(xdr::home(block));
             if block.is(Ns::Wsse, "Security") {
                 if security.is_some() {
                     return Err(Fault {
@@ -461,7 +466,7 @@ pub fn read<'d, 'a>(document: &'d Document<'a>) -> Result<Envelope<'d, 'a>, Faul
         }
         addressing = read_addressing(header)?;
     }
-    Ok(Envelope { version, addressing, security, correlation_ttl, trace, payload })
+    Ok(Envelope { version, addressing, security, correlation_ttl, trace, home_blocks, payload })
 }
 
 impl Addressing {

@@ -7,6 +7,7 @@ use super::xml::{Node, Ns, push_attr, push_text};
 use crate::model::document::RetrievedDocument;
 use crate::model::ids::{HomeCommunityId, RepositoryUniqueId, UniqueId};
 use crate::model::response::{RegistryError, RegistryResponse, ResponseStatus};
+use crate::model::rim::{RegistryObject, Slot};
 use crate::model::vocabulary::ns;
 
 /// Where the bytes of a document element are.
@@ -18,7 +19,7 @@ pub enum Binary<'a> {
     Include(Cow<'a, str>),
 }
 
-fn binary<'a>(node: Node<'_, 'a>) -> Result<Binary<'a>, BodyError> {
+pub(super) fn binary<'a>(node: Node<'_, 'a>) -> Result<Binary<'a>, BodyError> {
     let mut children = node.children();
     match (children.next(), children.next()) {
         // Taken for base64 it would be a document of no bytes.
@@ -69,13 +70,19 @@ pub fn read_provide<'a>(node: Node<'_, 'a>) -> Result<ProvideRequest<'a>, BodyEr
 }
 
 /// Writes the request around metadata; each document is an `xop:Include` of its Content-ID.
-pub fn write_provide(
+pub fn write_provide(out: &mut Vec<u8>, objects: &[RegistryObject<'_>], documents: &[(String, String)]) {
+    write_provide_with(out, &[], objects, documents);
+}
+
+/// The same with slots of the request.
+pub fn write_provide_with(
     out: &mut Vec<u8>,
-    objects: &[crate::model::rim::RegistryObject<'_>],
+    slots: &[Slot<'_>],
+    objects: &[RegistryObject<'_>],
     documents: &[(String, String)],
 ) {
     out.extend_from_slice(format!("<xds:ProvideAndRegisterDocumentSetRequest xmlns:xds=\"{}\">", ns::XDSB).as_bytes());
-    ebrs::write_submit(out, objects);
+    ebrs::write_submit_with(out, slots, objects);
     for (id, content_id) in documents {
         out.extend_from_slice(b"<xds:Document id=\"");
         push_attr(out, id);
@@ -86,7 +93,7 @@ pub fn write_provide(
     out.extend_from_slice(b"</xds:ProvideAndRegisterDocumentSetRequest>");
 }
 
-fn write_include(out: &mut Vec<u8>, content_id: &str) {
+pub(super) fn write_include(out: &mut Vec<u8>, content_id: &str) {
     out.extend_from_slice(format!("<xop:Include xmlns:xop=\"{}\" href=\"cid:", ns::XOP).as_bytes());
     push_attr(out, content_id);
     out.extend_from_slice(b"\"/>");
@@ -185,7 +192,8 @@ fn write_document_head(out: &mut Vec<u8>, document: &RetrievedDocument) {
     out.extend_from_slice(b"<xds:Document>");
 }
 
-const DOCUMENT_END: &[u8] = b"</xds:Document></xds:DocumentResponse>";
+/// What stands behind the base64 content of a document that is written inline.
+pub const DOCUMENT_END: &[u8] = b"</xds:Document></xds:DocumentResponse>";
 
 /// Writes the start of `xds:RetrieveDocumentSetResponse` with its status and errors.
 pub fn write_retrieve_start(out: &mut Vec<u8>, status: ResponseStatus, errors: &[RegistryError]) {
@@ -200,14 +208,9 @@ pub fn write_retrieved_include(out: &mut Vec<u8>, document: &RetrievedDocument, 
     out.extend_from_slice(DOCUMENT_END);
 }
 
-/// Writes a document up to its base64 content; the caller appends that and [`write_inline_end`].
+/// Writes a document up to its base64 content; the caller appends that and [`DOCUMENT_END`].
 pub fn write_inline_start(out: &mut Vec<u8>, document: &RetrievedDocument) {
     write_document_head(out, document);
-}
-
-/// Ends what [`write_inline_start`] began.
-pub fn write_inline_end(out: &mut Vec<u8>) {
-    out.extend_from_slice(DOCUMENT_END);
 }
 
 /// Ends `xds:RetrieveDocumentSetResponse`.

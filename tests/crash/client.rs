@@ -178,6 +178,8 @@ pub struct Submission {
     pub uuid: Option<EntryUuid>,
     /// Number and entryUUID of the submission whose entry it replaces.
     pub replaces: Option<(u64, EntryUuid)>,
+    /// The community that it is for, if it says so.
+    pub home: Option<String>,
 }
 
 /// A message as it is sent, once or again.
@@ -197,7 +199,7 @@ impl Message {
 impl Submission {
     /// A submission that replaces nothing.
     pub fn new(number: u64, patient: &str, size: usize) -> Self {
-        Self { number, patient: patient.to_owned(), size, uuid: Some(EntryUuid::random()), replaces: None }
+        Self { number, patient: patient.to_owned(), size, uuid: Some(EntryUuid::random()), replaces: None, home: None }
     }
 
     /// DocumentEntry.uniqueId
@@ -242,7 +244,8 @@ impl Submission {
         let documents = [(self.entry_id().to_string(), "document@test".to_owned())];
         let objects = self.objects();
         let root = support::envelope("urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b", |out| {
-            xdsb::write_provide(out, &objects, &documents);
+            let slots: Vec<_> = self.home.iter().map(|home| Slot::single("homeCommunityId", home.clone())).collect();
+            xdsb::write_provide_with(out, &slots, &objects, &documents);
         });
         let mut head = format!(
             "--{BOUNDARY}\r\nContent-Type: application/xop+xml; charset=UTF-8; type=\"application/soap+xml\"\r\n\

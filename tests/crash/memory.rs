@@ -1,5 +1,5 @@
 //! A document longer than the memory a broker may have: in by ITI-41, out by ITI-43, and through a
-//! second broker by ITI-43 → 39.
+//! second broker by ITI-41 → 80 and by ITI-43 → 39.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -159,7 +159,8 @@ async fn through(size: u64, big: bool) {
             (None, false) => format!("short form: each broker's own memory may grow by {} MiB", GROWTH / MIB),
         }
     );
-    let (storing, relaying) = (store.start(&first, &[]), gateway.start(&second, &[]));
+    let (storing, relaying) =
+        (store.start(&first, &[("CAUSEWAY__LISTENER__0__PROVIDERS", "*")]), gateway.start(&second, &[]));
     // A first small one brings up what every later one uses.
     let small = Submission::new(1, "M^^^&2.999.826.2.1.1&ISO", 1000);
     let answered = storing.access.provide(&small.message()).await.expect("an answer");
@@ -168,9 +169,16 @@ async fn through(size: u64, big: bool) {
 
     let document = Submission::new(2, "M^^^&2.999.826.2.1.1&ISO", usize::try_from(size).expect("a size"));
     let began = Instant::now();
-    let sent = provide(&storing.access, &document).await;
+    let sent = provide(&storing.access, "repository", &document).await;
     pace("in by ITI-41", size, began.elapsed());
     assert_eq!(files(&store.folder().join("data/documents/staging")).len(), 0, "staged files left");
+
+    let handed_on =
+        Submission { home: Some(store.home.clone()), ..Submission::new(3, &document.patient, document.size) };
+    let began = Instant::now();
+    let sent_on = provide(&relaying.access, "initiating-gateway", &handed_on).await;
+    pace("in through two brokers by ITI-41 and 80", size, began.elapsed());
+    assert_eq!(files(&gateway.folder().join("data/documents/objects")).len(), 0, "kept where it only passes");
 
     let id = document.unique_id();
     let ways = [
@@ -184,6 +192,8 @@ async fn through(size: u64, big: bool) {
         assert_eq!(octets, size, "{way}: another length");
         assert!(digest == sent, "{way}: other octets");
     }
+    let handed_on = retrieve(&storing.access, "repository", None, &store.repository, &handed_on.unique_id()).await;
+    assert!(handed_on == (size, sent_on), "handed on: other octets");
     for (name, running, watch) in [("store", &storing, &watches[0]), ("gateway", &relaying, &watches[1])] {
         let peak = watch.peak();
         println!(
@@ -205,7 +215,7 @@ fn pace(what: &str, octets: u64, took: Duration) {
 }
 
 /// Sends a document while it is made; answers with the SHA-256 of what was sent.
-async fn provide(access: &Access, document: &Submission) -> [u8; 32] {
+async fn provide(access: &Access, service: &str, document: &Submission) -> [u8; 32] {
     let (content_type, head) = document.head();
     let (told, digest) = tokio::sync::oneshot::channel();
     let mut octets = Octets::of(document.number);
@@ -228,7 +238,7 @@ async fn provide(access: &Access, document: &Submission) -> [u8; 32] {
     });
     let frames = futures_util::stream::iter(frames.map(|bytes| Ok::<_, Infallible>(Frame::data(bytes))));
     let body: MadeBody = BodyExt::boxed(StreamBody::new(frames));
-    let response = access.send("repository", &content_type, body).await.expect("an answer");
+    let response = access.send(service, &content_type, body).await.expect("an answer");
     let status = response.status().as_u16();
     let content_type = type_of(&response);
     let body = response.into_body().collect().await.expect("a whole answer").to_bytes();

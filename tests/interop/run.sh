@@ -19,9 +19,10 @@ broker() { # NAME PORT ADMIN [init options…]
     local name=$1 port=$2 admin=$3
     shift 3
     "$binary" init "$work/$name" --bind "127.0.0.1:$port" --admin "127.0.0.1:$admin" "$@" >"$work/$name.init"
-    # the judges' certificate is an administrator's, and may ask about many patients
+    # the judges' certificate is an administrator's, may ask about many patients, and provide from elsewhere
     sed -i -e 's/^# administrators = .*/administrators = ["Causeway development client"]/' \
-        -e 's/^# many_patients = .*/many_patients = ["Causeway development client"]/' "$work/$name/causeway.toml"
+        -e 's/^# many_patients = .*/many_patients = ["Causeway development client"]/' \
+        -e 's/^# providers = .*/providers = ["Causeway development client"]/' "$work/$name/causeway.toml"
     if [ -e "$work/$name.more" ]; then
         cat "$work/$name.more" >>"$work/$name/causeway.toml"
         sed -i 's/^\[patients\]/&\ndirectory = "people.jsonl"/' "$work/$name/causeway.toml"
@@ -59,7 +60,7 @@ if [ "$which" != zeep ]; then
     echo "== IPF"
     broker ipf 18453 18454 --peer 'IPF=urn:oid:2.999.826.9.10=https://127.0.0.1:18447/services/responding-gateway'
     # shellcheck disable=SC2046
-    bash "$here/ipf/run.sh" $(arguments ipf 18453) --administrator on || status=1
+    bash "$here/ipf/run.sh" $(arguments ipf 18453) --administrator on --provider on || status=1
     echo "== IPF as many communities"
     "$here/ipf/peers.sh" 18457 https://127.0.0.1:18455/services 18459 >"$work/neighbours.more"
     broker neighbours 18455 18456

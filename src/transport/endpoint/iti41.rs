@@ -1,4 +1,5 @@
-//! ITI-41 Provide and Register Document Set-b, at the repository.
+//! ITI-41 Provide and Register Document Set-b, at the repository; and at the Initiating Gateway, for a community
+//! that it names.
 //!
 //! The root part says which documents are coming; they are staged one after another as they do,
 //! and only when all are there is the repository asked to keep them.
@@ -7,11 +8,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use super::{Answer, Provide, Scope};
+use super::{Answer, Provide, Scope, iti80};
 use crate::actors::document_repository::Provided;
 use crate::model::response::{ErrorCode, RegistryError, RegistryResponse};
 use crate::model::rim::ObjectId;
 use crate::store::{StagedDocument, StoreError};
+use crate::transaction::Service;
 use crate::transport::message::{Attachments, MessageError};
 use crate::wire::mtom::ContentId;
 use crate::wire::soap::Fault;
@@ -33,13 +35,27 @@ fn store_failure(error: &StoreError) -> Answer {
     failure(vec![error])
 }
 
-/// Receives the documents and registers them.
+/// Answers a submission.
 ///
 /// # Errors
 /// The fault for a package that is broken: a part missing, cut short or too large.
 pub async fn answer(scope: &Scope<'_>, provide: Provide, attachments: &mut Attachments) -> Result<Answer, Fault> {
+    if scope.service == Service::InitiatingGateway {
+        return iti80::hand_on(scope, provide, attachments).await;
+    }
+    match scope.actors.initiating.judge_own(&provide.homes()) {
+        Ok(()) => keep(scope, provide, attachments).await,
+        Err(error) => Ok(failure(vec![error])),
+    }
+}
+
+/// Receives the documents and registers them.
+///
+/// # Errors
+/// The fault for a package that is broken: a part missing, cut short or too large.
+pub async fn keep(scope: &Scope<'_>, provide: Provide, attachments: &mut Attachments) -> Result<Answer, Fault> {
     let repository = &scope.actors.repository;
-    let Provide { objects, mut documents } = provide;
+    let Provide { objects, mut documents, .. } = provide;
     // A UUID is one in capitals too, as an entry's id is.
     for document in &mut documents {
         document.id = ObjectId::read(std::mem::take(&mut document.id).into()).to_string();

@@ -12,6 +12,8 @@ pub mod iti56;
 pub mod iti57;
 pub mod iti61;
 pub mod iti62;
+pub mod iti63;
+pub mod iti80;
 pub mod iti86;
 pub mod iti92;
 pub mod refused;
@@ -22,14 +24,16 @@ use bytes::Bytes;
 
 use super::pipeline::Actors;
 use crate::actors::context::RequestContext;
+use crate::actors::document_provide::HOME_SLOT;
 use crate::model::audit_event::{
     AuditEvent, AuditOutcome, AuditedDocument, AuditedQuery, AuditedSubmissionSet, Exchange, ParticipantObject,
 };
 use crate::model::document::{RetrieveResponse, RetrievedDocument};
+use crate::model::fetch::FetchResponse;
 use crate::model::ids::{EntryUuid, PatientId};
 use crate::model::metadata::Noun;
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError, RegistryResponse, ResponseStatus, Severity};
-use crate::model::rim::RegistryObject;
+use crate::model::rim::{RegistryObject, Slot};
 use crate::model::stored_query::{AdhocQuery, Kind, QueryDefinition, ReturnType};
 use crate::transaction::{Service, TransactionId};
 use crate::wire::ebrs::{self, BodyError};
@@ -60,8 +64,12 @@ pub struct ProvidedDocument {
     pub content: Binary<'static>,
 }
 
-/// The body of ITI-41.
+/// The body of ITI-41 and ITI-80.
 pub struct Provide {
+    /// `rs:RequestSlotList`
+    pub slots: Vec<Slot<'static>>,
+    /// `xdr:homeCommunityBlock`s of its header.
+    pub home_blocks: Vec<String>,
     /// The metadata.
     pub objects: Vec<RegistryObject<'static>>,
     /// The documents it announces.
@@ -74,8 +82,10 @@ pub enum Payload {
     Query(AdhocQuery),
     /// ITI-42, 57, 61, 92
     Submit(Vec<RegistryObject<'static>>),
-    /// ITI-41
+    /// ITI-41, ITI-80
     Provide(Provide),
+    /// ITI-63
+    Fetch(AdhocQuery),
     /// ITI-43, ITI-39
     Retrieve(Vec<RawDocumentRequest>),
     /// ITI-55
@@ -93,8 +103,27 @@ impl Payload {
     pub fn repeatable(&self) -> Option<Self> {
         match self {
             Self::Retrieve(requests) => Some(Self::Retrieve(requests.clone())),
+            Self::Fetch(query) => Some(Self::Fetch(query.clone())),
             _ => None,
         }
+    }
+
+    /// The same with what belongs to it in the message's headers.
+    #[must_use]
+    pub fn with_headers(self, home_blocks: Vec<String>) -> Self {
+        match self {
+            Self::Provide(provide) => Self::Provide(Provide { home_blocks, ..provide }),
+            other => other,
+        }
+    }
+}
+
+impl Provide {
+    /// The communities that it names, by header and by slot (§3.80.4.1.2).
+    pub fn homes(&self) -> Vec<String> {
+        let slots = self.slots.iter().filter(|slot| slot.name == HOME_SLOT).flat_map(|slot| &slot.values);
+        let slots = slots.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        self.home_blocks.iter().cloned().chain(slots).collect()
     }
 }
 
@@ -106,6 +135,8 @@ pub enum Answer {
     Query(QueryResponse, ReturnType),
     /// ITI-43, ITI-39
     Retrieve(RetrieveResponse),
+    /// ITI-63
+    Fetch(FetchResponse),
     /// ITI-55
     Discovery(Box<iti55::Reply>),
     /// ITI-56
@@ -124,11 +155,13 @@ impl Answer {
             TransactionId::CrossGatewayRetrieve | TransactionId::RetrieveDocumentSet => {
                 Self::Retrieve(RetrieveResponse::failure(vec![error]))
             }
+            TransactionId::CrossGatewayFetch => Self::Fetch(FetchResponse::failure(vec![error])),
             // These have no list of errors; what cannot be read of them is a fault before it comes here.
             TransactionId::CrossGatewayPatientDiscovery | TransactionId::PatientLocationQuery => {
                 Self::Discovery(Box::default())
             }
             TransactionId::ProvideAndRegisterDocumentSet
+            | TransactionId::CrossGatewayDocumentProvide
             | TransactionId::RegisterDocumentSet
             | TransactionId::UpdateDocumentSet
             | TransactionId::RegisterOnDemandDocumentEntry
@@ -144,6 +177,7 @@ impl Answer {
             Self::Registry(response) => response.status,
             Self::Query(response, _) => response.status,
             Self::Retrieve(response) => response.status(),
+            Self::Fetch(response) => response.answer.status,
             Self::Discovery(reply) if reply.refusal().is_some() => ResponseStatus::Failure,
             Self::Discovery(_) | Self::Location(_) => ResponseStatus::Success,
         }
@@ -163,6 +197,7 @@ impl Answer {
             Self::Registry(response) => &response.errors,
             Self::Query(response, _) => &response.errors,
             Self::Retrieve(response) => &response.errors,
+            Self::Fetch(response) => &response.answer.errors,
             Self::Discovery(_) | Self::Location(_) => &[],
         }
     }
@@ -173,6 +208,15 @@ impl Answer {
         let mut codes: Vec<&str> = errors.map(|error| error.code.without_their_words()).chain(self.refusal()).collect();
         codes.dedup();
         codes.join(",")
+    }
+
+    /// Whether documents are drawn from somewhere while it is sent.
+    pub fn streams(&self) -> bool {
+        match self {
+            Self::Retrieve(response) => !response.sources.is_empty(),
+            Self::Fetch(response) => !response.sources.is_empty(),
+            _ => false,
+        }
     }
 
     /// The documents it gives.
@@ -192,12 +236,15 @@ pub fn frame_error(transaction: TransactionId) -> ErrorCode {
         | TransactionId::MultiPatientStoredQuery
         | TransactionId::CrossGatewayPatientDiscovery
         | TransactionId::PatientLocationQuery
+        | TransactionId::CrossGatewayFetch
         | TransactionId::RemoveMetadata => ErrorCode::XDSRegistryError,
         TransactionId::RegisterDocumentSet
         | TransactionId::UpdateDocumentSet
         | TransactionId::RegisterOnDemandDocumentEntry
         | TransactionId::RestrictedUpdateDocumentSet => ErrorCode::XDSRegistryMetadataError,
-        TransactionId::ProvideAndRegisterDocumentSet => ErrorCode::XDSRepositoryMetadataError,
+        TransactionId::ProvideAndRegisterDocumentSet | TransactionId::CrossGatewayDocumentProvide => {
+            ErrorCode::XDSRepositoryMetadataError
+        }
         TransactionId::RetrieveDocumentSet | TransactionId::CrossGatewayRetrieve | TransactionId::RemoveDocuments => {
             ErrorCode::XDSRepositoryError
         }
@@ -209,6 +256,8 @@ pub fn frame_error(transaction: TransactionId) -> ErrorCode {
 pub fn busy_error(transaction: TransactionId) -> ErrorCode {
     match transaction {
         TransactionId::ProvideAndRegisterDocumentSet
+        | TransactionId::CrossGatewayDocumentProvide
+        | TransactionId::CrossGatewayFetch
         | TransactionId::RetrieveDocumentSet
         | TransactionId::CrossGatewayRetrieve
         | TransactionId::RemoveDocuments => ErrorCode::XDSRepositoryBusy,
@@ -254,6 +303,7 @@ pub fn read(transaction: TransactionId, payload: Node<'_, '_>) -> Result<Payload
         TransactionId::RegistryStoredQuery
         | TransactionId::CrossGatewayQuery
         | TransactionId::MultiPatientStoredQuery => Ok(Payload::Query(ebrs::read_query(payload)?)),
+        TransactionId::CrossGatewayFetch => Ok(Payload::Fetch(ebrs::read_query(payload)?)),
         TransactionId::CrossGatewayPatientDiscovery => Ok(Payload::Discovery(Box::new(hl7v3::read_request(payload)?))),
         TransactionId::PatientLocationQuery => Ok(Payload::Location(xcpd::read_location_request(payload)?)),
         TransactionId::RemoveMetadata => Ok(Payload::RemoveMetadata(ebrs::read_remove(payload)?)),
@@ -264,7 +314,7 @@ pub fn read(transaction: TransactionId, payload: Node<'_, '_>) -> Result<Payload
         | TransactionId::RestrictedUpdateDocumentSet => Ok(Payload::Submit(
             ebrs::read_submit(payload)?.objects.into_iter().map(RegistryObject::into_owned).collect(),
         )),
-        TransactionId::ProvideAndRegisterDocumentSet => {
+        TransactionId::ProvideAndRegisterDocumentSet | TransactionId::CrossGatewayDocumentProvide => {
             let provide = xdsb::read_provide(payload)?;
             let documents = provide.documents.into_iter().map(|(id, content)| ProvidedDocument {
                 id: id.into_owned(),
@@ -274,6 +324,8 @@ pub fn read(transaction: TransactionId, payload: Node<'_, '_>) -> Result<Payload
                 },
             });
             Ok(Payload::Provide(Provide {
+                slots: provide.submit.slots.into_iter().map(Slot::into_owned).collect(),
+                home_blocks: Vec::new(),
                 documents: documents.collect(),
                 objects: provide.submit.objects.into_iter().map(RegistryObject::into_owned).collect(),
             }))
@@ -331,11 +383,11 @@ fn audited_request(mut request: String) -> Bytes {
 /// Gathers the facts of a request.
 pub fn facts(payload: Option<&Payload>, node: Node<'_, '_>) -> AuditFacts {
     match payload {
-        Some(Payload::Query(query)) => query_facts(query, audited_request(node.fragment())),
+        Some(Payload::Query(query) | Payload::Fetch(query)) => query_facts(query, audited_request(node.fragment())),
         Some(Payload::Discovery(received)) => iti55::facts(received),
         Some(Payload::Location(patient)) => iti56::facts(patient, audited_request(node.fragment())),
         Some(Payload::Submit(objects)) => submission_facts(objects),
-        Some(Payload::Provide(provide)) => submission_facts(&provide.objects),
+        Some(Payload::Provide(provide)) => submission_facts(&provide.objects).for_home(provide.homes().pop()),
         Some(Payload::Retrieve(requests)) => AuditFacts::Retrieve(requests.iter().map(audited).collect()),
         Some(Payload::RemoveMetadata(uuids)) => {
             let removed = |uuid: &EntryUuid| ParticipantObject::RemovedObject(uuid.to_string());
@@ -368,6 +420,15 @@ impl AuditFacts {
         }
     }
 
+    /// The same of a submission that is for a community (Cross-Community Document Reliable Interchange §3.80.5.1).
+    #[must_use]
+    pub fn for_home(mut self, home: Option<String>) -> Self {
+        if let Self::Submission { set: Some(set), .. } = &mut self {
+            set.home_community_id = home;
+        }
+        self
+    }
+
     /// The same, with the patients whom the answer tells of (§3.55.5.1).
     #[must_use]
     pub fn with_answer(self, answer: &Answer) -> Self {
@@ -393,8 +454,7 @@ const MOST_AUDITED_PATIENTS: usize = 1000;
 
 /// The patients that a query names, each once, also when it is not as it should be.
 fn patients_of(query: &AdhocQuery) -> Vec<String> {
-    let definition = QueryDefinition::by_id(&query.id).or_else(|| QueryDefinition::multi_patient_by_id(&query.id));
-    let Some(parameter) = definition.and_then(|definition| {
+    let Some(parameter) = QueryDefinition::of_any(&query.id).and_then(|definition| {
         definition.parameters.iter().find(|parameter| matches!(parameter.kind, Kind::Patient | Kind::Patients))
     }) else {
         return Vec::new();

@@ -169,6 +169,19 @@ impl SoapClient {
         self.send(transaction, outbound, Connection::Kept).await.map_err(|unanswered| unanswered.failure)
     }
 
+    /// The same for one that must not be sent twice: on a new connection, since one that was kept may break off
+    /// at any time.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(super) async fn deliver(
+        &self,
+        transaction: &'static Transaction,
+        outbound: Outbound,
+    ) -> Result<Message, PeerFailure> {
+        self.send(transaction, outbound, Connection::Fresh).await.map_err(|unanswered| unanswered.failure)
+    }
+
     /// The same for a request that changes nothing: if the connection breaks off before the answer is
     /// there, which one that was kept may do at any time, it is sent once more on a new one.
     ///

@@ -1,7 +1,9 @@
 //! Envelopes of requests, and of answers.
 
+use aws_lc_rs::digest;
 use http::Uri;
 
+use crate::actors::context::RequestContext;
 use crate::actors::ports::PeerFailure;
 use crate::transaction::Transaction;
 use crate::transport::answer;
@@ -59,6 +61,17 @@ pub fn request_envelope_with_id(
     payload: impl FnOnce(&mut Vec<u8>),
 ) -> Vec<u8> {
     answer::envelope(Version::V12, &request_addressing(transaction, to, message_id), security, payload)
+}
+
+/// The message id of what follows from a source's request: the same when the source sends it again, so
+/// that whoever gets it knows it again too.
+pub fn following_message_id(context: &RequestContext, transaction: &'static Transaction) -> String {
+    let Some(theirs) = &context.message_id else { return soap::new_message_id() };
+    let digest = digest::digest(&digest::SHA256, format!("{} {theirs}", transaction.number).as_bytes());
+    match digest.as_ref().first_chunk() {
+        Some(bytes) => uuid::Builder::from_custom_bytes(*bytes).into_uuid().urn().to_string(),
+        None => soap::new_message_id(),
+    }
 }
 
 /// The headers of a request whose answer is to come back on its connection.

@@ -78,6 +78,17 @@ fn lately(refused: Option<Refused>) -> PeerFailure {
     })
 }
 
+/// A place at one gateway.
+pub(super) struct OnePlace<'c> {
+    /// The way to it.
+    pub(super) client: &'c SoapClient,
+    /// To be told what came of it.
+    pub(super) leave: Leave<'c>,
+    /// Since when.
+    pub(super) began: Instant,
+    _place: Place,
+}
+
 /// What audit is told of an answer.
 type Judged<'t> = (ResponseStatus, &'t [RegistryError], &'t [RetrievedDocument]);
 
@@ -124,7 +135,7 @@ impl RemoteCommunity {
         let asking = Asking { context, transaction, facts };
         let is_busy = |answer: &T| judge(answer).1.iter().any(|error| BUSY.contains(&error.code));
         let first = gateways.0.first().map(|gateway| gateway.client.uri());
-        let _place = match self.place(&asking, until, gateways).await {
+        let _place = match self.place(context, transaction, until, gateways).await {
             Ok(place) => place,
             Err(failure) => return self.recorded(&asking, first, began, Err(failure), false, &judge).await,
         };
@@ -173,18 +184,63 @@ impl RemoteCommunity {
         }
     }
 
+    /// A place at one gateway, the first that has not failed lately, for what is sent once and to nobody else.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) async fn one_place(
+        &self,
+        context: &RequestContext,
+        transaction: &'static Transaction,
+        until: Instant,
+    ) -> Result<OnePlace<'_>, PeerFailure> {
+        let place = self.place(context, transaction, until, &self.gateways).await?;
+        let (now, mut soonest) = (Instant::now(), None);
+        for Gateway { client, breaker } in &self.gateways.0 {
+            match breaker.enter(now) {
+                Ok(leave) => return Ok(OnePlace { client, leave, began: now, _place: place }),
+                Err(refused) => soonest = sooner(soonest, refused),
+            }
+        }
+        Err(lately(soonest))
+    }
+
+    /// The first gateway's address.
+    pub(super) fn first_address(&self) -> Option<&Uri> {
+        self.gateways.0.first().map(|gateway| gateway.client.uri())
+    }
+
+    /// Puts what came of something that was sent once on record.
+    pub(super) async fn noted<T>(
+        &self,
+        context: &RequestContext,
+        transaction: &'static Transaction,
+        facts: &AuditFacts,
+        uri: Option<&Uri>,
+        (began, result): (Instant, Result<T, PeerFailure>),
+        judge: impl Fn(&T) -> Judged<'_>,
+    ) -> Result<T, PeerFailure> {
+        self.recorded(&Asking { context, transaction, facts }, uri, began, result, false, judge).await
+    }
+
     fn note(&self, context: &RequestContext, doing: Doing, began: Instant, said: impl FnOnce() -> String) {
         context.steps.came_of(Some(&self.home), doing, began, || said().into());
     }
 
     /// A place to ask in, unless too many wait or the community is not worth asking now.
-    async fn place(&self, asking: &Asking<'_>, until: Instant, gateways: &Gateways) -> Result<Place, PeerFailure> {
-        let (context, asked) = (asking.context, Instant::now());
+    async fn place(
+        &self,
+        context: &RequestContext,
+        transaction: &'static Transaction,
+        until: Instant,
+        gateways: &Gateways,
+    ) -> Result<Place, PeerFailure> {
+        let asked = Instant::now();
         // Who would not be let through need not wait for a place.
         if let Some(failure) = gateways.refused(asked) {
             return Err(failure);
         }
-        let turn = self.places.last_turn(asking.transaction, asked, until);
+        let turn = self.places.last_turn(transaction, asked, until);
         let place = tokio::select! {
             biased;
             failure = context.given_up() => return Err(failure),
@@ -226,22 +282,27 @@ impl RemoteCommunity {
                 drop(leave);
                 return (result, elsewhere);
             }
-            Err(PeerFailure::Timeout(_) | PeerFailure::Unreachable(_) | PeerFailure::Untrusted(_)) => {
-                if leave.failed(Instant::now()) {
-                    tracing::warn!(
-                        community = %self.home, gateway = %uri, seconds = self.limits.breaker.pause.as_secs(),
-                        "a gateway does not answer, and is not asked for a while"
-                    );
-                }
-            }
-            _ => {
-                if leave.answered() {
-                    tracing::info!(community = %self.home, gateway = %uri, "a gateway answers again");
-                }
-            }
+            result => self.left(leave, uri, result.as_ref().err()),
         }
         told(pace, &result, is_busy);
         (result, elsewhere)
+    }
+
+    /// Remembers whether a gateway answered.
+    pub(super) fn left(&self, leave: Leave<'_>, uri: &Uri, failure: Option<&PeerFailure>) {
+        let silent = |failure: &PeerFailure| {
+            matches!(failure, PeerFailure::Timeout(_) | PeerFailure::Unreachable(_) | PeerFailure::Untrusted(_))
+        };
+        if failure.is_some_and(silent) {
+            if leave.failed(Instant::now()) {
+                tracing::warn!(
+                    community = %self.home, gateway = %uri, seconds = self.limits.breaker.pause.as_secs(),
+                    "a gateway does not answer, and is not asked for a while"
+                );
+            }
+        } else if leave.answered() {
+            tracing::info!(community = %self.home, gateway = %uri, "a gateway answers again");
+        }
     }
 
     /// Whether it says something of a gateway that it has not answered since then: one that had hardly any time says

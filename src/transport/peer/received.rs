@@ -20,32 +20,16 @@ use crate::wire::xml;
 /// # Errors
 /// When the root part is not what it should be.
 pub fn retrieve_response(message: Message, limits: xml::Limits) -> Result<RetrieveResponse, PeerFailure> {
-    let (response, documents, wanted, inline) = read_answer(&message.root, limits, |payload| {
+    let (response, documents, bodies) = read_answer(&message.root, limits, |payload| {
         let (response, raw) = xdsb::read_retrieve_response(payload)?;
-        let (mut documents, mut wanted, mut inline) = (Vec::new(), Vec::new(), VecDeque::new());
+        let (mut documents, mut bodies) = (Vec::new(), Announced::default());
         for document in raw {
             let (Some(repository), Some(unique_id)) = (document.repository, document.unique_id) else {
                 return Err(ebrs::BodyError::Frame(
                     "xds:DocumentResponse needs a RepositoryUniqueId and a DocumentUniqueId",
                 ));
             };
-            let number = documents.len();
-            let mut size = None;
-            match document.content {
-                Binary::Include(href) => {
-                    let id = ContentId::from_href(&href)
-                        .map_err(|_| ebrs::BodyError::Frame("xop:Include has an href that is no Content-ID"))?;
-                    wanted.push((number, id));
-                }
-                Binary::Inline(text) => {
-                    let compact: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-                    let bytes = base64::engine::general_purpose::STANDARD
-                        .decode(compact)
-                        .map_err(|_| ebrs::BodyError::Frame("xds:Document holds broken base64"))?;
-                    size = Some(bytes.len() as u64);
-                    inline.push_back((number, Bytes::from(bytes)));
-                }
-            }
+            let size = bodies.add(documents.len(), document.content)?;
             documents.push(RetrievedDocument {
                 request: DocumentRequest { home: document.home, repository, unique_id },
                 new_repository: document.new_repository,
@@ -54,15 +38,54 @@ pub fn retrieve_response(message: Message, limits: xml::Limits) -> Result<Retrie
                 size,
             });
         }
-        Ok((response, documents, wanted, inline))
+        Ok((response, documents, bodies))
     })?;
-    let _held = message.held.filter(|_| !inline.is_empty());
-    let mut attachments = message.attachments;
-    if wanted.is_empty() {
-        attachments.suffice();
+    let source = bodies.behind(message.attachments, message.held);
+    Ok(RetrieveResponse { errors: response.errors, documents, sources: vec![source] })
+}
+
+/// The bodies that a root part announces, by the numbers of their documents.
+#[derive(Default)]
+pub(super) struct Announced {
+    wanted: Vec<(usize, ContentId)>,
+    inline: VecDeque<(usize, Bytes)>,
+}
+
+impl Announced {
+    /// One more; its size, where it is known already.
+    pub(super) fn add(&mut self, number: usize, content: Binary<'_>) -> Result<Option<u64>, ebrs::BodyError> {
+        match content {
+            Binary::Include(href) => {
+                let id = ContentId::from_href(&href)
+                    .map_err(|_| ebrs::BodyError::Frame("xop:Include has an href that is no Content-ID"))?;
+                self.wanted.push((number, id));
+                Ok(None)
+            }
+            Binary::Inline(text) => {
+                let compact: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
+                let bytes = base64::engine::general_purpose::STANDARD
+                    .decode(compact)
+                    .map_err(|_| ebrs::BodyError::Frame("xds:Document holds broken base64"))?;
+                let size = bytes.len() as u64;
+                self.inline.push_back((number, Bytes::from(bytes)));
+                Ok(Some(size))
+            }
+        }
     }
-    let bodies = ReceivedBodies { attachments, wanted, inline, current: None, _held };
-    Ok(RetrieveResponse { errors: response.errors, documents, sources: vec![Box::new(bodies)] })
+
+    /// Draws them from what is behind the root part; `held` is the place of that among the envelopes.
+    pub(super) fn behind(
+        self,
+        mut attachments: Attachments,
+        held: Option<OwnedSemaphorePermit>,
+    ) -> Box<dyn BodySource> {
+        let Self { wanted, inline } = self;
+        if wanted.is_empty() {
+            attachments.suffice();
+        }
+        let _held = held.filter(|_| !inline.is_empty());
+        Box::new(ReceivedBodies { attachments, wanted, inline, current: None, _held })
+    }
 }
 
 /// The bodies of a received answer, in the order in which they come.

@@ -211,7 +211,7 @@ impl Pipeline {
         };
         let (action, streamed, message) = match outcome {
             Ok(answer) => {
-                let streamed = matches!(&answer, Answer::Retrieve(retrieve) if !retrieve.sources.is_empty());
+                let streamed = answer.streams();
                 (taken.context.transaction.response_action, streamed, self.encode(taken, addressing, answer))
             }
             Err(fault) => {

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use causeway::model::ids::HomeCommunityId;
 use causeway::model::response::ResponseStatus;
-use causeway::wire::{ebrs, soap, xdsb, xml};
+use causeway::wire::{ebrs, soap, xdr, xdsb, xml};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
@@ -96,7 +97,7 @@ fn takes(_: usize) -> (Duration, u16) {
 async fn broker(callbacks: &[&str], limits: &str) -> (TestBroker, Vec<u8>) {
     let listed: Vec<_> = callbacks.iter().map(|url| format!("\"{url}\"")).collect();
     let broker = TestBroker::start(Options {
-        more: format!("[asynchronous]\ncallbacks = [{}]\n", listed.join(", ")),
+        more: format!("providers = [\"*\"]\n[asynchronous]\ncallbacks = [{}]\n", listed.join(", ")),
         limits: format!("delivery_pause = \"100ms\"\n{limits}"),
         ..Options::default()
     })
@@ -204,6 +205,27 @@ async fn every_service_answers_elsewhere() {
     let reply = broker.post("repository", &content_type, body[..body.len() - 20].to_vec()).await;
     assert_eq!(reply.status, 400, "{}", reply.text());
     assert_eq!(inbox.connections.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_gateways_submission_is_answered_elsewhere() {
+    const CROSS_PROVIDE: &str = "urn:ihe:iti:2015:CrossGatewayDocumentProvide";
+    let inbox = Inbox::open(takes).await;
+    let (broker, _) = broker(&[&inbox.url], "").await;
+    let objects = submission("2.999.2", PATIENT, "text/plain");
+    let ids = [("entry".to_owned(), "0@test".to_owned())];
+    let named = xdr::home_block(&HomeCommunityId::parse(HOME).unwrap());
+    let (content_type, whole) = package(&objects, &[("entry", b"second")]);
+    let at = |what: &[u8]| whole.windows(what.len()).position(|window| window == what).unwrap();
+    let (start, end) = (at(b"<env:Envelope"), at(b"</env:Envelope>") + b"</env:Envelope>".len());
+    for (named, outcome) in [("", ResponseStatus::Failure), (&*named, ResponseStatus::Success)] {
+        let (root, id) = envelope_to(CROSS_PROVIDE, &inbox.url, named, |out| xdsb::write_provide(out, &objects, &ids));
+        let body = [&whole[..start], &root, &whole[end..]].concat();
+        assert_accepted(&broker.post("responding-gateway", &content_type, body).await);
+        let posted = inbox.next().await;
+        assert_eq!((posted.reply.registry().status, posted.addressing().relates_to), (outcome, Some(id)));
+    }
+    assert_eq!(broker.query(&find(PATIENT)).await.objects.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

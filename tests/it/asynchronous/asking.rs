@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use super::{CROSS_QUERY, QUERY, assert_fault};
+use crate::fetch::{fetch, query as fetch_query};
 use crate::support::*;
 
 const RETRIEVE: &str = "urn:ihe:iti:2007:RetrieveDocumentSet";
@@ -77,6 +78,9 @@ async fn two_brokers_talk_asynchronously() {
         assert_eq!((response.status, documents.len()), (ResponseStatus::Success, 1), "{:?}", response.errors);
         assert!(reply.parts()[1] == document, "the document as it was provided");
     }
+    let fetched = fetch(&near, "initiating-gateway", &fetch_query(Some(FAR))).await;
+    let [(_, home, body)] = &fetched.entries[..] else { panic!("one entry") };
+    assert!(home == FAR && *body == document, "the document beside its entry");
     // An answer of errors alone is taken too.
     let (content_type, body) = mtom_request(RETRIEVE, &retrieve(&[(Some(FAR), "2.999.901.2", "2.999.902.77")]));
     let (response, _) = near.post("initiating-gateway", &content_type, body).await.retrieve();
@@ -90,7 +94,7 @@ async fn two_brokers_talk_asynchronously() {
     }
     for (broker, other) in [(&near, far.url("responding-gateway")), (&far, near.url("initiating-gateway"))] {
         let records = audit_records(&broker.broker);
-        for code in ["ITI-38", "ITI-39"] {
+        for code in ["ITI-38", "ITI-39", "ITI-63"] {
             let record = records.iter().find(|record| record.contains(&format!("csd-code=\"{code}\"")));
             assert!(record.is_some_and(|record| record.contains(&other)), "{code}: {records:?}");
         }

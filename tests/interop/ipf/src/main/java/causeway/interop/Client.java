@@ -46,6 +46,8 @@ final class Client implements AutoCloseable {
         ITI_57("xds-iti57", XdsCamelValidators.iti57RequestValidator(), XdsCamelValidators.iti57ResponseValidator()),
         ITI_61("xds-iti61", XdsCamelValidators.iti61RequestValidator(), XdsCamelValidators.iti61ResponseValidator()),
         ITI_62("rmd-iti62", XdsCamelValidators.iti62RequestValidator(), XdsCamelValidators.iti62ResponseValidator()),
+        ITI_63("xcf-iti63", XdsCamelValidators.iti63RequestValidator(), XdsCamelValidators.iti63ResponseValidator()),
+        ITI_80("xcdr-iti80", XdsCamelValidators.iti80RequestValidator(), XdsCamelValidators.iti80ResponseValidator()),
         ITI_86("rmd-iti86", XdsCamelValidators.iti86RequestValidator(), XdsCamelValidators.iti86ResponseValidator()),
         ITI_92("rmu-iti92", XdsCamelValidators.iti92RequestValidator(), XdsCamelValidators.iti92ResponseValidator());
 

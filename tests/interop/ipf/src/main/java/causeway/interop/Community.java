@@ -6,30 +6,42 @@ import static org.openehealth.ipf.platform.camel.ihe.xds.XdsCamelValidators.iti3
 import static org.openehealth.ipf.platform.camel.ihe.xds.XdsCamelValidators.iti38ResponseValidator;
 import static org.openehealth.ipf.platform.camel.ihe.xds.XdsCamelValidators.iti39RequestValidator;
 import static org.openehealth.ipf.platform.camel.ihe.xds.XdsCamelValidators.iti39ResponseValidator;
+import static org.openehealth.ipf.platform.camel.ihe.xds.XdsCamelValidators.iti63RequestValidator;
+import static org.openehealth.ipf.platform.camel.ihe.xds.XdsCamelValidators.iti63ResponseValidator;
+import static org.openehealth.ipf.platform.camel.ihe.xds.XdsCamelValidators.iti80RequestValidator;
+import static org.openehealth.ipf.platform.camel.ihe.xds.XdsCamelValidators.iti80ResponseValidator;
 
+import java.io.IOException;
+import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.UUID;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Stream;
 import javax.xml.datatype.DatatypeFactory;
 import org.apache.camel.Exchange;
 import org.apache.camel.builder.RouteBuilder;
 import org.apache.cxf.binding.soap.Soap12;
 import org.apache.cxf.binding.soap.SoapFault;
+import org.openehealth.ipf.commons.ihe.xds.core.metadata.Code;
+import org.openehealth.ipf.commons.ihe.xds.core.metadata.Document;
 import org.openehealth.ipf.commons.ihe.xds.core.metadata.DocumentEntry;
 import org.openehealth.ipf.commons.ihe.xds.core.metadata.Identifiable;
 import org.openehealth.ipf.commons.ihe.xds.core.metadata.ObjectReference;
 import org.openehealth.ipf.commons.ihe.xds.core.requests.DocumentReference;
+import org.openehealth.ipf.commons.ihe.xds.core.requests.ProvideAndRegisterDocumentSet;
 import org.openehealth.ipf.commons.ihe.xds.core.requests.QueryRegistry;
 import org.openehealth.ipf.commons.ihe.xds.core.requests.RetrieveDocumentSet;
+import org.openehealth.ipf.commons.ihe.xds.core.requests.query.FetchQuery;
 import org.openehealth.ipf.commons.ihe.xds.core.requests.query.FindDocumentsQuery;
 import org.openehealth.ipf.commons.ihe.xds.core.requests.query.GetDocumentsQuery;
 import org.openehealth.ipf.commons.ihe.xds.core.requests.query.QueryReturnType;
 import org.openehealth.ipf.commons.ihe.xds.core.responses.ErrorCode;
 import org.openehealth.ipf.commons.ihe.xds.core.responses.ErrorInfo;
 import org.openehealth.ipf.commons.ihe.xds.core.responses.QueryResponse;
+import org.openehealth.ipf.commons.ihe.xds.core.responses.Response;
 import org.openehealth.ipf.commons.ihe.xds.core.responses.RetrievedDocument;
 import org.openehealth.ipf.commons.ihe.xds.core.responses.RetrievedDocumentSet;
 import org.openehealth.ipf.commons.ihe.xds.core.responses.Severity;
@@ -53,8 +65,9 @@ final class Community extends RouteBuilder {
         home = about.home();
         repository = about.repository();
         patient = about.patient(shared);
-        bodies = about.holdings();
-        entries = Samples.holdingsEntries(codes, patient, bodies.keySet());
+        Map<String, byte[]> held = about.holdings();
+        bodies = new ConcurrentHashMap<>(held);
+        entries = new ConcurrentHashMap<>(Samples.holdingsEntries(codes, patient, held.keySet()));
         for (DocumentEntry entry : entries.values()) {
             String id = entry.getUniqueId();
             // the same id at each start, so that a harness may restart the gateway between query and retrieval
@@ -66,7 +79,8 @@ final class Community extends RouteBuilder {
     /** Its address is {@code /services/} and its name. */
     void share(Container container) {
         container.share(about.name(), service("iti38"),
-                Map.of(Container.RETRIEVAL, service("iti39"), Container.DISCOVERY, service("iti55")));
+                Map.of(Container.RETRIEVAL, service("iti39"), Container.DISCOVERY, service("iti55"),
+                        Container.FETCH, service("iti63"), Container.SUBMISSION, service("iti80")));
     }
 
     private String service(String transaction) {
@@ -87,6 +101,16 @@ final class Community extends RouteBuilder {
                 .process(iti39RequestValidator())
                 .process(this::retrieve)
                 .process(iti39ResponseValidator());
+        from("xcf-iti63://" + service("iti63") + "?audit=false")
+                .process(this::asExpected)
+                .process(iti63RequestValidator())
+                .process(this::fetch)
+                .process(iti63ResponseValidator());
+        from("xcdr-iti80://" + service("iti80") + "?audit=false")
+                .process(this::asExpected)
+                .process(iti80RequestValidator())
+                .process(this::take)
+                .process(iti80ResponseValidator());
         from("xcpd-iti55://" + service("iti55") + "?audit=false")
                 .process(this::asExpected)
                 .process(iti55RequestValidator())
@@ -167,8 +191,54 @@ final class Community extends RouteBuilder {
         exchange.getMessage().setBody(answer);
     }
 
+    private void fetch(Exchange exchange) {
+        FetchQuery fetch = (FetchQuery) exchange.getIn().getBody(QueryRegistry.class).getQuery();
+        QueryResponse answer = new QueryResponse(Status.SUCCESS);
+        if (home.equals(fetch.getHomeCommunityId())) {
+            entries.values().stream().filter(entry -> entry.getPatientId().equals(fetch.getPatientId())
+                    && fetch.getClassCodes().stream().anyMatch(wanted -> same(wanted, entry.getClassCode())))
+                    .forEach(entry -> {
+                        // IPF writes an entry, and into it the document that names the entry
+                        answer.getDocumentEntries().add(entry);
+                        answer.getDocuments().add(new Document(entry,
+                                Samples.handler(bodies.get(entry.getUniqueId()), entry.getMimeType())));
+                    });
+        } else {
+            answer.setStatus(Status.FAILURE);
+            answer.getErrors().add(error(ErrorCode.UNKNOWN_COMMUNITY, "the home asked for is not this one"));
+        }
+        exchange.getMessage().setBody(answer);
+    }
+
+    /** Takes what is for this community; it is asked for like everything else from then on. */
+    private void take(Exchange exchange) throws IOException {
+        ProvideAndRegisterDocumentSet request = exchange.getIn().getBody(ProvideAndRegisterDocumentSet.class);
+        Response answer = new Response(Status.SUCCESS);
+        if (home.equals(request.getTargetHomeCommunityId())) {
+            for (Document document : request.getDocuments()) {
+                DocumentEntry entry = document.getDocumentEntry();
+                byte[] bytes;
+                try (InputStream in = document.getDataHandler().getInputStream()) {
+                    bytes = in.readAllBytes();
+                }
+                Samples.register(entry, bytes, "urn:uuid:" + UUID.randomUUID(), repository, home);
+                bodies.put(entry.getUniqueId(), bytes);
+                entries.put(entry.getUniqueId(), entry);
+            }
+        } else {
+            answer.setStatus(Status.FAILURE);
+            answer.getErrors().add(error(ErrorCode.UNKNOWN_COMMUNITY, request.getTargetHomeCommunityId()));
+        }
+        exchange.getMessage().setBody(answer);
+    }
+
     private ErrorInfo error(ErrorCode code, String context) {
         return new ErrorInfo(code, context, Severity.ERROR, home, null);
+    }
+
+    /** A query names codes without what they are called. */
+    private static boolean same(Code wanted, Code code) {
+        return wanted.getCode().equals(code.getCode()) && wanted.getSchemeName().equals(code.getSchemeName());
     }
 
     private static boolean contains(List<String> list, String value) {

@@ -26,6 +26,9 @@ final class Container {
     /** Roots of messages that share an address with others. */
     static final String RETRIEVAL = "RetrieveDocumentSetRequest";
     static final String DISCOVERY = "PRPA_IN201305UV02";
+    static final String SUBMISSION = "ProvideAndRegisterDocumentSetRequest";
+    /** Of the same root as a query, and told from one by what it wants. */
+    static final String FETCH = "LeafClassWithRepositoryItem";
     static final String LOCATION = "PatientLocationQueryRequest";
 
     private final Tomcat tomcat = new Tomcat();

@@ -83,6 +83,7 @@ public final class Suite {
     private final String federatedRepository;
     private final int federatedDocuments;
     private final boolean administrator;
+    private final boolean provider;
     private final Identifiable patient;
     private final Neighbourhood neighbourhood;
 
@@ -104,6 +105,7 @@ public final class Suite {
         federatedRepository = arguments.get("federated-repository", null);
         federatedDocuments = arguments.number("documents", 4);
         administrator = arguments.get("administrator", "off").equals("on");
+        provider = arguments.get("provider", "off").equals("on");
         // one patient for everything: an answer merged from two communities is about a single patient
         String domain = arguments.get("patient-domain", NHS_NUMBER);
         String given = arguments.get("federated-patient", arguments.get("patient", null));
@@ -119,7 +121,8 @@ public final class Suite {
     /**
      * Arguments: --base --cert --key --ca --home --repository --codes, one of --patient-domain and --patient,
      * and --federated-home --federated-repository --federated-patient --documents for a second community.
-     * {@code --administrator on} updates and removes too, which the broker must allow.
+     * {@code --administrator on} updates and removes too, {@code --provider on} provides and fetches as another
+     * community's gateway, and by way of the broker; which it must allow.
      * {@code --only neighbours} is about the communities of {@code --neighbours FILE}, see {@link Neighbourhood}.
      * {@code --only gateway} asks a Responding Gateway alone, for the holdings of {@link RespondingGateway}.
      */
@@ -154,8 +157,15 @@ public final class Suite {
             new Administration(this, client, report).run();
         }
         gateway("", client, bodies, sent);
+        Exchanges exchanges = new Exchanges(this, client, report);
+        if (provider) {
+            exchanges.run();
+        }
         if (federatedHome != null) {
             federation();
+            if (provider) {
+                exchanges.federated(federatedHome);
+            }
         }
         return report.close();
     }
