@@ -249,7 +249,7 @@ fn answers() {
             xdsb::write_retrieved_include(out, &document, "1@b");
             xdsb::write_inline_start(out, &document);
             out.extend_from_slice(b"AAAA");
-            xdsb::write_inline_end(out);
+            out.extend_from_slice(xdsb::DOCUMENT_END);
             xdsb::write_retrieve_end(out);
         }),
     );

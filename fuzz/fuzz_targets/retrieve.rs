@@ -62,7 +62,7 @@ fuzz_target!(|bytes: &[u8]| {
             } else {
                 xdsb::write_inline_start(&mut out, &retrieved);
                 out.extend_from_slice(b"AAAA");
-                xdsb::write_inline_end(&mut out);
+                out.extend_from_slice(xdsb::DOCUMENT_END);
                 xdsb::Binary::Inline("AAAA".into())
             };
             sent.push(xdsb::DocumentResponse { content, ..document.clone() });

@@ -166,3 +166,96 @@ impl BodySource for HandedOn {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http_body_util::Full;
+
+    use super::*;
+    use crate::transport::message::{BodyStream, Bounds, EnvelopeRoom, receive};
+    use crate::wire::{mtom, xml};
+
+    const TYPE: &str = "multipart/related; boundary=b; type=\"application/xop+xml\"; start=\"<root@x>\"; start-info=\"application/soap+xml\"";
+
+    /// What is behind the root part of a message with these parts.
+    async fn message(parts: &[(&str, &str)]) -> Attachments {
+        let bounds = Bounds {
+            envelope_bytes: 1 << 16,
+            document_bytes: 1 << 16,
+            message_bytes: 1 << 20,
+            idle: Duration::from_secs(1),
+            minimum_rate: 0,
+            xml: xml::Limits::default(),
+            mtom: mtom::Limits::default(),
+            room: EnvelopeRoom::new(1 << 16),
+            envelope_time: Duration::from_secs(10),
+        };
+        let mut body = "--b\r\nContent-Type: application/xop+xml\r\nContent-ID: <root@x>\r\n\r\n<x/>".to_owned();
+        for (id, content) in parts {
+            body.push_str(&format!("\r\n--b\r\nContent-ID: <{id}>\r\n\r\n{content}"));
+        }
+        body.push_str("\r\n--b--\r\n");
+        let body = BodyStream::new(Full::new(Bytes::from(body)), &bounds);
+        receive(TYPE, body, &bounds, None).await.unwrap().attachments
+    }
+
+    fn part(href: &'static str) -> Binary<'static> {
+        Binary::Include(href.into())
+    }
+
+    async fn drawn(source: &mut HandedOn) -> Result<Vec<(usize, Vec<u8>)>, BodyError> {
+        let mut drawn = Vec::new();
+        while let Some(number) = source.next_document().await? {
+            let mut whole = Vec::new();
+            while let Some(chunk) = source.next_chunk().await? {
+                whole.extend_from_slice(&chunk);
+            }
+            drawn.push((number, whole));
+        }
+        Ok(drawn)
+    }
+
+    #[tokio::test]
+    async fn each_part_goes_on_once_and_what_is_inline_with_them() {
+        let mut attachments = message(&[("2@x", "second"), ("1@x", "first")]).await;
+        let contents = [part("cid:1@x"), Binary::Inline("aW5s\naW5l".into()), part("cid:2@x"), part("cid:1@x")];
+        let documents = ["a", "b", "c", "d"].into_iter().zip(&contents);
+        let (mut source, numbers, remains) = HandedOn::new(documents, &mut attachments).unwrap();
+        assert_eq!(numbers, [0, 1, 2, 0]);
+        let expected = [(1, b"inline".to_vec()), (2, b"second".to_vec()), (0, b"first".to_vec())];
+        assert_eq!(drawn(&mut source).await.unwrap(), expected);
+        assert!(remains.take_back(&mut attachments).await.is_none());
+        assert!(attachments.next_part().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_drawn_any_more_once_the_rest_is_taken_back() {
+        let mut attachments = message(&[("1@x", "first"), ("2@x", "second")]).await;
+        let contents = [part("cid:1@x"), part("cid:2@x")];
+        let (mut source, _, remains) = HandedOn::new(["a", "b"].into_iter().zip(&contents), &mut attachments).unwrap();
+        assert!(attachments.next_part().await.unwrap().is_none(), "it is all with the source");
+        assert_eq!(source.next_document().await.unwrap(), Some(0));
+        assert!(remains.take_back(&mut attachments).await.is_none());
+        assert!(source.next_chunk().await.is_err() && source.next_document().await.is_err());
+        assert!(attachments.next_part().await.unwrap().is_some(), "the second part");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_go_together_breaks_off_and_is_told() {
+        let contents = [part("cid:1@x")];
+        for (parts, rule) in [(&[][..], false), (&[("1@x", ""), ("2@x", "")], true)] {
+            let mut attachments = message(parts).await;
+            let (mut source, _, remains) = HandedOn::new(["a"].into_iter().zip(&contents), &mut attachments).unwrap();
+            assert!(drawn(&mut source).await.is_err());
+            let broken = remains.take_back(&mut attachments).await;
+            assert_eq!(matches!(broken, Some(Broken::Rule(_))), rule);
+            assert_eq!(matches!(broken, Some(Broken::Message(_))), !rule);
+        }
+        let mut attachments = message(&[("1@x", "first")]).await;
+        let wrong = [Binary::Inline("no*base64".into())];
+        assert!(HandedOn::new(["a"].into_iter().zip(&wrong), &mut attachments).is_err());
+        assert!(attachments.next_part().await.unwrap().is_some(), "nothing was taken");
+    }
+}

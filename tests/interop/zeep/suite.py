@@ -89,6 +89,10 @@ SERVICES = {
     "initiating-gateway": {
         "InitiatingGateway_RegistryStoredQuery": "urn:ihe:iti:2007:RegistryStoredQuery",
         "InitiatingGateway_RetrieveDocumentSet": "urn:ihe:iti:2007:RetrieveDocumentSet",
+        "InitiatingGateway_ProvideAndRegisterDocumentSet-b": (
+            "urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b"
+        ),
+        "InitiatingGateway_CrossGatewayFetch": "urn:ihe:iti:2011:CrossGatewayFetch",
     },
     "responding-gateway": {
         "RespondingGateway_CrossGatewayQuery": "urn:ihe:iti:2007:CrossGatewayQuery",
@@ -97,6 +101,10 @@ SERVICES = {
             "urn:hl7-org:v3:PRPA_IN201305UV02:CrossGatewayPatientDiscovery"
         ),
         "RespondingGateway_PatientLocationQuery": "urn:ihe:iti:2009:PatientLocationQuery",
+        "RespondingGateway_CrossGatewayFetch": "urn:ihe:iti:2011:CrossGatewayFetch",
+        "RespondingGateway_CrossGatewayDocumentProvide": (
+            "urn:ihe:iti:2015:CrossGatewayDocumentProvide"
+        ),
         "UpdateResponder_RestrictedUpdateDocumentSet": (
             "urn:ihe:iti:2018:RestrictedUpdateDocumentSet"
         ),
