@@ -37,6 +37,7 @@ use crate::transport::audit_sink::AuditSink;
 use crate::transport::awaited::{AnswersTo, Awaited};
 use crate::transport::breaker::BreakerLimits;
 use crate::transport::callbacks::Callbacks;
+use crate::transport::callers::Callers;
 use crate::transport::listener::{Listener, ListenerLimits};
 use crate::transport::message::{Bounds, EnvelopeRoom};
 use crate::transport::metrics::Metrics;
@@ -292,6 +293,7 @@ impl Broker {
         };
         let pipeline = Arc::new(Pipeline::new(actors, audit, metrics, clock, limits, awaited));
         pipeline.set_callbacks(callbacks(&config, &client, &answer_bounds)?);
+        pipeline.set_callers(callers(&config));
         // The directory has them now, and a reload gives it others.
         let mut kept = config.clone();
         kept.patients.people = None;
@@ -418,6 +420,7 @@ impl Broker {
         let federation = federation(&config, client, &shared.services, bounds, learned, correlations)?;
         shared.federation.store(Arc::new(federation));
         shared.pipeline.set_callbacks(callbacks);
+        shared.pipeline.set_callers(callers(&config));
         *current = config;
         Ok(())
     }
@@ -443,7 +446,10 @@ impl Broker {
         self.shared.pipeline.actors().responding.patients().set_directory(directory(&config, &self.shared.store));
         let codes = codes(&config).map(|codes| self.shared.pipeline.actors().registry.set_codes(codes));
         let codes = codes.inspect_err(|error| tracing::error!(%error, "reload: the old codes stay in use"));
-        self.shared.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner).asynchronous = config.asynchronous;
+        {
+            let mut current = self.shared.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            (current.asynchronous, current.discovery) = (config.asynchronous, config.discovery);
+        }
         let peers = self.set_peers(config.peers).inspect_err(|error| {
             tracing::error!(%error, "reload: the communities asked stay as they were");
         });
@@ -537,6 +543,9 @@ fn correlations(config: &Config, patients: &Arc<OwnPatients>, clock: &Arc<dyn Cl
         usual: config.limits.correlation_ttl,
         longest: config.limits.correlation_longest,
         negative: config.limits.correlation_negative,
+        told: config.limits.told_correlations,
+        questions: config.limits.awaited_answers,
+        question_life: config.limits.deferred_questions,
     };
     let own = config.community.home_community_id.clone();
     Arc::new(Correlations::new(Arc::clone(patients), own, Arc::clone(clock), limits))
@@ -566,7 +575,23 @@ fn callbacks(config: &Config, client: &Arc<ReloadableClient>, answer_bounds: &Bo
     }
     let general = client_of(Arc::clone(client));
     listed.extend(config.asynchronous.callbacks.iter().map(|callback| (callback.clone(), Arc::clone(&general))));
-    Ok(Callbacks::new(listed))
+    Ok(Callbacks::new(listed).with_deferred(config.discovery.deferred))
+}
+
+/// By which certificates callers are known as peers: those that we would take for the peer's own. Where
+/// callers are accepted by other authorities than the peers are, a name says nothing.
+fn callers(config: &Config) -> Callers {
+    let gateways = config.listeners.iter().filter(|listener| listener.services.iter().any(|s| s.is_gateway()));
+    if gateways.into_iter().any(|listener| listener.tls.client_ca != config.client.client_ca) {
+        return Callers::default();
+    }
+    let is_known = |peer: &&config::Peer| peer.ca.is_none() && peer.states.first != config::PeerState::Closed;
+    let peers = config.peers.iter().filter(is_known);
+    let hosts = |peer: &config::Peer| {
+        let urls = [&peer.responding_gateway, &peer.patient_discovery];
+        urls.into_iter().flatten().filter_map(|url| url.host().map(str::to_owned)).collect()
+    };
+    Callers::new(peers.map(|peer| (peer.home_community_id.clone(), hosts(peer))).collect())
 }
 
 fn federation(
@@ -604,10 +629,13 @@ fn federation(
             Some(uri) => community.with_discovery_at(SoapClient::new(tls, uri.clone(), answer_bounds.clone())),
             None => community,
         };
-        let address = config.asynchronous.address.as_ref().filter(|_| peer.exchange == PeerExchange::Asynchronous);
-        let community = community.with_answers_to(
-            address.map(|address| AnswersTo { address: address.to_string(), awaited: Arc::clone(&services.awaited) }),
-        );
+        let answers_to = |exchange| {
+            let address = config.asynchronous.address.as_ref().filter(|_| peer.exchange == exchange);
+            address.map(|address| AnswersTo { address: address.to_string(), awaited: Arc::clone(&services.awaited) })
+        };
+        let community = community
+            .with_answers_to(answers_to(PeerExchange::Asynchronous))
+            .with_discovery_answered_at(answers_to(PeerExchange::Deferred));
         Ok(Peer {
             home: peer.home_community_id.clone(),
             name: peer.name.clone(),
@@ -620,10 +648,12 @@ fn federation(
                 PeerPatientId::Domain(oid) => PatientTranslation::Domain(oid.clone()),
                 PeerPatientId::Discover => PatientTranslation::Discover,
             },
+            feed: Some(config.limits.correlation_offer).filter(|offer| peer.feed && !offer.is_zero()),
             community: Arc::new(community),
         })
     });
     let federation = Federation::new(peers.collect::<Result<_, TlsError>>()?, learned);
+    let federation = Federation { takes_revocations: config.discovery.revocation, ..federation };
     Ok(match correlations {
         Some(correlations) => federation.with_correlations(correlations),
         None => federation,

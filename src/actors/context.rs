@@ -22,6 +22,8 @@ pub struct RequestContext {
     pub message_id: Option<Arc<str>>,
     /// Who asks, from the certificate: a common name or a fingerprint.
     pub caller: Arc<str>,
+    /// The communities that it is known as, by its certificate; none, if it is not known as any.
+    pub known_as: Arc<[HomeCommunityId]>,
     /// `wsse:Security` as received: handed on, not trusted.
     pub security: Option<Arc<str>>,
     /// The gateways of our kind that it has passed already, in order: none is asked again for it.
@@ -70,6 +72,7 @@ impl RequestContext {
             correlation_id: caller.into(),
             message_id: None,
             caller: caller.into(),
+            known_as: Arc::new([]),
             security: None,
             via: Arc::new([]),
             cut: CancellationToken::new(),

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -53,6 +54,8 @@ pub struct Peer {
     pub nodes: Vec<HomeCommunityId>,
     /// How patients are known there.
     pub translation: PatientTranslation,
+    /// How long it may remember under which identifier we know a patient; none: it is not told.
+    pub feed: Option<Duration>,
     /// The way to it.
     pub community: Arc<dyn Community>,
 }
@@ -116,12 +119,14 @@ pub struct Federation {
     pub learned: Arc<Learned>,
     /// Under which ids others know our patients.
     pub correlations: Option<Arc<Correlations>>,
+    /// Whether communities may take back what they have told of that.
+    pub takes_revocations: bool,
 }
 
 impl Federation {
     /// These communities, and what is known of them already.
     pub fn new(peers: Vec<Peer>, learned: Arc<Learned>) -> Self {
-        Self { peers, learned, correlations: None }
+        Self { peers, learned, correlations: None, takes_revocations: false }
     }
 
     /// The same, able to ask communities under which id they know a patient.

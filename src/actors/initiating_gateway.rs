@@ -56,7 +56,7 @@ impl OwnCommunity {
 /// The Initiating Gateway of our community.
 pub struct InitiatingGateway {
     own: OwnCommunity,
-    federation: Arc<ArcSwap<Federation>>,
+    pub(super) federation: Arc<ArcSwap<Federation>>,
 }
 
 /// The return type a query asks for; the rules judge it where the query is answered.

@@ -67,6 +67,9 @@ pub enum PeerFailure {
     /// It does not say whether it knows the patient (ITI-55): its code for why.
     #[error("does not say whether it knows the patient ({0})")]
     Declined(&'static str),
+    /// It has taken a question whose answer comes later, and that is not here in time.
+    #[error("has taken the question, and its answer is not here yet")]
+    NotYet,
     /// Nobody waits for its answer any more.
     #[error("was not waited for: {0}")]
     GivenUp(&'static str),
@@ -88,6 +91,7 @@ impl PeerFailure {
             | Self::Fault(_)
             | Self::NoRoom
             | Self::Declined(_)
+            | Self::NotYet
             | Self::GivenUp(_)
             | Self::NotAsked(_) => ErrorCode::XDSUnavailableCommunity,
         }
@@ -115,6 +119,7 @@ impl PeerFailure {
             | Self::TooMany(_)
             | Self::OtherBytes
             | Self::Declined(_)
+            | Self::NotYet
             | Self::GivenUp(_)
             | Self::NotAsked(_) => self.to_string().into(),
         }
@@ -145,6 +150,11 @@ pub trait Community: Send + Sync {
         context: &'a RequestContext,
         query: &'a DiscoveryQuery,
     ) -> BoxFuture<'a, Result<Discovered, PeerFailure>>;
+
+    /// Whether its answers to that may come after nobody waits for them any more.
+    fn answers_later(&self) -> bool {
+        false
+    }
 
     /// Cross Gateway Retrieve; answers when the root part has come.
     fn retrieve<'a>(

@@ -12,9 +12,9 @@ use jiff::Timestamp;
 
 use super::raw::{Findings, Origin, Section, Spot, Text};
 use super::{
-    Asynchronous, Audit, Codes, Community, Config, DEFAULT_ADMIN, DocumentStorage, IdentifierCheck, Limits, Listener,
-    Log, LogFormat, MetadataStorage, NHS_NUMBER_DOMAIN, Node, PatientDomain, Patients, Peer, PeerExchange, PeerKind,
-    PeerPatientId, PeerState, Profile, Scope, Service, States, Storage, UnknownPatients, units,
+    Asynchronous, Audit, Codes, Community, Config, DEFAULT_ADMIN, Discovery, DocumentStorage, IdentifierCheck, Limits,
+    Listener, Log, LogFormat, MetadataStorage, NHS_NUMBER_DOMAIN, Node, PatientDomain, Patients, Peer, PeerExchange,
+    PeerKind, PeerPatientId, PeerState, Profile, Scope, Service, States, Storage, UnknownPatients, units,
 };
 use crate::model::ids::{HomeCommunityId, InvalidId, Oid, PatientId, RepositoryUniqueId};
 use crate::transport::callbacks::Callback;
@@ -65,6 +65,7 @@ impl Reader<'_> {
         let asynchronous = root.section("asynchronous");
         let peers = self.peers(&mut root, profile, community.as_ref(), asynchronous.has("address"));
         let asynchronous = self.asynchronous(asynchronous, &listeners);
+        let discovery = discovery(root.section("discovery"));
         let registry = self.registry(root.section("registry"), &listeners);
         if registry.is_some() && validation != SourceModes::default() {
             self.findings.add(
@@ -90,6 +91,7 @@ impl Reader<'_> {
             client: client?,
             peers,
             asynchronous,
+            discovery,
             registry,
             audit,
             log,
@@ -500,7 +502,7 @@ impl Reader<'_> {
         for section in root.sections("peer") {
             let (home_spot, exchange_spot) = (section.spot("home_community_id"), section.spot("exchange"));
             let Some(peer) = self.peer(section) else { continue };
-            if peer.exchange == PeerExchange::Asynchronous && !has_address {
+            if peer.exchange != PeerExchange::Synchronous && !has_address {
                 self.findings.add(
                     &exchange_spot,
                     "it cannot send its answers to us without an address of ours",
@@ -603,8 +605,11 @@ impl Reader<'_> {
             ("publish-only", PeerKind::PublishOnly),
             ("hub", PeerKind::Hub),
         ];
-        const EXCHANGES: &[(&str, PeerExchange)] =
-            &[("synchronous", PeerExchange::Synchronous), ("asynchronous", PeerExchange::Asynchronous)];
+        const EXCHANGES: &[(&str, PeerExchange)] = &[
+            ("synchronous", PeerExchange::Synchronous),
+            ("asynchronous", PeerExchange::Asynchronous),
+            ("deferred", PeerExchange::Deferred),
+        ];
         let name = section.required("name", "Hertfordshire and West Essex");
         let home = section.required("home_community_id", "urn:oid:1.2.3.4");
         let home = self.id(home, HomeCommunityId::parse, "urn:oid:1.2.3.4");
@@ -629,13 +634,24 @@ impl Reader<'_> {
             self.findings.add(&discovery_spot, "nothing is asked there unless patient_id is \"discover\"", fix);
         }
         let patient_discovery = self.url(discovery);
+        let feed_spot = section.spot("feed");
+        let feed = section.boolean("feed", false);
+        if feed && patient_id != PeerPatientId::Discover {
+            let fix = "write patient_id = \"discover\", or remove it";
+            self.findings.add(&feed_spot, "it is told with the question for a patient, which is not asked", fix);
+        }
         let (second, hour) = (Duration::from_millis(100), Duration::from_secs(3600));
         let timeout = section.duration("timeout", Duration::from_secs(8), second, hour);
         let max_in_flight = section.count("max_in_flight", 32, 1, 100_000);
         let ca = section.text("ca");
         let ca = self.file(ca);
         let callback = section.text("callback").and_then(|text| self.callback(&text));
+        let exchange_spot = section.spot("exchange");
         let exchange = section.choice("exchange", EXCHANGES, PeerExchange::Synchronous);
+        if exchange == PeerExchange::Deferred && patient_id != PeerPatientId::Discover {
+            let fix = "write patient_id = \"discover\", or another exchange";
+            self.findings.add(&exchange_spot, "nothing is asked that is answered later", fix);
+        }
         section.finish();
         Some(Peer {
             name: name?.value,
@@ -646,6 +662,7 @@ impl Reader<'_> {
             nodes,
             responding_gateway,
             patient_id,
+            feed,
             patient_discovery,
             timeout,
             max_in_flight: usize::try_from(max_in_flight).unwrap_or(usize::MAX),
@@ -777,6 +794,13 @@ impl Reader<'_> {
         }
         limits
     }
+}
+
+fn discovery(mut section: Section<'_>) -> Discovery {
+    let discovery =
+        Discovery { deferred: section.boolean("deferred", false), revocation: section.boolean("revocation", false) };
+    section.finish();
+    discovery
 }
 
 /// Reads a known patient's id; what is wrong is told without the id.

@@ -26,9 +26,9 @@ use super::documents::{CODES, Community, Samples};
 use super::trouble::{Day, SlowWay};
 use crate::broker::Broker;
 use crate::config::{
-    Asynchronous, Audit, Codes, Config, DocumentStorage, IdentifierCheck, Limits, Listener, Log, MetadataStorage,
-    PatientDomain, Patients, Peer, PeerExchange, PeerPatientId, PeerState, Profile, Scope, Service, Storage,
-    UnknownPatients,
+    Asynchronous, Audit, Codes, Config, Discovery, DocumentStorage, IdentifierCheck, Limits, Listener, Log,
+    MetadataStorage, PatientDomain, Patients, Peer, PeerExchange, PeerPatientId, PeerState, Profile, Scope, Service,
+    Storage, UnknownPatients,
 };
 use crate::transport::certificates::{DevelopmentAuthority, IssuedCertificate};
 use crate::transport::tls::TlsFiles;
@@ -277,6 +277,7 @@ fn peer(community: &Community, responding_gateway: Option<Uri>) -> Peer {
         max_in_flight: PEER_IN_FLIGHT,
         ca: None,
         callback: None,
+        feed: false,
         exchange: PeerExchange::Synchronous,
     }
 }
@@ -318,6 +319,7 @@ fn config(community: &Community, samples: &Samples, folder: &Path, own: &Path, t
         client: tls,
         peers: Vec::new(),
         asynchronous: Asynchronous::default(),
+        discovery: Discovery::default(),
         registry: None,
         audit: Audit {
             dir: own.join("audit"),

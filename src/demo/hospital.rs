@@ -120,16 +120,7 @@ impl Hospital {
         let root =
             envelope(Version::V12, &addressing, None, |out| xdsb::write_provide(out, &submission.objects, &documents));
         let source: Box<dyn BodySource> = Box::new(Held { started: false, rest: submission.content });
-        let outbound = Outbound {
-            root,
-            parts: vec![part],
-            sources: vec![source],
-            token,
-            correlation_id: None,
-            via: None,
-            trace: None,
-            noted: None,
-        };
+        let outbound = Outbound { parts: vec![part], sources: vec![source], token, ..Outbound::simple(root, None) };
         let call = async {
             let message = repository.call(transaction, outbound).await?;
             read_answer(&message.root, self.bounds.xml, ebrs::read_registry_response)

@@ -2,6 +2,7 @@
 //! community behind its Responding Gateway (ITI-38, ITI-39, ITI-55).
 
 mod client;
+mod deferred;
 mod discovery;
 mod envelope;
 mod received;
@@ -115,6 +116,8 @@ pub struct RemoteCommunity {
     breaker: Breaker,
     services: PeerServices,
     answers_to: Option<AnswersTo>,
+    /// Where it answers about patients, if by messages of its own.
+    discovery_answers_to: Option<AnswersTo>,
 }
 
 impl RemoteCommunity {
@@ -130,6 +133,7 @@ impl RemoteCommunity {
             breaker: Breaker::new(limits.breaker),
             services,
             answers_to: None,
+            discovery_answers_to: None,
         }
     }
 
@@ -272,7 +276,19 @@ impl RemoteCommunity {
         transaction: &'static Transaction,
         payload: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Message, PeerFailure> {
-        let (uri, security) = (client.uri(), context.security.as_deref());
+        self.ask_with(context, client, transaction, context.security.as_deref(), payload).await
+    }
+
+    /// The same with those header blocks besides the addressing.
+    async fn ask_with(
+        &self,
+        context: &RequestContext,
+        client: &SoapClient,
+        transaction: &'static Transaction,
+        security: Option<&str>,
+        payload: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Message, PeerFailure> {
+        let uri = client.uri();
         let Some(answers_to) = &self.answers_to else {
             let root = request_envelope(transaction, uri, security, payload);
             return client.ask(transaction, || self.outbound(context, root.clone())).await;
@@ -318,6 +334,10 @@ impl Community for RemoteCommunity {
         query: &'a DiscoveryQuery,
     ) -> BoxFuture<'a, Result<Discovered, PeerFailure>> {
         Box::pin(self.ask_for_patient(context, query))
+    }
+
+    fn answers_later(&self) -> bool {
+        self.discovery_answers_to.is_some()
     }
 
     fn query<'a>(

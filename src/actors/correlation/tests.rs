@@ -127,6 +127,9 @@ fn world(people: Vec<Person>, answers: Vec<Result<Discovered, PeerFailure>>) -> 
         usual: Duration::from_secs(100),
         longest: Duration::from_secs(1000),
         negative: Duration::from_secs(10),
+        told: 4,
+        questions: 4,
+        question_life: Duration::from_secs(100),
     };
     let community = Arc::new(Scripted { answers: Mutex::new(answers.into()), ..Scripted::default() });
     World {
@@ -139,6 +142,7 @@ fn world(people: Vec<Person>, answers: Vec<Result<Discovered, PeerFailure>>) -> 
             states: PeerState::Live.into(),
             nodes: Vec::new(),
             translation: PatientTranslation::Discover,
+            feed: None,
             community: Arc::clone(&community) as Arc<dyn Community>,
         },
         community,

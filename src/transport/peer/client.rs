@@ -91,6 +91,8 @@ pub struct Outbound {
     pub via: Option<HeaderValue>,
     /// The trace that it belongs to.
     pub trace: Option<Trace>,
+    /// Another action than its transaction's.
+    pub action: Option<&'static str>,
     /// Where it is noted how long it took, and of whom.
     pub noted: Option<(Steps, HomeCommunityId)>,
 }
@@ -100,7 +102,7 @@ impl Outbound {
     pub fn simple(root: Vec<u8>, correlation_id: Option<Arc<str>>) -> Self {
         let token = answer::message_token();
         let (parts, sources) = (Vec::new(), Vec::new());
-        Self { root, parts, sources, token, correlation_id, via: None, trace: None, noted: None }
+        Self { root, parts, sources, token, correlation_id, via: None, trace: None, action: None, noted: None }
     }
 }
 
@@ -240,12 +242,12 @@ impl SoapClient {
 
     fn request(&self, transaction: &'static Transaction, outbound: Outbound) -> Result<Request<OutBody>, PeerFailure> {
         let (correlation_id, via) = (outbound.correlation_id.clone(), outbound.via.clone());
-        let trace = outbound.trace.clone();
+        let (trace, action) = (outbound.trace.clone(), outbound.action.unwrap_or(transaction.action));
         let broken =
             |error: &dyn std::fmt::Display| PeerFailure::Garbage(format!("the request could not be written: {error}"));
         let (content_type, length, body) = match transaction.packaging {
             Packaging::Simple => {
-                let content_type = format!("application/soap+xml; charset=UTF-8; action=\"{}\"", transaction.action);
+                let content_type = format!("application/soap+xml; charset=UTF-8; action=\"{action}\"");
                 (content_type, None, answer::full(outbound.root))
             }
             Packaging::Mtom => {
@@ -257,7 +259,7 @@ impl SoapClient {
                     tracing::warn!(cause, "a document could not be read to its end while it was sent");
                     Box::pin(async {})
                 });
-                (package.content_type(transaction.action), package.content_length(), package.into_body(quiet))
+                (package.content_type(action), package.content_length(), package.into_body(quiet))
             }
         };
         let mut request = Request::builder()

@@ -1,10 +1,13 @@
 //! Asking a community for a patient (ITI-55).
 
-use super::{RemoteCommunity, SoapClient, read_envelope};
+use tokio::time::Instant;
+
+use super::{Message, RemoteCommunity, SoapClient, read_envelope};
 use crate::actors::context::RequestContext;
 use crate::actors::ports::{Discovered, PeerFailure};
 use crate::model::discovery::{DiscoveryAnswer, DiscoveryQuery};
-use crate::model::response::ResponseStatus;
+use crate::model::document::RetrievedDocument;
+use crate::model::response::{RegistryError, ResponseStatus};
 use crate::model::time::Dtm;
 use crate::transaction::{Transaction, TransactionId};
 use crate::transport::endpoint::iti55::outbound_facts;
@@ -15,6 +18,14 @@ use crate::wire::xcpd;
 /// would be one of two patients.
 pub fn belongs(received: &ReceivedAnswer, query: &DiscoveryQuery) -> bool {
     received.target.as_ref() == Some(&query.header.message_id) || received.query_id.as_ref() == Some(&query.query_id)
+}
+
+/// What audit says of an answer.
+fn judge(discovered: &Discovered) -> (ResponseStatus, &[RegistryError], &[RetrievedDocument]) {
+    match discovered.answer {
+        DiscoveryAnswer::Refused(_) => (ResponseStatus::Failure, &[], &[]),
+        _ => (ResponseStatus::Success, &[], &[]),
+    }
 }
 
 impl RemoteCommunity {
@@ -30,14 +41,25 @@ impl RemoteCommunity {
         query: &DiscoveryQuery,
     ) -> Result<Discovered, PeerFailure> {
         let transaction = Transaction::of(TransactionId::CrossGatewayPatientDiscovery);
-        let facts = outbound_facts(query);
-        self.bounded(context, transaction, &facts, self.call_discover(context, query), |discovered| {
-            match discovered.answer {
-                DiscoveryAnswer::Refused(_) => (ResponseStatus::Failure, &[], &[]),
-                _ => (ResponseStatus::Success, &[], &[]),
-            }
-        })
-        .await
+        let Some(to) = &self.discovery_answers_to else {
+            let facts = outbound_facts(query);
+            return self.bounded(context, transaction, &facts, self.call_discover(context, query), judge).await;
+        };
+        let query = Self::deferred(query, to);
+        // Before the time of the whole call is up: who has taken the question is no failure of the network.
+        let until = context.deadline.min(Instant::now() + self.limits.budget);
+        let facts = outbound_facts(&query);
+        let call = self.call_discover_later(context, &query, to, until);
+        self.bounded(context, transaction, &facts, call, judge).await
+    }
+
+    /// The header blocks of a query: who asks, and how long the identifier may be kept that is told.
+    pub(super) fn discovery_headers(context: &RequestContext, query: &DiscoveryQuery) -> Option<String> {
+        let time_to_live = query.keep.map(xcpd::time_to_live);
+        match (context.security.as_deref(), time_to_live) {
+            (Some(security), Some(time_to_live)) => Some(format!("{security}{time_to_live}")),
+            (security, time_to_live) => time_to_live.or_else(|| security.map(str::to_owned)),
+        }
     }
 
     async fn call_discover(&self, context: &RequestContext, query: &DiscoveryQuery) -> Result<Discovered, PeerFailure> {
@@ -45,8 +67,14 @@ impl RemoteCommunity {
         let client = self.discovery.as_ref().unwrap_or(&self.client);
         let (created, address) = (Dtm::from_timestamp(self.services.clock.now()), client.uri().to_string());
         let write = |out: &mut Vec<u8>| hl7v3::write_request(out, query, created, Some(&address));
-        let message = self.ask(context, client, transaction, write).await?;
-        let (received, time_to_live) = read_envelope(&message.root, client.bounds.xml, |envelope| {
+        let headers = Self::discovery_headers(context, query);
+        let message = self.ask_with(context, client, transaction, headers.as_deref(), write).await?;
+        self.read_discovered(&message, query)
+    }
+
+    /// What a message answers to a query.
+    pub(super) fn read_discovered(&self, message: &Message, query: &DiscoveryQuery) -> Result<Discovered, PeerFailure> {
+        let (received, time_to_live) = read_envelope(&message.root, self.client.bounds.xml, |envelope| {
             Ok((hl7v3::read_response(envelope.payload)?, envelope.correlation_ttl.clone()))
         })?;
         if !belongs(&received, query) {
