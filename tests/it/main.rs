@@ -8,6 +8,7 @@ mod demo;
 mod discovery;
 mod doctor;
 mod faults;
+mod feeds;
 mod gateways;
 mod hostile;
 mod lifecycle;
