@@ -41,6 +41,7 @@ use crate::transport::audit_sink::AuditSink;
 use crate::transport::awaited::{AnswersTo, Awaited};
 use crate::transport::breaker::BreakerLimits;
 use crate::transport::callbacks::Callbacks;
+use crate::transport::callers::Callers;
 use crate::transport::listener::{Listener, ListenerLimits};
 use crate::transport::message::{Bounds, EnvelopeRoom};
 use crate::transport::metrics::Metrics;
@@ -321,6 +322,7 @@ impl Broker {
         telemetry.set(collector);
         let pipeline = Arc::new(Pipeline::new(actors, audit, metrics, clock, limits, awaited, telemetry));
         pipeline.set_callbacks(callbacks(&config, &client, &answer_bounds)?);
+        pipeline.set_callers(callers(&config));
         // The directory has them now, and a reload gives it others.
         let mut kept = config.clone();
         kept.patients.people = None;
@@ -459,6 +461,7 @@ impl Broker {
             learned.forget_patients_at(&peer.home_community_id);
         }
         shared.pipeline.set_callbacks(callbacks);
+        shared.pipeline.set_callers(callers(&config));
         *current = config;
         Ok(())
     }
@@ -495,6 +498,7 @@ impl Broker {
             let mut current = self.shared.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             (current.asynchronous, current.locator) = (config.asynchronous, config.locator);
             (current.federation, current.gateways) = (config.federation, config.gateways);
+            current.discovery = config.discovery;
         }
         let peers = self.set_peers(config.peers).inspect_err(|error| {
             tracing::error!(%error, "reload: the communities asked stay as they were");
@@ -590,6 +594,9 @@ fn correlations(config: &Config, patients: &Arc<OwnPatients>, clock: &Arc<dyn Cl
         usual: config.limits.correlation_ttl,
         longest: config.limits.correlation_longest,
         negative: config.limits.correlation_negative,
+        told: config.limits.told_correlations,
+        questions: config.limits.awaited_answers,
+        question_life: config.limits.deferred_questions,
     };
     let own = config.community.home_community_id.clone();
     Arc::new(Correlations::new(Arc::clone(patients), own, Arc::clone(clock), limits))
@@ -635,7 +642,23 @@ fn callbacks(config: &Config, client: &Arc<ReloadableClient>, answer_bounds: &Bo
     }
     let general = client_of(Arc::clone(client));
     listed.extend(config.asynchronous.callbacks.iter().map(|callback| (callback.clone(), Arc::clone(&general))));
-    Ok(Callbacks::new(listed))
+    Ok(Callbacks::new(listed).with_deferred(config.discovery.deferred))
+}
+
+/// By which certificates callers are known as peers: those that we would take for the peer's own. Where
+/// callers are accepted by other authorities than the peers are, a name says nothing.
+fn callers(config: &Config) -> Callers {
+    let gateways = config.listeners.iter().filter(|listener| listener.services.iter().any(|s| s.is_gateway()));
+    if gateways.into_iter().any(|listener| listener.tls.client_ca != config.client.client_ca) {
+        return Callers::default();
+    }
+    let is_known = |peer: &&config::Peer| peer.ca.is_none() && peer.states.first != config::PeerState::Closed;
+    let peers = config.peers.iter().filter(is_known);
+    let hosts = |peer: &config::Peer| {
+        let urls = [&peer.responding_gateway, &peer.patient_discovery];
+        urls.into_iter().flatten().filter_map(|url| url.host().map(str::to_owned)).collect()
+    };
+    Callers::new(peers.map(|peer| (peer.home_community_id.clone(), hosts(peer))).collect())
 }
 
 fn federation(
@@ -680,10 +703,13 @@ fn federation(
             None => community,
         };
         let community = community.with_target_in(peer.target_in);
-        let address = config.asynchronous.address.as_ref().filter(|_| peer.exchange == PeerExchange::Asynchronous);
-        let community = community.with_answers_to(
-            address.map(|address| AnswersTo { address: address.to_string(), awaited: Arc::clone(&services.awaited) }),
-        );
+        let answers_to = |exchange| {
+            let address = config.asynchronous.address.as_ref().filter(|_| peer.exchange == exchange);
+            address.map(|address| AnswersTo { address: address.to_string(), awaited: Arc::clone(&services.awaited) })
+        };
+        let community = community
+            .with_answers_to(answers_to(PeerExchange::Asynchronous))
+            .with_discovery_answered_at(answers_to(PeerExchange::Deferred));
         Ok(Peer {
             home: peer.home_community_id.clone(),
             name: peer.name.clone(),
@@ -703,12 +729,14 @@ fn federation(
             },
             certificates: peer.certificates.clone(),
             shares: Arc::new(peer.shares.clone()),
+            feed: Some(config.limits.correlation_offer).filter(|offer| peer.feed && !offer.is_zero()),
             community: Arc::new(community),
         })
     });
     let config::GatewayRules { tell_planned, only_known } = config.gateways;
     let mut federation = Federation::new(peers.collect::<Result<_, TlsError>>()?, learned);
     federation.tells_routes = config.federation.routes_in_slots;
+    federation.takes_revocations = config.discovery.revocation;
     let federation = federation.with_locator(locator(config, services)).with_rules(Rules { tell_planned, only_known });
     Ok(match correlations {
         Some(correlations) => federation.with_correlations(correlations),

@@ -170,6 +170,8 @@ pub struct Config {
     pub gateways: GatewayRules,
     /// Answers that do not come back on their connection.
     pub asynchronous: Asynchronous,
+    /// How patients are found between communities, beside what is told of each peer.
+    pub discovery: Discovery,
     /// A remote registry that our repository registers with; none means our own.
     pub registry: Option<Uri>,
     /// The audit trail.
@@ -356,6 +358,8 @@ pub struct Peer {
     pub further_gateways: Vec<Uri>,
     /// Under which identifier it knows a patient.
     pub patient_id: PeerPatientId,
+    /// Whether it is told under which identifier we know a patient whom we ask it for.
+    pub feed: bool,
     /// Where it is asked for that (ITI-55); none: where it is asked for all else.
     pub patient_discovery: Option<Uri>,
     /// Its share of a request's time.
@@ -398,6 +402,15 @@ pub struct Asynchronous {
     pub address: Option<Uri>,
 }
 
+/// What others may ask of our patient discovery besides answers at once (`[discovery]`, ITI TF-2 §3.55).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Discovery {
+    /// Answers later, to addresses where answers may be sent (§3.55.6).
+    pub deferred: bool,
+    /// Communities take back under which identifier they know a patient.
+    pub revocation: bool,
+}
+
 /// How the answers of a community come to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerExchange {
@@ -405,6 +418,8 @@ pub enum PeerExchange {
     Synchronous,
     /// As messages to `[asynchronous]` address.
     Asynchronous,
+    /// Those about patients as requests of their own to that address, all others on the connection.
+    Deferred,
 }
 
 /// What holds for other communities as a whole (`[initiating_gateway]`, `[responding_gateway]`).

@@ -62,6 +62,8 @@ pub enum TransactionId {
     MultiPatientStoredQuery,
     /// ITI-55
     CrossGatewayPatientDiscovery,
+    /// ITI-55, what was told with it taken back
+    CorrelationRevocation,
     /// ITI-56
     PatientLocationQuery,
     /// ITI-57
@@ -131,8 +133,8 @@ pub struct Transaction {
     pub services: &'static [Service],
 }
 
-/// All transactions, by number.
-pub static TRANSACTIONS: [Transaction; 16] = [
+/// All transactions, by number; what has no number of its own comes last.
+pub static TRANSACTIONS: [Transaction; 17] = [
     Transaction {
         id: TransactionId::RegistryStoredQuery,
         number: "ITI-18",
@@ -379,10 +381,39 @@ pub static TRANSACTIONS: [Transaction; 16] = [
         policy_action: "update",
         services: &[Service::Registry, Service::RespondingGateway],
     },
+    Transaction {
+        id: TransactionId::CorrelationRevocation,
+        number: "ITI-55",
+        title: "Cross Gateway Patient Discovery (Revoke)",
+        section: "ITI TF-2 §3.55",
+        action: "urn:hl7-org:v3:PRPA_IN201303UV02:CrossGatewayPatientDiscovery",
+        response_action: ACKNOWLEDGED,
+        request_root: "PRPA_IN201303UV02",
+        packaging: Packaging::Simple,
+        home: HomeRule::Ignored,
+        audit_requester: AuditCodes::patient_record(
+            EventAction::Delete,
+            "ITI-55",
+            "Cross Gateway Patient Discovery (Revoke)",
+        ),
+        audit_responder: AuditCodes::patient_record(
+            EventAction::Delete,
+            "ITI-55",
+            "Cross Gateway Patient Discovery (Revoke)",
+        ),
+        policy_action: "discover",
+        services: &[Service::RespondingGateway],
+    },
 ];
 
 /// The action of a patient discovery whose answer comes later, by a message of its own (§3.55.6).
-const DEFERRED_DISCOVERY: &str = "urn:hl7-org:v3:PRPA_IN201305UV02:Deferred:CrossGatewayPatientDiscovery";
+pub const DEFERRED_DISCOVERY: &str = "urn:hl7-org:v3:PRPA_IN201305UV02:Deferred:CrossGatewayPatientDiscovery";
+
+/// The action of that message.
+pub const DEFERRED_DISCOVERY_RESPONSE: &str = "urn:hl7-org:v3:PRPA_IN201306UV02:Deferred:CrossGatewayPatientDiscovery";
+
+/// The action of an acknowledgement: of a revocation, of a query whose answer comes later, and of that answer.
+pub const ACKNOWLEDGED: &str = "urn:hl7-org:v3:MCCI_IN000002UV01";
 
 impl Transaction {
     /// The row of a transaction.
@@ -404,6 +435,7 @@ impl Transaction {
             TransactionId::CrossGatewayDocumentProvide => &TRANSACTIONS[13],
             TransactionId::RemoveDocuments => &TRANSACTIONS[14],
             TransactionId::RestrictedUpdateDocumentSet => &TRANSACTIONS[15],
+            TransactionId::CorrelationRevocation => &TRANSACTIONS[16],
         }
     }
 
@@ -458,8 +490,11 @@ mod tests {
         for row in &TRANSACTIONS {
             assert_eq!(Transaction::of(row.id).number, row.number);
             let regular = row.response_action == format!("{}Response", row.action);
-            let named_otherwise =
-                [TransactionId::RegisterOnDemandDocumentEntry, TransactionId::CrossGatewayPatientDiscovery];
+            let named_otherwise = [
+                TransactionId::RegisterOnDemandDocumentEntry,
+                TransactionId::CrossGatewayPatientDiscovery,
+                TransactionId::CorrelationRevocation,
+            ];
             assert!(regular || named_otherwise.contains(&row.id), "{}", row.number);
             for service in row.services {
                 assert_eq!(Transaction::find(*service, row.action).unwrap().id, row.id);

@@ -78,6 +78,16 @@ fuzz_target!(|bytes: &[u8]| {
                 assert!(settled(again.answer) == settled(received.answer));
             });
         }
+        let _ = hl7v3::read_acknowledgement(root);
+        if let Ok(revocation) = hl7v3::read_revocation(root) {
+            let mut out = Vec::new();
+            hl7v3::write_revocation(&mut out, &revocation, Dtm::parse("2026").expect("a time"));
+            with_written(out, |again| {
+                let again = hl7v3::read_revocation(again.root()).expect("what was a revocation is one");
+                // A device that was not named is named by its community.
+                assert!(again.patient == revocation.patient);
+            });
+        }
         if let Ok(patient) = xcpd::read_location_request(root) {
             let mut out = Vec::new();
             xcpd::write_location_request(&mut out, &patient);

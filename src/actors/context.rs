@@ -23,6 +23,8 @@ pub struct RequestContext {
     pub message_id: Option<Arc<str>>,
     /// Who asks, from the certificate: a common name or a fingerprint.
     pub caller: Arc<str>,
+    /// The communities that it is known as, by its certificate; none, if it is not known as any.
+    pub known_as: Arc<[HomeCommunityId]>,
     /// `wsse:Security` as received: handed on, not trusted.
     pub security: Option<Arc<str>>,
     /// Where it stands among those that wait.
@@ -95,6 +97,7 @@ impl RequestContext {
             correlation_id: caller.into(),
             message_id: None,
             caller: caller.into(),
+            known_as: Arc::new([]),
             security: None,
             lane: Lane::default(),
             asker: Asker::default(),

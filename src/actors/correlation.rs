@@ -2,7 +2,12 @@
 //! that community says (ITI TF-2 §3.55.4.1.2, CorrelationTimeToLive).
 //!
 //! Of all who want to know the same at once one asks, and the others get its answer. What is kept is
-//! bounded: what was not used lately goes first.
+//! bounded: what was not used lately goes first. What communities tell without being waited for is beside
+//! it (`told`), as are the questions whose answers come later (`late`).
+
+mod feed;
+mod late;
+mod told;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,15 +16,19 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout_at};
 
+pub use feed::NotRevoked;
+use late::Questions;
+use told::Told;
+
 use super::context::RequestContext;
 use super::discovery::OwnPatients;
 use super::federation::Peer;
 use super::patient_directory::is_other_person;
-use super::ports::{Clock, PeerFailure};
+use super::ports::{Clock, Discovered, PeerFailure};
 use crate::model::discovery::{
     Attribute, Criteria, DiscoveryAnswer, DiscoveryQuery, InstanceId, MessageHeader, PatientMatch, Person, Priority,
 };
-use crate::model::ids::{HomeCommunityId, PatientId};
+use crate::model::ids::{HomeCommunityId, Oid, PatientId};
 
 /// Bounds of what is kept, from `[limits]`.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +41,12 @@ pub struct CorrelationLimits {
     pub longest: Duration,
     /// How long it is kept that a community does not know a patient.
     pub negative: Duration,
+    /// Patients of each community that has told of them without being waited for.
+    pub told: usize,
+    /// Questions whose answers may come later.
+    pub questions: usize,
+    /// How long such a question is remembered.
+    pub question_life: Duration,
 }
 
 /// A community of those that one answer speaks of, with the patient there; none: several there may
@@ -72,6 +87,8 @@ pub struct Correlations {
     generations: Mutex<Generations>,
     /// Peers that can be asked where else a patient is known, as they say with a patient of theirs (§3.56).
     locators: Mutex<BTreeSet<HomeCommunityId>>,
+    told: Told,
+    questions: Questions,
     patients: Arc<OwnPatients>,
     own: HomeCommunityId,
     clock: Arc<dyn Clock>,
@@ -86,7 +103,9 @@ impl Correlations {
         clock: Arc<dyn Clock>,
         limits: CorrelationLimits,
     ) -> Self {
-        Self { generations: Mutex::default(), locators: Mutex::default(), patients, own, clock, limits }
+        let (told, questions) = (Told::new(limits.told), Questions::new(limits.questions, limits.question_life));
+        let (generations, locators) = (Mutex::default(), Mutex::default());
+        Self { generations, locators, told, questions, patients, own, clock, limits }
     }
 
     fn slot(&self, key: Key) -> Slot {
@@ -108,10 +127,20 @@ impl Correlations {
         let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
         generations.young.remove(&key);
         generations.old.remove(&key);
+        drop(generations);
+        self.told.forget(peer, patient);
     }
 
     /// What is known of a patient at a peer, without asking anybody.
     pub fn known(&self, patient: &PatientId, peer: &HomeCommunityId) -> Option<Arc<[Correlated]>> {
+        let asked = self.asked(patient, peer);
+        if asked.as_deref().is_some_and(is_certain) {
+            return asked;
+        }
+        self.told.of(peer, patient, self.clock.now()).or(asked)
+    }
+
+    fn asked(&self, patient: &PatientId, peer: &HomeCommunityId) -> Option<Arc<[Correlated]>> {
         let slot = self.kept(patient, peer)?;
         // Whoever holds the lock is asking just now: then nothing is known yet.
         let kept = slot.try_lock().ok()?;
@@ -148,11 +177,17 @@ impl Correlations {
             failure = context.given_up() => return Err(failure),
         };
         let Ok(mut kept) = locked else { return Err(PeerFailure::Timeout(asked.elapsed().as_millis() as u64)) };
-        if let Some(kept) = kept.as_ref() {
-            // What came while we waited is the answer to our question too, a failure included.
-            if kept.at >= asked || (kept.known.is_ok() && self.clock.now() < kept.expires) {
-                return kept.known.clone();
-            }
+        // What came while we waited is the answer to our question too, a failure included.
+        let now = self.clock.now();
+        let good = |kept: &&Kept| kept.at >= asked || (kept.known.is_ok() && now < kept.expires);
+        let known = kept.as_ref().filter(good).map(|kept| kept.known.clone());
+        if !matches!(&known, Some(Ok(known)) if is_certain(known))
+            && let Some(told) = self.told_of(peer, patient).await
+        {
+            return Ok(told);
+        }
+        if let Some(known) = known {
+            return known;
         }
         let began = self.clock.now();
         let (known, expires, nobody) = match self.discover(context, peer, patient).await {
@@ -163,6 +198,19 @@ impl Correlations {
         };
         *kept = Some(Kept { known: known.clone(), at: Instant::now(), expires, nobody });
         known
+    }
+
+    /// What a peer has told of a patient, under the identifier asked with or the one that we file under.
+    async fn told_of(&self, peer: &Peer, patient: &PatientId) -> Option<Arc<[Correlated]>> {
+        if self.told.is_empty(&peer.home) {
+            return None;
+        }
+        let now = self.clock.now();
+        if let Some(told) = self.told.of(&peer.home, patient, now) {
+            return Some(told);
+        }
+        let person = self.patients.person(patient).await?;
+        self.told.of(&peer.home, &person.id, now)
     }
 
     /// Whether a peer has said that it can be asked where else a patient is known (SupportsHealthDataLocator).
@@ -185,6 +233,12 @@ impl Correlations {
     async fn discover(&self, context: &RequestContext, peer: &Peer, patient: &PatientId) -> Result<Said, PeerFailure> {
         let person = self.patients.person(patient).await;
         let mut query = self.query(peer, patient, person.as_ref());
+        let remember = |query: &DiscoveryQuery| {
+            if peer.community.answers_later() {
+                self.questions.remember(&query.query_id, patient, &peer.home);
+            }
+        };
+        remember(&query);
         let mut discovered = peer.community.discover(context, &query).await?;
         if let (DiscoveryAnswer::MoreWanted(wanted), Some(person)) = (&discovered.answer, &person)
             && add(&mut query.criteria, person, wanted)
@@ -192,8 +246,21 @@ impl Correlations {
             // Once: who wants still more will not be satisfied (§3.55.4.2.3).
             query.header.message_id = self.fresh_id();
             query.query_id = self.fresh_id();
+            remember(&query);
             discovered = peer.community.discover(context, &query).await?;
         }
+        self.concluded(context, &peer.home, discovered, person.as_ref(), &query.criteria.ids)
+    }
+
+    /// What an answer means, and until when.
+    fn concluded(
+        &self,
+        context: &RequestContext,
+        peer: &HomeCommunityId,
+        discovered: Discovered,
+        person: Option<&Person>,
+        asked: &[PatientId],
+    ) -> Result<Said, PeerFailure> {
         let now = self.clock.now();
         let after = |duration| now.saturating_add(SignedDuration::try_from(duration).unwrap_or_default());
         let until = |end: jiff::Timestamp| end.min(after(self.limits.longest).unwrap_or(now));
@@ -201,15 +268,15 @@ impl Correlations {
         let is_nobody = discovered.answer == DiscoveryAnswer::NotFound;
         let (known, expires) = match discovered.answer {
             DiscoveryAnswer::Matches(matches) => {
-                self.learn_locator(&peer.home, &matches);
-                let known = self.sorted(context, peer, matches, person.as_ref(), &query.criteria.ids);
+                self.learn_locator(peer, &matches);
+                let known = self.sorted(context, peer, matches, person, asked);
                 let usual = discovered.expires.map_or_else(|| later(self.limits.usual), until);
-                let certain = known.iter().any(|(_, id)| id.is_some());
+                let certain = is_certain(&known);
                 (known, if certain { usual } else { later(self.limits.negative) })
             }
             DiscoveryAnswer::NotFound => (Vec::new(), later(self.limits.negative)),
             // There is somebody, and they will not say who: documents may be missing.
-            DiscoveryAnswer::MoreWanted(_) => (vec![(peer.home.clone(), None)], later(self.limits.negative)),
+            DiscoveryAnswer::MoreWanted(_) => (vec![(peer.clone(), None)], later(self.limits.negative)),
             DiscoveryAnswer::Refused(refusal) => {
                 return Err(PeerFailure::Declined(
                     refusal.problem.map_or(refusal.fault.code(), |problem| problem.code()),
@@ -235,6 +302,7 @@ impl Correlations {
             criteria.birth_time = known.birth_time.clone();
             criteria.gender = known.gender.clone();
         }
+        let own = self.own_identifier(peer, patient, person, &mut criteria);
         DiscoveryQuery {
             header: MessageHeader {
                 message_id: self.fresh_id(),
@@ -244,10 +312,34 @@ impl Correlations {
                 receiver: Some(peer.home.clone()),
             },
             query_id: self.fresh_id(),
-            requester_domain: Some(patient.authority().clone()),
+            keep: peer.feed.filter(|_| own.is_some()),
+            requester_domain: own,
             priority: Priority::Immediate,
+            respond_to: None,
             criteria,
         }
+    }
+
+    /// The domain of the identifier that a peer is to ask us by, which is the one that we file under: given to
+    /// those that are fed, for as long as they may keep it; of restricted people to nobody.
+    fn own_identifier(
+        &self,
+        peer: &Peer,
+        patient: &PatientId,
+        person: Option<&Person>,
+        criteria: &mut Criteria,
+    ) -> Option<Oid> {
+        peer.feed?;
+        if person.is_some_and(|person| person.restricted) {
+            return None;
+        }
+        let own = person.map_or(patient, |person| &person.id);
+        if !criteria.ids.contains(own) {
+            criteria.ids.push(own.clone());
+        }
+        // Two of one domain would not say which is meant.
+        let of_it = criteria.ids.iter().filter(|id| id.authority() == own.authority()).count();
+        (of_it == 1).then(|| own.authority().clone())
     }
 
     /// One patient for each community, or none where there are several (§3.55.4.2.3), or where the one that it
@@ -255,21 +347,21 @@ impl Correlations {
     fn sorted(
         &self,
         context: &RequestContext,
-        peer: &Peer,
+        peer: &HomeCommunityId,
         matches: Vec<PatientMatch>,
         person: Option<&Person>,
         asked: &[PatientId],
     ) -> Vec<Correlated> {
         let (mut known, mut refused): (Vec<Correlated>, Vec<HomeCommunityId>) = Default::default();
         for found in matches {
-            let home = found.home.clone().unwrap_or_else(|| peer.home.clone());
+            let home = found.home.clone().unwrap_or_else(|| peer.clone());
             // Of our own patients nobody else has to tell us.
             if home == self.own {
                 continue;
             }
             if let Some(how) = is_other_person(person.map(|person| &person.demographics), asked, &found) {
                 tracing::error!(
-                    correlation_id = %context.correlation_id, transaction = "ITI-55", community = %peer.home,
+                    correlation_id = %context.correlation_id, transaction = "ITI-55", community = %peer,
                     "a community answered with a patient {how}: the match is not used"
                 );
                 refused.push(home);
@@ -288,6 +380,11 @@ impl Correlations {
         }
         known
     }
+}
+
+/// Whether there is somebody to ask by.
+fn is_certain(known: &[Correlated]) -> bool {
+    known.iter().any(|(_, id)| id.is_some())
 }
 
 /// Adds what is wanted, as far as it is known and may be told; whether anything was.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 
 use super::context::RequestContext;
 use super::document_registry::PatientPolicy;
@@ -63,29 +64,38 @@ impl OwnPatients {
 }
 
 impl RespondingGateway {
-    /// ITI-55: what was read of a query, or what is wrong with it.
+    /// ITI-55: what was read of a query, or what is wrong with it; and until when it may be kept under which
+    /// identifier the asker knows the patient, if that is said.
     pub async fn patient_discovery(
         &self,
         context: &RequestContext,
         read: Result<DiscoveryQuery, Vec<&'static str>>,
+        kept_until: Option<Timestamp>,
     ) -> DiscoveryAnswer {
-        let criteria = match judge(read) {
+        let query = match judge(read) {
             Ok(query) => {
                 asks_about(&self.federation.load(), query.header.sender.as_ref(), &query.criteria.ids);
-                query.criteria
+                query
             }
             Err(refusal) => return DiscoveryAnswer::Refused(refusal),
         };
-        match self.patients.find(&criteria).await {
+        let criteria = &query.criteria;
+        match self.patients.find(criteria).await {
             Ok(Found::Nobody) => DiscoveryAnswer::NotFound,
-            Ok(Found::One(person)) => DiscoveryAnswer::Matches(vec![PatientMatch {
-                demographics: told(&person, &criteria, &self.patients.policy),
-                id: person.id,
-                home: Some(self.home().clone()),
-                // Nobody is matched who is not matched in all.
-                degree: Some(100),
-                is_locator: false,
-            }]),
+            Ok(Found::One(person)) => {
+                let federation = self.federation.load();
+                if let (Some(correlations), Some(until)) = (&federation.correlations, kept_until) {
+                    correlations.feed(context, &federation, &query, &person, until);
+                }
+                DiscoveryAnswer::Matches(vec![PatientMatch {
+                    demographics: told(&person, criteria, &self.patients.policy),
+                    id: person.id,
+                    home: Some(self.home().clone()),
+                    // Nobody is matched who is not matched in all.
+                    degree: Some(100),
+                    is_locator: false,
+                }])
+            }
             // Nothing would tell them apart: whoever is given might be the other one.
             Ok(Found::Several(wanted)) if wanted.is_empty() => {
                 DiscoveryAnswer::unavailable(Problem::AnswerNotAvailable)

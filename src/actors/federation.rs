@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -64,6 +65,8 @@ pub struct Peer {
     pub certificates: Vec<CertificateRule>,
     /// What it is given of what we have.
     pub shares: Arc<Shares>,
+    /// How long it may remember under which identifier we know a patient; none: it is not told.
+    pub feed: Option<Duration>,
     /// The way to it.
     pub community: Arc<dyn Community>,
 }
@@ -126,12 +129,15 @@ pub struct Federation {
     pub locator: Option<Arc<Locator>>,
     /// What holds for all of them.
     pub rules: Rules,
+    /// Whether communities may take back what they have told of that.
+    pub takes_revocations: bool,
 }
 
 impl Federation {
     /// These communities, and what is known of them already.
     pub fn new(peers: Vec<Peer>, learned: Arc<Learned>) -> Self {
-        Self { peers, learned, correlations: None, tells_routes: false, locator: None, rules: Rules::default() }
+        let (correlations, locator, rules) = (None, None, Rules::default());
+        Self { peers, learned, correlations, tells_routes: false, locator, rules, takes_revocations: false }
     }
 
     /// The same under these rules.

@@ -73,6 +73,9 @@ pub enum PeerFailure {
     /// It does not say whether it knows the patient (ITI-55): its code for why.
     #[error("does not say whether it knows the patient ({0})")]
     Declined(&'static str),
+    /// It has taken a question whose answer comes later, and that is not here in time.
+    #[error("has taken the question, and its answer is not here yet")]
+    NotYet,
     /// Nobody waits for its answer any more.
     #[error("was not waited for: {0}")]
     GivenUp(&'static str),
@@ -103,6 +106,7 @@ impl PeerFailure {
             | Self::Overloaded
             | Self::NoRoom
             | Self::Declined(_)
+            | Self::NotYet
             | Self::GivenUp(_)
             | Self::Absent(_)
             | Self::Uncertain(_)
@@ -139,6 +143,7 @@ impl PeerFailure {
             | Self::TooMany(_)
             | Self::OtherBytes
             | Self::Declined(_)
+            | Self::NotYet
             | Self::GivenUp(_)
             | Self::Absent(_)
             | Self::NotAsked(_) => self.to_string().into(),
@@ -200,6 +205,11 @@ pub trait Community: Send + Sync {
         _patient: &'a PatientId,
     ) -> BoxFuture<'a, Result<Vec<PatientLocation>, PeerFailure>> {
         Box::pin(async { Err(PeerFailure::NotAsked("it is no locator".into())) })
+    }
+
+    /// Whether its answers to that may come after nobody waits for them any more.
+    fn answers_later(&self) -> bool {
+        false
     }
 
     /// Cross Gateway Retrieve; answers when the root part has come.

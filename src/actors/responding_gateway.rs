@@ -59,6 +59,11 @@ impl RespondingGateway {
         &self.own.home
     }
 
+    /// The community whose certificate that is (`[[peer]] certificates`), if it is one's alone.
+    pub fn recognised(&self, shown: &ShownCertificate<'_>) -> Option<HomeCommunityId> {
+        self.federation.load().recognised(shown)
+    }
+
     /// Who is behind a request: by the certificate that its caller shows, and by the gateways it has passed.
     pub fn asker(&self, shown: Option<&ShownCertificate<'_>>, via: &[HomeCommunityId], asked: Asked) -> Asker {
         self.federation.load().asker(shown, via, asked)

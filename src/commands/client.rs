@@ -20,7 +20,7 @@ use super::CommandError;
 use super::init::CODES;
 use crate::actors::ports::PeerFailure;
 use crate::config::{IdentifierCheck, Profile};
-use crate::model::discovery::{DiscoveryAnswer, DiscoveryQuery, PatientLocation};
+use crate::model::discovery::{DiscoveryAnswer, DiscoveryQuery, PatientLocation, Revocation};
 use crate::model::document::{DocumentRequest, RetrieveResponse};
 use crate::model::ids::{Oid, PatientId};
 use crate::model::metadata::build::Code;
@@ -330,6 +330,24 @@ impl Client {
         Ok((received.answer, time_to_live))
     }
 
+    /// Takes back under which identifier a patient is known; why that is not taken, as a code.
+    ///
+    /// # Errors
+    /// When no answer comes back, or none that can be read.
+    pub async fn revoke(
+        &self,
+        target: &Target,
+        revocation: &Revocation,
+    ) -> Result<Result<(), &'static str>, CommandError> {
+        let id = TransactionId::CorrelationRevocation;
+        let call = Call { transaction: Transaction::of(id), uri: &target.uri };
+        let created = Dtm::from_timestamp(jiff::Timestamp::now());
+        let write = |out: &mut Vec<u8>| hl7v3::write_revocation(out, revocation, created);
+        let message = self.send(&call, write, Attached::default()).await?;
+        read_answer(&message.root, self.bounds.xml, hl7v3::read_acknowledgement)
+            .map_err(|failure| call.failed(&failure))
+    }
+
     /// Asks where a patient's data is (ITI-56).
     ///
     /// # Errors
@@ -445,6 +463,7 @@ impl Call<'_> {
             | PeerFailure::NotAsked(_)
             | PeerFailure::Absent(_)
             | PeerFailure::GivenUp(_)
+            | PeerFailure::NotYet
             | PeerFailure::Declined(_) => "try again later",
         };
         CommandError::failed(format!(

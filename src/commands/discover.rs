@@ -9,7 +9,7 @@ use super::client::{self, Client, ClientArgs, PatientArgs, Target};
 use super::{CommandError, Outcome, print};
 use crate::model::discovery::{
     Address, Attribute, BirthTime, Criteria, DiscoveryAnswer, DiscoveryQuery, Gender, InstanceId, MessageHeader,
-    PatientLocation, PatientMatch, PersonName, Priority,
+    PatientLocation, PatientMatch, PersonName, Priority, Revocation,
 };
 use crate::model::ids::{HomeCommunityId, Oid};
 use crate::model::time::Dtm;
@@ -26,6 +26,8 @@ Examples:
     causeway discover --to https://localhost:8443 --given Ada --family Meyer --birth-date 1970-01-31 --gender F
   Where else that community knows of data of its patient:
     causeway discover --to https://localhost:8443 --patient 'P-77^^^&2.999.2.3&ISO' --locate
+  Take back under which identifier we have said to know a patient:
+    causeway discover --to https://localhost:8443 --sender urn:oid:2.999.1 --patient 'A1^^^&2.999.1.3&ISO' --revoke
 
 The exit code is 1 if the gateway refuses to answer; that it knows nobody is an answer.")]
 pub struct Args {
@@ -65,6 +67,9 @@ pub struct Args {
     /// Ask where else data of that patient is (ITI-56), by the gateway's own identifier
     #[arg(help_heading = "Selection", long, conflicts_with_all = ["given", "family", "birth_date", "gender", "address_line", "city", "postal_code", "telecom", "mothers_maiden_name"])]
     pub locate: bool,
+    /// Take back that --sender knows a patient under that identifier (XCPD Revoke), which is of its own domain
+    #[arg(help_heading = "Selection", long, requires = "sender", conflicts_with_all = ["locate", "given", "family", "birth_date", "gender", "address_line", "city", "postal_code", "telecom", "mothers_maiden_name"])]
+    pub revoke: bool,
     /// Our own community, which the request comes from
     #[arg(help_heading = "Connection", long, value_name = "URN", value_parser = HomeCommunityId::parse)]
     pub sender: Option<HomeCommunityId>,
@@ -99,11 +104,32 @@ pub async fn run(args: Args) -> Outcome {
         print(&if args.client.json { client::json(&views)? } else { shown_locations(&views, Colour::of_stdout()) })?;
         return Ok(ExitCode::SUCCESS);
     }
+    if args.revoke {
+        return revoke(&args, &target).await;
+    }
     let query = build(&args)?;
     let (answer, time_to_live) = Client::open(&args.client)?.discover(&target, &query).await?;
     let report = Report::new(&answer, time_to_live);
     print(&if args.client.json { client::json(&report)? } else { report.render(Colour::of_stdout()) })?;
     Ok(if report.refusal.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn fresh() -> InstanceId {
+    InstanceId { root: uuid::Uuid::new_v4().to_string(), extension: None }
+}
+
+/// Takes back what a feed has told.
+async fn revoke(args: &Args, target: &Target) -> Outcome {
+    let patient = args.patient.patient().cloned();
+    let patient = patient.ok_or_else(|| CommandError::failed("whose? give --patient or --nhs-number"))?;
+    let header = MessageHeader { message_id: fresh(), sender: args.sender.clone(), ..MessageHeader::default() };
+    let refused = Client::open(&args.client)?.revoke(target, &Revocation { header, patient }).await?.err();
+    print(&match (args.client.json, refused) {
+        (true, refused) => client::json(&serde_json::json!({ "taken": refused.is_none(), "code": refused }))?,
+        (false, None) => "taken back\n".to_owned(),
+        (false, Some(code)) => format!("{}: {code}\n", Tone::Bad.paint("refused", Colour::of_stdout())),
+    })?;
+    Ok(if refused.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn build(args: &Args) -> Result<DiscoveryQuery, CommandError> {
@@ -131,12 +157,13 @@ fn build(args: &Args) -> Result<DiscoveryQuery, CommandError> {
             "for whom? give --nhs-number or --patient, or --given, --family and --birth-date",
         ));
     }
-    let fresh = || InstanceId { root: uuid::Uuid::new_v4().to_string(), extension: None };
     Ok(DiscoveryQuery {
         header: MessageHeader { message_id: fresh(), sender: args.sender.clone(), ..MessageHeader::default() },
         query_id: fresh(),
         requester_domain: args.sender_domain.clone(),
         priority: Priority::Immediate,
+        respond_to: None,
+        keep: None,
         criteria,
     })
 }
@@ -324,8 +351,11 @@ mod tests {
         for less in [&["--given", "Ada"][..], &["--birth-date", "1970"], &[]] {
             assert!(build(&parse(less)).is_err());
         }
-        let refused = Cli::try_parse_from(["x", "--to", "https://h", "--locate", "--given", "Ada"]);
-        assert!(refused.is_err());
+        for refused in [&["--locate", "--given", "Ada"][..], &["--revoke"], &["--revoke", "--locate"]] {
+            let line = ["x", "--to", "https://h"].iter().chain(refused);
+            assert!(Cli::try_parse_from(line).is_err(), "{refused:?}");
+        }
+        assert!(parse(&["--revoke", "--sender", "urn:oid:2.999.1", "--nhs-number", "9990010013"]).revoke);
         assert!(!format!("{:?}", parse(&["--given", "Quillfeather"])).contains("Quillfeather"));
     }
 

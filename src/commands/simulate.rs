@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{CommandError, Outcome, print};
+use crate::model::discovery::{BirthTime, Person};
 use crate::simulate::fault::{FAULTS, Kind, Trouble};
 use crate::simulate::latency::Latency;
 use crate::simulate::{Settings, SimulateError, Simulation};
@@ -213,20 +214,32 @@ fn report(args: &Args, simulation: &Simulation) -> Result<String, CommandError> 
         ]);
     }
     let settings = settings(args);
-    let patient = settings.patient(0)?;
+    let person = settings.person(0)?;
     let next = match &args.peers {
         Some(file) => format!("{} has them as [[peer]] entries.", file.display()),
         None => "--peers FILE writes them as [[peer]] entries for a causeway.toml.".to_owned(),
     };
     Ok(format!(
         "{}\nEach answers after {}, to clients of the authority {}.\n\
-         {} patients; the first is {}. {next}\nCtrl-C ends it.\n",
+         {} patients; the first is {}, {}. {next}\nCtrl-C ends it.\n",
         table.render(colour),
         args.latency,
         shown(&settings.tls.client_ca),
         args.patients,
-        patient.to_cx(),
+        person.id.to_cx(),
+        described(&person),
     ))
+}
+
+/// Who a made-up patient is, to be asked for with 'causeway discover'.
+fn described(person: &Person) -> String {
+    let known = &person.demographics;
+    let names = known.names.iter().flat_map(|name| name.given.iter().chain(&name.family));
+    let names = names.cloned().collect::<Vec<_>>().join(" ");
+    match &known.birth_time {
+        Some(BirthTime::At(time)) => format!("{names}, born {}", time.as_str()),
+        _ => names,
+    }
 }
 
 fn shown(path: &Path) -> String {
@@ -237,6 +250,8 @@ fn report_json(args: &Args, simulation: &Simulation) -> Result<String, CommandEr
     let settings = settings(args);
     let some = (0..args.patients.min(10)).map(|number| settings.patient(number).map(|patient| patient.to_cx()));
     let patients = some.collect::<Result<Vec<_>, _>>()?;
+    let people = (0..args.patients.min(10)).map(|number| settings.person(number).map(|person| described(&person)));
+    let people = people.collect::<Result<Vec<_>, _>>()?;
     let communities: Vec<_> = (1..)
         .zip(simulation.communities())
         .map(|(number, community)| {
@@ -251,7 +266,7 @@ fn report_json(args: &Args, simulation: &Simulation) -> Result<String, CommandEr
         .collect();
     Ok(format!(
         "{:#}\n",
-        json!({ "communities": communities, "patients": patients, "ca": shown(&settings.tls.client_ca) })
+        json!({ "communities": communities, "patients": patients, "people": people, "ca": shown(&settings.tls.client_ca) })
     ))
 }
 

@@ -38,7 +38,9 @@ use crate::model::stored_query::QueryDefinition;
 use crate::store::memory::{MemoryDocuments, MemoryStore};
 use crate::store::{DocumentLocator, DocumentStore, RegistryStore};
 use crate::terminal::{Align, Cell, Colour, Table, Tone, counted};
-use crate::transaction::{Service, TRANSACTIONS, Transaction, TransactionId};
+use crate::transaction::{
+    DEFERRED_DISCOVERY, DEFERRED_DISCOVERY_RESPONSE, Service, TRANSACTIONS, Transaction, TransactionId,
+};
 use crate::transport::endpoint::{self, Answer, Payload};
 use crate::transport::message::{Attachments, BodyStream, Bounds, EnvelopeRoom, Message, receive};
 use crate::transport::pipeline::Actors;
@@ -408,7 +410,7 @@ impl Rules {
                 let details = refusal.into_iter().flat_map(|refusal| refusal.details);
                 return details.map(|detail| Finding::error(Fault::Query.code(), detail)).collect();
             }
-            Payload::RemoveMetadata(_) | Payload::Location(_) => Vec::new(),
+            Payload::RemoveMetadata(_) | Payload::Location(_) | Payload::Revocation(_) => Vec::new(),
         };
         errors.into_iter().map(Finding::from).collect()
     }
@@ -521,6 +523,11 @@ fn named(action: Option<&str>, otherwise: &str) -> String {
 fn meant(action: Option<&str>, root: &str) -> Option<&'static Transaction> {
     let of_action = action.and_then(|action| {
         let action = action.trim();
+        let action = match action {
+            DEFERRED_DISCOVERY => Transaction::of(TransactionId::CrossGatewayPatientDiscovery).action,
+            DEFERRED_DISCOVERY_RESPONSE => Transaction::of(TransactionId::CrossGatewayPatientDiscovery).response_action,
+            action => action,
+        };
         TRANSACTIONS.iter().find(|row| row.action == action || row.response_action == action)
     });
     of_action.or_else(|| {
@@ -531,6 +538,7 @@ fn meant(action: Option<&str>, root: &str) -> Option<&'static Transaction> {
             "RetrieveDocumentSetRequest" | "RetrieveDocumentSetResponse" => TransactionId::RetrieveDocumentSet,
             "RemoveObjectsRequest" => TransactionId::RemoveMetadata,
             "RemoveDocumentsRequest" => TransactionId::RemoveDocuments,
+            hl7v3::REVOCATION | hl7v3::ACKNOWLEDGEMENT => TransactionId::CorrelationRevocation,
             hl7v3::REQUEST | hl7v3::RESPONSE => TransactionId::CrossGatewayPatientDiscovery,
             xcpd::LOCATION_REQUEST | xcpd::LOCATION_RESPONSE => TransactionId::PatientLocationQuery,
             _ => return None,
@@ -555,6 +563,7 @@ async fn judge_response(
         TransactionId::RetrieveDocumentSet | TransactionId::CrossGatewayRetrieve => "RetrieveDocumentSetResponse",
         TransactionId::CrossGatewayPatientDiscovery => hl7v3::RESPONSE,
         TransactionId::PatientLocationQuery => xcpd::LOCATION_RESPONSE,
+        TransactionId::CorrelationRevocation => hl7v3::ACKNOWLEDGEMENT,
         _ => "RegistryResponse",
     };
     if payload.local() != root {
@@ -590,6 +599,9 @@ async fn judge_response(
             }
             Err(error) => return broken(error),
         },
+        hl7v3::ACKNOWLEDGEMENT => {
+            return hl7v3::read_acknowledgement(payload).err().map(broken).unwrap_or_default();
+        }
         hl7v3::RESPONSE => return hl7v3::read_response(payload).err().map(broken).unwrap_or_default(),
         xcpd::LOCATION_RESPONSE => return xcpd::read_location_response(payload).err().map(broken).unwrap_or_default(),
         _ => match ebrs::read_registry_response(payload) {

@@ -210,9 +210,13 @@ limits! {
     correlation_offer: Duration = seconds(86_400), seconds(0) => seconds(366 * 86_400);
     /// Patients of whom it is remembered which communities hold nothing (`[locator]`).
     located_patients: usize = 50_000, 0 => 10_000_000;
+    /// Patients of whom one community is remembered to have told its identifier by itself (feed, late answers).
+    told_correlations: usize = 10_000, 0 => 10_000_000;
+    /// How long a question to a peer with exchange = "deferred" is remembered, and its answer taken.
+    deferred_questions: Duration = seconds(3600), seconds(0) => seconds(30 * 86_400);
     /// Requests whose answers go elsewhere (wsa:ReplyTo) and are not delivered yet; more are told to come back.
     asynchronous_requests: usize = 128, 1 => 100_000;
-    /// Calls to peers whose answers are sent to us (exchange = "asynchronous") and are not here yet.
+    /// Calls to peers whose answers are sent to us (exchange = "asynchronous", "deferred") and are not here yet.
     awaited_answers: usize = 4_096, 1 => 1_000_000;
     /// Tries to deliver an answer that goes elsewhere.
     delivery_tries: usize = 3, 1 => 100;

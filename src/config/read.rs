@@ -12,9 +12,10 @@ use jiff::Timestamp;
 
 use super::raw::{Findings, Origin, Section, Spot, Text};
 use super::{
-    Asynchronous, Audit, Codes, Community, Config, DEFAULT_ADMIN, DocumentStorage, Federation, IdentifierCheck, Limits,
-    Listener, Log, LogFormat, MetadataStorage, NHS_NUMBER_DOMAIN, Node, PatientDomain, Patients, Peer, PeerExchange,
-    PeerKind, PeerPatientId, PeerState, Profile, Scope, Service, States, Storage, TargetIn, UnknownPatients, units,
+    Asynchronous, Audit, Codes, Community, Config, DEFAULT_ADMIN, Discovery, DocumentStorage, Federation,
+    IdentifierCheck, Limits, Listener, Log, LogFormat, MetadataStorage, NHS_NUMBER_DOMAIN, Node, PatientDomain,
+    Patients, Peer, PeerExchange, PeerKind, PeerPatientId, PeerState, Profile, Scope, Service, States, Storage,
+    TargetIn, UnknownPatients, units,
 };
 use crate::model::ids::{HomeCommunityId, InvalidId, Oid, PatientId, RepositoryUniqueId};
 use crate::transport::callbacks::Callback;
@@ -71,6 +72,7 @@ impl Reader<'_> {
         let gateways = self.gateway_rules(initiating, responding, &peers);
         let asynchronous = self.asynchronous(asynchronous, &listeners);
         let federation = self.federation(root.section("federation"));
+        let discovery = discovery(root.section("discovery"));
         let registry = self.registry(root.section("registry"), &listeners);
         if registry.is_some() && validation != SourceModes::default() {
             self.findings.add(
@@ -100,6 +102,7 @@ impl Reader<'_> {
             locator,
             gateways,
             asynchronous,
+            discovery,
             registry,
             audit,
             log,
@@ -528,7 +531,7 @@ impl Reader<'_> {
             let certificates_spot = section.spot("certificates");
             let Some(peer) = self.peer(section, profiles) else { continue };
             self.not_another_ones(&certificates_spot, &peer, &peers);
-            if peer.exchange == PeerExchange::Asynchronous && !has_address {
+            if peer.exchange != PeerExchange::Synchronous && !has_address {
                 self.findings.add(
                     &exchange_spot,
                     "it cannot send its answers to us without an address of ours",
@@ -633,8 +636,11 @@ impl Reader<'_> {
             ("publish-only", PeerKind::PublishOnly),
             ("hub", PeerKind::Hub),
         ];
-        const EXCHANGES: &[(&str, PeerExchange)] =
-            &[("synchronous", PeerExchange::Synchronous), ("asynchronous", PeerExchange::Asynchronous)];
+        const EXCHANGES: &[(&str, PeerExchange)] = &[
+            ("synchronous", PeerExchange::Synchronous),
+            ("asynchronous", PeerExchange::Asynchronous),
+            ("deferred", PeerExchange::Deferred),
+        ];
         const TARGETS: &[(&str, TargetIn)] =
             &[("both", TargetIn::Both), ("header", TargetIn::Header), ("slot", TargetIn::Slot)];
         let name = section.required("name", "Hertfordshire and West Essex");
@@ -656,12 +662,19 @@ impl Reader<'_> {
             self.findings.add(&discovery_spot, "nothing is asked there unless patient_id is \"discover\"", fix);
         }
         let patient_discovery = self.url(discovery);
+        let feed_spot = section.spot("feed");
+        let feed = section.boolean("feed", false);
+        if feed && patient_id != PeerPatientId::Discover {
+            let fix = "write patient_id = \"discover\", or remove it";
+            self.findings.add(&feed_spot, "it is told with the question for a patient, which is not asked", fix);
+        }
         let (second, hour) = (Duration::from_millis(100), Duration::from_secs(3600));
         let timeout = section.duration("timeout", Duration::from_secs(8), second, hour);
         let max_in_flight = section.count("max_in_flight", 32, 1, 100_000);
         let ca = section.text("ca");
         let ca = self.file(ca);
         let callback = section.text("callback").and_then(|text| self.callback(&text));
+        let exchange_spot = section.spot("exchange");
         let exchange = section.choice("exchange", EXCHANGES, PeerExchange::Synchronous);
         let profile = self.peer_profile(&mut section, profiles, exchange);
         let locator = section.boolean("locator", false);
@@ -670,6 +683,10 @@ impl Reader<'_> {
         let certificates = self.certificates(&mut section);
         let shares = self.shares(&mut section, &certificates);
         let target_in = section.choice("target_in", TARGETS, TargetIn::Both);
+        if exchange == PeerExchange::Deferred && patient_id != PeerPatientId::Discover {
+            let fix = "write patient_id = \"discover\", or another exchange";
+            self.findings.add(&exchange_spot, "nothing is asked that is answered later", fix);
+        }
         section.finish();
         Some(Peer {
             name: name?.value,
@@ -681,6 +698,7 @@ impl Reader<'_> {
             responding_gateway,
             further_gateways,
             patient_id,
+            feed,
             patient_discovery,
             timeout,
             max_in_flight: usize::try_from(max_in_flight).unwrap_or(usize::MAX),
@@ -824,6 +842,13 @@ impl Reader<'_> {
         }
         limits
     }
+}
+
+fn discovery(mut section: Section<'_>) -> Discovery {
+    let discovery =
+        Discovery { deferred: section.boolean("deferred", false), revocation: section.boolean("revocation", false) };
+    section.finish();
+    discovery
 }
 
 /// Reads a known patient's id; what is wrong is told without the id.

@@ -142,9 +142,12 @@ fn write(out: &mut String, template: &Template) -> std::fmt::Result {
     out.write_str(
         "# Answers that do not come back on their connection (wsa:ReplyTo). callbacks: where callers may have our\n\
          # answers sent, and all below it; a peer's own callback is allowed too. No other address is ever called.\n\
-         # address: where peers with exchange = \"asynchronous\" send their answers, as they see it; the path is that.\n\
+         # address: where peers whose exchange is not synchronous send their answers, as they see it; the path is that.\n\
          # [asynchronous]\n# callbacks = [\"https://hwe.example:8443/services/initiating-gateway\"]\n\
-         # address = \"https://us.example:8443/services/initiating-gateway\"\n\n",
+         # address = \"https://us.example:8443/services/initiating-gateway\"\n\n\
+         # Patient discovery (ITI-55) by others, besides answers at once. deferred: answers later, to the addresses\n\
+         # above. revocation: peers may take back under which id they know a patient.\n\
+         # [discovery]\n# deferred = false\n# revocation = false\n\n",
     )?;
     out.write_str(
         "# Every transaction leaves a record here before it is answered.\n\
@@ -259,7 +262,8 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
         "# Other communities, in the order of answers. scope: member, neighbour. kind: full, link-only,\n\
          # consume-only, publish-only, hub. state: planned, connecting, live, suspended, closed.\n\
          # ca: the authority to trust for this one, if it is not that of [client]. callback: where it may have\n\
-         # our answers sent, and exchange: synchronous, or asynchronous for its answers to us, see [asynchronous].\n\
+         # our answers sent, and exchange: synchronous, or asynchronous for its answers to us, see [asynchronous];\n\
+         # deferred for those alone that say under which id it knows a patient.\n\
          # patient_id: same-domain, domain:OID (the same id in that domain), or discover: it is asked under which\n\
          # id it knows a patient (ITI-55), at patient_discovery if that is another URL. locator: it can be asked where\n\
          # a patient is known (ITI-56); located_by: the home of the locator that speaks for this one, see [locator].\n\
@@ -268,7 +272,8 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
          # together. certificates: how it is recognised when it asks us, by common name, subject (\"CN=…,O=…\") or\n\
          # \"sha256:…\"; then only the live ones of kind full, consume-only and hub are answered. shares: which of our\n\
          # documents it is given, by codes. target_in: where it wants to be named in documents for it (ITI-80): both,\n\
-         # header, slot.\n",
+         # header, slot. With feed = true it is told our id of a patient, and may remember it for\n\
+         # limits.correlation_offer.\n",
     )?;
     if template.peers.is_empty() {
         out.write_str(

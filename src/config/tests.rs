@@ -92,6 +92,16 @@ target_in = "slot"
 name = "West"
 home_community_id = "urn:oid:2.999.3"
 state = "planned"
+patient_id = "discover"
+feed = true
+[[peer]]
+name = "South"
+home_community_id = "urn:oid:2.999.4"
+state = "planned"
+patient_id = "discover"
+exchange = "deferred"
+[discovery]
+deferred = true
 [asynchronous]
 address = "https://us.example/services/initiating-gateway"
 callbacks = ["https://far.example:8443/", "https://West.example/answers/"]
@@ -137,7 +147,7 @@ results = 10_000
     assert_eq!(config.storage.cache, 64 << 20);
     assert!(config.admin.is_none());
     assert_eq!(config.client.certificate, Path::new("/etc/causeway/o.pem"));
-    let [east, west] = &config.peers[..] else { panic!("two peers") };
+    let [east, west, south] = &config.peers[..] else { panic!("three peers") };
     assert_eq!(east.timeout, Duration::from_millis(1500));
     assert_eq!(east.patient_id, PeerPatientId::Domain(Oid::parse("2.999.7").unwrap()));
     assert!(east.is_asked() && !west.is_asked());
@@ -145,6 +155,8 @@ results = 10_000
     assert_eq!(config.tls_for(east).crl, None);
     assert_eq!(config.tls_for(west), config.client);
     assert_eq!((east.exchange, west.exchange), (PeerExchange::Asynchronous, PeerExchange::Synchronous));
+    assert_eq!((south.exchange, south.feed, west.feed), (PeerExchange::Deferred, false, true));
+    assert_eq!(config.discovery, Discovery { deferred: true, revocation: false });
     assert_eq!(config.asynchronous.address.as_ref().and_then(Uri::host), Some("us.example"));
     let listed = |text: &str| Callback::parse(text).unwrap();
     assert_eq!(east.callback, Some(listed("https://east.example:443/services/initiating-gateway")));
@@ -380,6 +392,23 @@ const CASES: &[Case] = &[
         "without an address of ours",
         "add [asynchronous]",
     ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\npatient_id = \"discover\"\n\
+         exchange = \"deferred\"",
+        6,
+        "peer[0].exchange",
+        "without an address of ours",
+        "add [asynchronous]",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\nfeed = true",
+        5,
+        "peer[0].feed",
+        "which is not asked",
+        "patient_id = \"discover\"",
+    ),
+    ("[discovery]\ndeferred = \"later\"", 2, "discovery.deferred", "neither true nor false", "deferred = false"),
+    ("[discovery]\nrevoke = true", 2, "discovery.revoke", "", "revocation"),
     (
         "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\nexchange = \"async\"",
         5,

@@ -26,9 +26,9 @@ use super::documents::{CODES, Community, Samples};
 use super::trouble::{Day, SlowWay};
 use crate::broker::Broker;
 use crate::config::{
-    Asynchronous, Audit, Codes, Config, DocumentStorage, GatewayRules, IdentifierCheck, Limits, Listener, Log,
-    MetadataStorage, PatientDomain, Patients, Peer, PeerExchange, PeerPatientId, PeerState, Profile, Scope, Service,
-    Shares, Storage, TargetIn, UnknownPatients,
+    Asynchronous, Audit, Codes, Config, Discovery, DocumentStorage, GatewayRules, IdentifierCheck, Limits, Listener,
+    Log, MetadataStorage, PatientDomain, Patients, Peer, PeerExchange, PeerPatientId, PeerState, Profile, Scope,
+    Service, Shares, Storage, TargetIn, UnknownPatients,
 };
 use crate::transport::certificates::{DevelopmentAuthority, IssuedCertificate};
 use crate::transport::peer::profile::PeerProfile;
@@ -279,6 +279,7 @@ fn peer(community: &Community, responding_gateway: Option<Uri>) -> Peer {
         max_in_flight: PEER_IN_FLIGHT,
         ca: None,
         callback: None,
+        feed: false,
         exchange: PeerExchange::Synchronous,
         profile: PeerProfile::default(),
         locator: false,
@@ -332,6 +333,7 @@ fn config(community: &Community, samples: &Samples, folder: &Path, own: &Path, t
         locator: crate::config::Locator::default(),
         gateways: GatewayRules::default(),
         asynchronous: Asynchronous::default(),
+        discovery: Discovery::default(),
         registry: None,
         audit: Audit {
             dir: own.join("audit"),

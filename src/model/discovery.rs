@@ -4,6 +4,7 @@
 //! Nothing here shows a person: `Debug` of all of it names no name, no date, no number.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::ids::{HomeCommunityId, Oid, PatientId};
 use super::time::Dtm;
@@ -22,7 +23,7 @@ macro_rules! redacted {
 redacted!(PersonName, Address, Gender, BirthTime, PatientDemographics, Person, Criteria);
 
 /// The identifier of a message or a query, an instance identifier of HL7 v3.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct InstanceId {
     /// The OID or UUID that is the identifier, or that it is unique under.
     pub root: String,
@@ -297,6 +298,11 @@ pub struct DiscoveryQuery {
     pub requester_domain: Option<Oid>,
     /// When the answer is wanted.
     pub priority: Priority,
+    /// Where an answer that comes later is to be sent.
+    pub respond_to: Option<String>,
+    /// How long the responder may remember the requester's identifier: the message's
+    /// CorrelationTimeToLive.
+    pub keep: Option<Duration>,
     /// Whom is asked for.
     pub criteria: Criteria,
 }
@@ -427,6 +433,15 @@ impl DiscoveryAnswer {
     }
 }
 
+/// That a community takes back under which identifier it knows a patient (XCPD Revoke).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// Who takes it back.
+    pub header: MessageHeader,
+    /// The identifier there.
+    pub patient: PatientId,
+}
+
 /// A community that has data of a patient (ITI TF-2 §3.56.4.2.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatientLocation {
@@ -487,6 +502,8 @@ mod tests {
             query_id: InstanceId::default(),
             requester_domain: None,
             priority: Priority::Immediate,
+            respond_to: None,
+            keep: None,
             criteria: Criteria {
                 ids: vec![id.clone()],
                 names: vec![name],

@@ -30,7 +30,7 @@ const BOMB: usize = 64;
 const HUGE: u64 = 10 << 30;
 
 /// The home of nobody.
-const NOBODY: &str = "urn:oid:2.999.826.1.999";
+pub(super) const NOBODY: &str = "urn:oid:2.999.826.1.999";
 
 /// Makes an answer say what its community should not.
 pub fn spoil_query(fault: Fault, response: &mut QueryResponse) {

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use super::answer::{spoil_query, spoil_retrieve, spoiled};
 use super::fault::{Fault, Kind};
 use super::latency::{Dice, Latency};
+use super::people::{self, referred, spoil_discovery};
 use super::stream::{Script, Scripted, Wire};
 use super::{Settings, SimulateError, records};
 use crate::actors::context::RequestContext;
@@ -32,23 +33,25 @@ use crate::actors::document_registry::{DocumentRegistry, PatientPolicy, QueryLim
 use crate::actors::document_repository::DocumentRepository;
 use crate::actors::federation::Federation;
 use crate::actors::initiating_gateway::{OwnCommunity, return_type};
-use crate::actors::patient_directory::RegisteredPatients;
 use crate::actors::ports::{RegistryPort, SystemClock};
 use crate::actors::responding_gateway::RespondingGateway;
 use crate::actors::spool::Spool;
+use crate::model::discovery::InstanceId;
 use crate::model::discovery::PatientLocation;
 use crate::model::ids::{HomeCommunityId, PatientId, RepositoryUniqueId, UniqueId};
+use crate::model::time::Dtm;
 use crate::store::memory::{MemoryDocuments, MemoryStore};
 use crate::store::{Content, DocumentLocator, DocumentStore};
 use crate::transaction::{Service, Transaction, TransactionId};
 use crate::transform::retrieve::requests;
-use crate::transport::answer::{OnFailure, OutBody, envelope, full};
-use crate::transport::endpoint::{Payload, iti55, iti56};
+use crate::transport::answer::{OnFailure, OutBody, envelope, full, message_token};
+use crate::transport::endpoint::{Payload, iti56};
 use crate::transport::message::{BodyStream, Bounds, EnvelopeRoom, receive};
 use crate::transport::pipeline::{CORRELATION_ID, encode_retrieve, fault_response, read_request};
 use crate::transport::tls::{ReloadableServer, TlsFiles};
-use crate::wire::soap::{self, Addressing};
-use crate::wire::{ebrs, mtom, xml};
+use crate::wire::hl7v3::{self, Answering, ReceivedQuery};
+use crate::wire::soap::{self, Addressing, Version};
+use crate::wire::{ebrs, mtom, xcpd, xml};
 
 /// Time for a handshake and for the head of a request.
 const HEAD: Duration = Duration::from_secs(20);
@@ -167,7 +170,7 @@ impl Community {
         let holdings = records.register(&registry, &*documents).await?;
         let port = Arc::clone(&registry) as Arc<dyn RegistryPort>;
         let repository = Arc::new(DocumentRepository::new(repository_id.clone(), documents, store.clone(), port));
-        let known = RegisteredPatients::new(store.clone(), PatientPolicy::default());
+        let known = people::directory(&settings, holdings.keys())?;
         let patients = Arc::new(OwnPatients::new(Box::new(known), PatientPolicy::default(), Duration::ZERO));
         let name = format!("Simulated {number}");
         let spool = Spool::new(Arc::clone(repository.documents()), 1 << 30);
@@ -276,13 +279,16 @@ impl Community {
         let began = Instant::now();
         script.set(0, Wire::Good);
         if request.method() != Method::POST {
-            return plain(StatusCode::METHOD_NOT_ALLOWED, "POST ITI-38, 39, 55 or 56 here.\n");
+            return plain(StatusCode::METHOD_NOT_ALLOWED, "POST ITI-38, ITI-39, ITI-55 or ITI-56 here.\n");
         }
         let id = request.headers().get(CORRELATION_ID).cloned();
         let fault = self.trouble(|kind| kind != Kind::Certificate);
         let mut response = self.respond(request, fault).await;
         if fault == Some(Fault::Hang) {
             sleep(self.settings.patience).await;
+        }
+        if fault == Some(Fault::Late) {
+            sleep(self.settings.lateness).await;
         }
         sleep_until(began + self.latency.load().throw(&self.dice)).await;
         let length = response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -329,18 +335,6 @@ impl Community {
             ..Addressing::default()
         };
         let context = context(transaction);
-        let written = |envelope: Vec<u8>| {
-            if let Some(spoiled) = fault.and_then(|fault| spoiled(fault, &envelope)) {
-                return spoiled;
-            }
-            let mut response = plain(StatusCode::OK, "");
-            let content_type = format!("{}; charset=UTF-8", inbound.version.media_type());
-            if let Ok(content_type) = content_type.parse() {
-                response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-            }
-            *response.body_mut() = full(envelope);
-            response
-        };
         let asked = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
         match inbound.payload {
             Ok(Payload::Query(query)) => {
@@ -356,18 +350,35 @@ impl Community {
                 if done.is_err() {
                     return plain(StatusCode::INTERNAL_SERVER_ERROR, "A made-up record cannot be written.\n");
                 }
-                written(envelope)
+                simple(inbound.version, fault, envelope)
             }
             Ok(Payload::Discovery(received)) => {
                 asked(&self.counters.discoveries);
-                let reply = iti55::reply(&self.gateway, &context, *received).await;
-                written(reply.envelope(inbound.version, addressing, &self.home, Timestamp::now()))
+                let ReceivedQuery { mut header, query_id, query_by_parameter, query, .. } = *received;
+                let mut said = self.gateway.patient_discovery(&context, query, None).await;
+                if let Some(fault) = fault {
+                    spoil_discovery(fault, &mut said);
+                }
+                header.message_id = referred(fault, header.message_id);
+                let query_id = query_id.map(|id| referred(fault, id));
+                let answering = Answering {
+                    own: &self.home,
+                    message_id: &InstanceId::new(self.home.oid(), message_token()),
+                    created: Dtm::from_timestamp(context.at),
+                    request: &header,
+                    query_id: query_id.as_ref(),
+                    query_by_parameter: query_by_parameter.as_deref(),
+                };
+                let envelope = envelope(inbound.version, &addressing, None, |out| {
+                    hl7v3::write_response(out, &answering, &said);
+                });
+                simple(inbound.version, fault, envelope)
             }
             Ok(Payload::Location(patient)) => {
                 asked(&self.counters.locations);
                 let known = self.whereabouts.get().and_then(|all| all.get(&patient));
                 let reply = iti56::Reply::new(patient, known.cloned().unwrap_or_default());
-                written(reply.envelope(inbound.version, &addressing))
+                simple(inbound.version, fault, reply.envelope(inbound.version, &addressing))
             }
             Ok(Payload::Retrieve(raw)) => {
                 let (requests, errors) = requests(raw);
@@ -382,9 +393,22 @@ impl Community {
                 let quiet: OnFailure = Arc::new(|_| Box::pin(async {}));
                 encode_retrieve(transaction, inbound.version, message.multipart, &addressing, response, quiet)
             }
-            _ => plain(StatusCode::NOT_IMPLEMENTED, "ITI-38, 39, 55 and 56 are simulated.\n"),
+            _ => plain(StatusCode::NOT_IMPLEMENTED, "ITI-38, ITI-39, ITI-55 and ITI-56 are simulated.\n"),
         }
     }
+}
+
+/// An envelope that is all, with what is wrong with its octets.
+fn simple(version: Version, fault: Option<Fault>, envelope: Vec<u8>) -> Response<OutBody> {
+    if let Some(spoiled) = fault.and_then(|fault| spoiled(fault, &envelope)) {
+        return spoiled;
+    }
+    let mut response = plain(StatusCode::OK, "");
+    if let Ok(content_type) = format!("{}; charset=UTF-8", version.media_type()).parse() {
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    }
+    *response.body_mut() = full(envelope);
+    response
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<OutBody> {

@@ -42,6 +42,11 @@ pub enum Fault {
     OtherDocument,
     WrongBytes,
     MissingDocument,
+    Late,
+    NotAvailable,
+    MoreWanted,
+    TwoMatches,
+    OtherQuery,
     Expired,
     UnknownIssuer,
     Revoked,
@@ -109,9 +114,9 @@ faults! {
     Utf8 "utf-8" Bytes "has octets that are no UTF-8";
     SecondRoot "second-root" Bytes "has a second envelope behind the first";
     SoapFault "soap-fault" Bytes "answers with a SOAP fault";
-    Busy "busy" Content "answers XDSRegistryBusy";
+    Busy "busy" Content "answers XDSRegistryBusy, or ResponderBusy";
     Partial "partial" Content "answers PartialSuccess with an error of its own";
-    UnknownPatient "unknown-patient" Content "answers XDSUnknownPatientId";
+    UnknownPatient "unknown-patient" Content "answers XDSUnknownPatientId, or that nobody was found";
     OtherPatient "other-patient" Content "has a document of another patient among the answers";
     WrongHome "wrong-home" Content "names another community as the home of what it holds";
     NoHome "no-home" Content "leaves the homeCommunityId out";
@@ -121,6 +126,11 @@ faults! {
     OtherDocument "other-document" Content "delivers a document that was not asked for";
     WrongBytes "wrong-bytes" Content "delivers other bytes than those that were registered";
     MissingDocument "missing-document" Content "says Success and leaves a document out";
+    Late "late" Connection "answers ten seconds late";
+    NotAvailable "not-available" Content "answers AnswerNotAvailable who a patient is";
+    MoreWanted "more-wanted" Content "wants to know more of a patient, and still more";
+    TwoMatches "two-matches" Content "knows two patients who may be the one";
+    OtherQuery "other-query" Content "answers who a patient is to a query that was not asked";
     Expired "expired" Certificate "shows an expired certificate";
     UnknownIssuer "unknown-issuer" Certificate "shows a certificate of an unknown authority";
     Revoked "revoked" Certificate "shows a revoked certificate";

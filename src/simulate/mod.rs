@@ -1,6 +1,6 @@
 //! `causeway simulate`: communities with made-up patients and scripted trouble, to try a gateway on.
 //!
-//! Each community is a Responding Gateway of its own (ITI-38, 39, 55; as a locator ITI-56, for all of them) over
+//! Each community is a Responding Gateway of its own (ITI-38, ITI-39, ITI-55; as a locator ITI-56, for all of them) over
 //! stores in memory, behind mutual TLS on a port of its own. What it holds follows from the seed; how soon it answers
 //! ([`latency`]), and what goes wrong ([`fault`]), can be changed while it runs. What it answers is
 //! what our actors answer; trouble is added behind them: to the answer ([`answer`]), or to the bytes
@@ -13,6 +13,7 @@ mod bomb;
 pub mod community;
 pub mod fault;
 pub mod latency;
+pub mod people;
 pub mod records;
 pub mod stream;
 
@@ -30,7 +31,7 @@ use tokio_util::task::TaskTracker;
 use self::community::{Acceptors, Community, Whereabouts};
 use self::fault::Fault;
 use self::latency::Latency;
-use crate::model::discovery::PatientLocation;
+use crate::model::discovery::{PatientLocation, Person};
 use crate::model::ids::{InvalidId, PatientId};
 use crate::model::response::RegistryError;
 use crate::store::StoreError;
@@ -91,6 +92,8 @@ pub struct Settings {
     pub latency: Latency,
     /// Between two octets of one that dribbles.
     pub dribble: Duration,
+    /// How long one that is late is late.
+    pub lateness: Duration,
     /// How long one that hangs keeps its connection.
     pub patience: Duration,
     /// Where it is told when answers were handed over, if anyone wants to know.
@@ -130,9 +133,18 @@ impl Settings {
             document_size: 20_000,
             latency: Latency::Fixed(Duration::ZERO),
             dribble: Duration::from_secs(1),
+            lateness: Duration::from_secs(10),
             patience: Duration::from_secs(300),
             served: None,
         }
+    }
+
+    /// The n-th patient as a person.
+    ///
+    /// # Errors
+    /// Never: what is made up is well formed.
+    pub fn person(&self, number: u32) -> Result<Person, SimulateError> {
+        people::person(self, number)
     }
 
     /// The n-th patient.

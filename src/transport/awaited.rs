@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::message::Message;
 use crate::actors::ports::PeerFailure;
+use crate::model::ids::HomeCommunityId;
 use crate::transaction::Transaction;
 
 /// The calls that wait.
@@ -23,6 +24,8 @@ pub struct Awaited {
 
 struct Waiting {
     transaction: &'static Transaction,
+    /// The one community that may answer, where that is known of callers.
+    asked: Option<HomeCommunityId>,
     call: oneshot::Sender<Message>,
 }
 
@@ -59,12 +62,31 @@ impl Awaited {
 
     /// A new call, unless too many wait.
     pub fn enter(self: &Arc<Self>, transaction: &'static Transaction) -> Option<Call> {
+        self.place(transaction, Uuid::new_v4(), None)
+    }
+
+    /// The same under an identifier of the caller's, for an answer of that community and of no other.
+    pub fn enter_for(
+        self: &Arc<Self>,
+        transaction: &'static Transaction,
+        id: Uuid,
+        asked: &HomeCommunityId,
+    ) -> Option<Call> {
+        self.place(transaction, id, Some(asked.clone()))
+    }
+
+    fn place(
+        self: &Arc<Self>,
+        transaction: &'static Transaction,
+        id: Uuid,
+        asked: Option<HomeCommunityId>,
+    ) -> Option<Call> {
         let mut calls = self.calls();
-        if calls.len() >= self.most {
+        if calls.len() >= self.most || calls.contains_key(&id) {
             return None;
         }
-        let (id, (call, answer)) = (Uuid::new_v4(), oneshot::channel());
-        calls.insert(id, Waiting { transaction, call });
+        let (call, answer) = oneshot::channel();
+        calls.insert(id, Waiting { transaction, asked, call });
         drop(calls);
         Some(Call { id, awaited: Arc::clone(self), answer })
     }
@@ -72,6 +94,13 @@ impl Awaited {
     /// What the call that an answer relates to has asked for.
     pub fn asked(&self, relates_to: &str) -> Option<&'static Transaction> {
         self.calls().get(&id(relates_to)?).map(|waiting| waiting.transaction)
+    }
+
+    /// Whether a caller who is known as those communities may answer the call with that id, if one waits.
+    pub fn may_answer(&self, id_text: &str, known_as: &[HomeCommunityId]) -> Option<bool> {
+        let calls = self.calls();
+        let waiting = calls.get(&id(id_text)?)?;
+        Some(waiting.asked.as_ref().is_none_or(|asked| known_as.contains(asked)))
     }
 
     /// Gives an answer to the call that waits for it.
@@ -134,6 +163,27 @@ mod tests {
         for text in ["", "urn:uuid:", "urn:uuid:7", "€€€€€€€€€", "urn:oid:1.2.3"] {
             assert_eq!(id(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn who_was_asked_may_answer_and_nobody_else() {
+        let awaited = Arc::new(Awaited::new(2));
+        let transaction = Transaction::of(TransactionId::CrossGatewayPatientDiscovery);
+        let home = |n: usize| HomeCommunityId::parse(&format!("urn:oid:2.999.{n}")).unwrap();
+        let query = Uuid::new_v4();
+        let call = awaited.enter_for(transaction, query, &home(2)).unwrap();
+        assert!(awaited.enter_for(transaction, query, &home(3)).is_none(), "one call for each id");
+        for (id, known_as, expected) in [
+            (query.to_string(), &[home(2)][..], Some(true)),
+            (call.message_id(), &[home(1), home(2)], Some(true)),
+            (query.to_string(), &[home(3)], Some(false)),
+            (query.to_string(), &[], Some(false)),
+            (Uuid::new_v4().to_string(), &[home(2)], None),
+        ] {
+            assert_eq!(awaited.may_answer(&id, known_as), expected);
+        }
+        let open = awaited.enter(transaction).unwrap();
+        assert_eq!(awaited.may_answer(&open.message_id(), &[]), Some(true));
     }
 
     #[test]

@@ -121,19 +121,34 @@ pub struct Elsewhere {
 
 /// The addresses that answers may be sent to.
 #[derive(Default)]
-pub struct Callbacks(Vec<(Callback, Arc<SoapClient>)>);
+pub struct Callbacks {
+    listed: Vec<(Callback, Arc<SoapClient>)>,
+    deferred: bool,
+}
 
 impl Callbacks {
     /// These, each with the client that calls it; of several that fit the first counts.
     pub fn new(listed: Vec<(Callback, Arc<SoapClient>)>) -> Self {
-        Self(listed)
+        Self { listed, deferred: false }
+    }
+
+    /// The same, to which answers about patients may be sent that are wanted later.
+    #[must_use]
+    pub fn with_deferred(self, deferred: bool) -> Self {
+        Self { deferred, ..self }
+    }
+
+    /// Where an answer about a patient is sent that is wanted later, by a message of its own (ITI TF-2
+    /// §3.55.6); none if that is not offered, or not there.
+    pub fn deferred(&self, respond_to: &str) -> Option<Target> {
+        if self.deferred { self.target(respond_to, None).ok() } else { None }
     }
 
     fn target(&self, address: &str, parameters: Option<&String>) -> Result<Target, Fault> {
-        if self.0.is_empty() {
+        if self.listed.is_empty() {
             return Err(Fault::only_anonymous());
         }
-        let listed = self.0.iter().find_map(|(callback, client)| Some((callback.allows(address)?, client)));
+        let listed = self.listed.iter().find_map(|(callback, client)| Some((callback.allows(address)?, client)));
         let (uri, client) = listed.ok_or_else(|| Fault::unreachable(address))?;
         Ok(Target { uri, address: address.to_owned(), parameters: parameters.cloned(), client: Arc::clone(client) })
     }

@@ -182,21 +182,26 @@ impl CertificateFacts {
     /// Whether a client that asks for `host` (DNS name or IP address) accepts this certificate;
     /// RFC 6125 §6.4: subjectAltName only, never commonName, a wildcard for one whole left label.
     pub fn covers_host(&self, host: &str) -> bool {
-        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        if let Ok(address) = bare.parse::<IpAddr>() {
-            return self.ip_addresses.contains(&address);
-        }
-        let host = bare.strip_suffix('.').unwrap_or(bare);
-        self.dns_names.iter().any(|name| {
-            if name.eq_ignore_ascii_case(host) {
-                return true;
-            }
-            match (name.strip_prefix("*."), host.split_once('.')) {
-                (Some(pattern), Some((label, rest))) => !label.is_empty() && pattern.eq_ignore_ascii_case(rest),
-                _ => false,
-            }
-        })
+        covers_host(&self.dns_names, &self.ip_addresses, host)
     }
+}
+
+/// The same of the names of a certificate.
+pub fn covers_host(dns_names: &[String], ip_addresses: &[IpAddr], host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return ip_addresses.contains(&address);
+    }
+    let host = bare.strip_suffix('.').unwrap_or(bare);
+    dns_names.iter().any(|name| {
+        if name.eq_ignore_ascii_case(host) {
+            return true;
+        }
+        match (name.strip_prefix("*."), host.split_once('.')) {
+            (Some(pattern), Some((label, rest))) => !label.is_empty() && pattern.eq_ignore_ascii_case(rest),
+            _ => false,
+        }
+    })
 }
 
 impl fmt::Debug for CertificateFacts {

@@ -9,14 +9,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
-use tokio::time::{Instant, sleep, sleep_until};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::answer::{self, OutBody};
 use super::callbacks::Target;
 use super::pipeline::CORRELATION_ID;
+use crate::wire::hl7v3;
+use crate::wire::soap;
+use crate::wire::xml::{self, Document};
 
 /// An answer as it is posted.
 pub struct Parcel {
@@ -26,6 +30,8 @@ pub struct Parcel {
     pub soap_action: Option<HeaderValue>,
     /// Its Content-Length, where that is known of a stream.
     pub length: Option<HeaderValue>,
+    /// Whether what it is answered with says whether it was wanted.
+    pub acknowledged: bool,
     /// Its bytes.
     pub cargo: Cargo,
 }
@@ -46,6 +52,7 @@ impl Parcel {
             content_type: self.content_type.clone(),
             soap_action: self.soap_action.clone(),
             length: self.length.clone(),
+            acknowledged: self.acknowledged,
             cargo: Cargo::Whole(bytes.clone()),
         })
     }
@@ -57,6 +64,9 @@ pub enum Undelivered {
     /// The other side does not want it, and would not want it later.
     #[error("refused with HTTP {0}")]
     Refused(u16),
+    /// The other side has read it, and does not want it.
+    #[error("not accepted: {0}")]
+    Declined(&'static str),
     /// Nobody there, or not now.
     #[error("not taken: {0}")]
     Failed(String),
@@ -108,6 +118,7 @@ async fn stalled(given: &Given, limit: Duration) {
 /// When it was not taken.
 pub async fn post(target: &Target, parcel: Parcel, correlation_id: &str, stall: Duration) -> Result<(), Undelivered> {
     let given: Given = Arc::new(Mutex::new(Some(Instant::now())));
+    let acknowledged = parcel.acknowledged;
     let body = match parcel.cargo {
         Cargo::Whole(bytes) => answer::full(bytes),
         Cargo::Stream(body) => body,
@@ -130,10 +141,29 @@ pub async fn post(target: &Target, parcel: Parcel, correlation_id: &str, stall: 
         () = stalled(&given, stall) => return Err(Undelivered::Failed("the receiver takes nothing".to_owned())),
     };
     match answered.status().as_u16() {
+        200..=299 if acknowledged => accepted(answered, stall).await,
         200..=299 => Ok(()),
         // Come back later, in the words of HTTP.
         status @ (408 | 425 | 429) => Err(Undelivered::Failed(format!("HTTP {status}"))),
         status @ 500.. => Err(Undelivered::Failed(format!("HTTP {status}"))),
         status => Err(Undelivered::Refused(status)),
+    }
+}
+
+/// Octets of an acknowledgement at most.
+const ACKNOWLEDGEMENT: usize = 64 * 1024;
+
+/// Whether an acknowledgement says that the answer was not accepted. Whoever says nothing, or nothing that can be
+/// read, has taken it.
+async fn accepted(answered: Response<Incoming>, stall: Duration) -> Result<(), Undelivered> {
+    let read = Limited::new(answered.into_body(), ACKNOWLEDGEMENT).collect();
+    let Ok(Ok(body)) = timeout(stall, read).await else { return Ok(()) };
+    let body = body.to_bytes();
+    let Ok(text) = xml::decode(&body) else { return Ok(()) };
+    let Ok(document) = Document::parse(&text, xml::Limits::default()) else { return Ok(()) };
+    let Ok(envelope) = soap::read(&document) else { return Ok(()) };
+    match hl7v3::read_acknowledgement(envelope.payload) {
+        Ok(Err(code)) => Err(Undelivered::Declined(code)),
+        _ => Ok(()),
     }
 }

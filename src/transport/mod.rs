@@ -14,6 +14,7 @@ pub mod audit_sink;
 pub mod awaited;
 pub mod breaker;
 pub mod callbacks;
+pub mod callers;
 pub mod certificates;
 pub mod connect;
 pub mod delivery;

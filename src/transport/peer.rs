@@ -3,6 +3,7 @@
 
 mod adaptive;
 mod client;
+mod deferred;
 mod discovery;
 mod envelope;
 mod fetch;
@@ -118,6 +119,8 @@ pub struct RemoteCommunity {
     services: PeerServices,
     answers_to: Option<AnswersTo>,
     target_in: TargetIn,
+    /// Where it answers about patients, if by messages of its own.
+    discovery_answers_to: Option<AnswersTo>,
 }
 
 impl RemoteCommunity {
@@ -138,6 +141,7 @@ impl RemoteCommunity {
             services,
             answers_to: None,
             target_in: TargetIn::default(),
+            discovery_answers_to: None,
         }
     }
 
@@ -164,7 +168,19 @@ impl RemoteCommunity {
         transaction: &'static Transaction,
         payload: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Message, Unanswered> {
-        let (uri, security, profile) = (client.uri(), context.security.as_deref(), client.profile());
+        self.ask_with(context, client, transaction, context.security.as_deref(), payload).await
+    }
+
+    /// The same with those header blocks besides the addressing.
+    async fn ask_with(
+        &self,
+        context: &RequestContext,
+        client: &SoapClient,
+        transaction: &'static Transaction,
+        security: Option<&str>,
+        payload: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Message, Unanswered> {
+        let (uri, profile) = (client.uri(), client.profile());
         let Some(answers_to) = &self.answers_to else {
             let addressing = profile.addressing(transaction, uri, soap::new_message_id(), None);
             let root = profile.envelope(&addressing, security, payload);
@@ -227,6 +243,10 @@ impl Community for RemoteCommunity {
         patient: &'a PatientId,
     ) -> BoxFuture<'a, Result<Vec<PatientLocation>, PeerFailure>> {
         Box::pin(self.ask_where(context, patient))
+    }
+
+    fn answers_later(&self) -> bool {
+        self.discovery_answers_to.is_some()
     }
 
     fn query<'a>(

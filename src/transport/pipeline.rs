@@ -4,6 +4,7 @@
 //! goes elsewhere in `pipeline/later.rs`. Answers that come as messages to the calls that wait for them go
 //! through `pipeline/posted.rs`.
 
+mod deferred;
 mod fetched;
 mod later;
 pub mod posted;
@@ -28,6 +29,7 @@ use super::answer::{self, Inline, OnFailure, OutBody, Package, Part};
 use super::audit_sink::AuditSink;
 use super::awaited::Awaited;
 use super::callbacks::{Callbacks, Elsewhere};
+use super::callers::Callers;
 use super::endpoint::{self, Answer, AuditFacts, Payload};
 use super::message::{Attachments, BodyStream, Bounds, Message, MessageError, receive};
 use super::metrics::Metrics;
@@ -47,11 +49,12 @@ use crate::actors::ports::Clock;
 use crate::actors::responding_gateway::{MOST_GATEWAYS, RespondingGateway};
 use crate::model::audit_event::{AuditEvent, AuditNode, AuditOutcome, AuditSide, Exchange};
 use crate::model::community::ShownCertificate;
+use crate::model::discovery::MessageHeader;
 use crate::model::document::{BodyError, RetrieveResponse};
 use crate::model::ids::HomeCommunityId;
 use crate::model::response::{ErrorCode, RegistryError, ResponseStatus};
 use crate::store::audit_trail::AuditError;
-use crate::transaction::{Packaging, Service, Transaction, TransactionId};
+use crate::transaction::{DEFERRED_DISCOVERY_RESPONSE, Packaging, Service, Transaction, TransactionId};
 use crate::wire::ebrs;
 use crate::wire::mtom::MtomError;
 use crate::wire::soap::{self, Addressing, Fault, Version};
@@ -129,6 +132,7 @@ pub struct Pipeline {
     gate: Gate,
     pending: Arc<Semaphore>,
     callbacks: ArcSwap<Callbacks>,
+    callers: ArcSwap<Callers>,
     awaited: Arc<Awaited>,
     cut: CancellationToken,
     explanations: Explanations,
@@ -205,6 +209,8 @@ struct Taken {
     multipart: bool,
     facts: AuditFacts,
     began: Instant,
+    /// Whose answer is sent later as a message of its own, rather than as the rest of this exchange.
+    deferred: Option<Box<MessageHeader>>,
 }
 
 /// A fault with what is needed to send it.
@@ -263,7 +269,10 @@ fn read_envelope(
     let transaction = find_transaction(&envelope.addressing, service, envelope.payload.local()).map_err(refused)?;
     let elsewhere = callbacks.route(&envelope.addressing).map_err(refused)?;
     let payload = endpoint::read(transaction.id, envelope.payload);
-    let payload = payload.map(|payload| payload.with_headers(envelope.home_blocks.clone()));
+    let mut payload = payload.map(|payload| payload.with_headers(envelope.home_blocks.clone()));
+    if let Ok(Payload::Discovery(received)) = &mut payload {
+        received.time_to_live = envelope.correlation_ttl.clone();
+    }
     let facts = endpoint::facts(payload.as_ref().ok(), envelope.payload);
     Ok(Read::Request(Box::new(Inbound {
         version,
@@ -339,14 +348,33 @@ impl Pipeline {
     ) -> Self {
         let gate = Gate::new(limits.gate, &metrics);
         let pending = Arc::new(Semaphore::new(limits.later.pending));
-        let (callbacks, cut) = (ArcSwap::default(), CancellationToken::new());
+        let (callbacks, callers, cut) = (ArcSwap::default(), ArcSwap::default(), CancellationToken::new());
         let explanations = Explanations::new(limits.explained);
-        Self { actors, audit, metrics, clock, limits, gate, pending, callbacks, awaited, cut, explanations, telemetry }
+        Self {
+            actors,
+            audit,
+            metrics,
+            clock,
+            limits,
+            gate,
+            pending,
+            callbacks,
+            callers,
+            awaited,
+            cut,
+            explanations,
+            telemetry,
+        }
     }
 
     /// Says where answers may be sent that are not to come back on their connection.
     pub fn set_callbacks(&self, callbacks: Callbacks) {
         self.callbacks.store(Arc::new(callbacks));
+    }
+
+    /// Says by which certificates callers are known as which communities.
+    pub fn set_callers(&self, callers: Callers) {
+        self.callers.store(Arc::new(callers));
     }
 
     /// Ends every wait for a peer: requests go on at once to their audit record.
@@ -473,7 +501,10 @@ impl Pipeline {
         });
         let inbound = match read {
             Ok(Read::Request(inbound)) => *inbound,
-            Ok(Read::Answer(posted)) => {
+            Ok(Read::Answer(mut posted)) => {
+                if let Some(deferred) = posted.deferred.take() {
+                    return self.take_deferred(posted, *deferred, message, connection, &correlation_id, began).await;
+                }
                 return self.take_answer(posted, message, connection, &correlation_id, began).await;
             }
             Err(refused) => {
@@ -499,15 +530,17 @@ impl Pipeline {
             security: inbound.security.clone(),
             asker: self.actors.responding.asker(connection.certificate().as_ref(), &via, asked),
             via,
+            known_as: if service.is_gateway() { self.known_as(connection) } else { Arc::new([]) },
             gone,
             trace,
             steps: if is_noted { Steps::noted(began) } else { Steps::default() },
             ..self.context(transaction, &correlation_id, connection, message_id, began)
         };
-        let Inbound { version, addressing, payload, facts, elsewhere, .. } = inbound;
-        let connection = Arc::clone(connection);
-        let taken = Taken { service, context, connection, endpoint, version, addressing, multipart, facts, began };
-        if let Some(elsewhere) = elsewhere {
+        let Inbound { version, addressing, mut payload, facts, elsewhere, .. } = inbound;
+        let (connection, deferred) = (Arc::clone(connection), None);
+        let mut taken =
+            Taken { service, context, connection, endpoint, version, addressing, multipart, facts, began, deferred };
+        if let Some(elsewhere) = elsewhere.or_else(|| self.deferred(&mut taken, &mut payload)) {
             return self.answer_later(taken, payload, attachments, held, elsewhere).await;
         }
         let encode = |answer| self.encode(&taken, taken.answer_addressing(), answer);
@@ -672,6 +705,7 @@ impl Pipeline {
             correlation_id: Arc::clone(correlation_id),
             message_id: message_id.map(Into::into),
             caller: connection.caller(),
+            known_as: Arc::new([]),
             security: None,
             lane: Lane::default(),
             asker: Asker::default(),
@@ -756,6 +790,7 @@ impl Pipeline {
                 _ => Ok(endpoint::iti42::answer(&scope, objects).await),
             },
             Payload::Discovery(received) => Ok(endpoint::iti55::answer(&scope, *received).await),
+            Payload::Revocation(revocation) => endpoint::iti55::revoke(&scope, *revocation),
             Payload::Location(patient) => Ok(endpoint::iti56::answer(&scope, patient).await),
             Payload::RemoveMetadata(uuids) => Ok(endpoint::iti62::answer(&scope, &uuids).await),
             Payload::RemoveDocuments(requests) => Ok(endpoint::iti86::answer(&scope, requests).await),
@@ -948,10 +983,15 @@ impl Taken {
         }
     }
 
+    /// The action of its answer.
+    fn response_action(&self) -> &'static str {
+        if self.deferred.is_some() { DEFERRED_DISCOVERY_RESPONSE } else { self.context.transaction.response_action }
+    }
+
     /// The headers of its answer on its connection.
     fn answer_addressing(&self) -> Addressing {
         Addressing {
-            action: Some(self.context.transaction.response_action.to_owned()),
+            action: Some(self.response_action().to_owned()),
             message_id: Some(soap::new_message_id()),
             relates_to: self.addressing.message_id.clone(),
             ..Addressing::default()

@@ -900,6 +900,8 @@ pub struct PeerIdentity {
     pub fingerprint_sha256: [u8; 32],
     /// DNS names of subjectAltName.
     pub dns_names: Vec<String>,
+    /// IP addresses of subjectAltName.
+    pub ip_addresses: Vec<std::net::IpAddr>,
     /// When the certificate expires: a resumed or long connection may outlive it.
     pub not_after: Timestamp,
     /// Made by a development authority: the production profile refuses it.
@@ -910,6 +912,11 @@ impl PeerIdentity {
     /// SHA-256 of the certificate as 64 lower-case hexadecimal digits.
     pub fn fingerprint_hex(&self) -> String {
         self.fingerprint_sha256.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether whoever calls `host` would take this certificate for its own.
+    pub fn covers_host(&self, host: &str) -> bool {
+        certificates::covers_host(&self.dns_names, &self.ip_addresses, host)
     }
 
     /// Whether the certificate has not expired at `now`. The handshake has judged that already;
@@ -933,6 +940,7 @@ pub fn peer_identity(certs: &[CertificateDer<'_>]) -> Result<PeerIdentity, TlsEr
         serial: facts.serial,
         fingerprint_sha256: facts.fingerprint_sha256,
         dns_names: facts.dns_names,
+        ip_addresses: facts.ip_addresses,
         not_after: facts.not_after,
         is_development: facts.is_development,
     })

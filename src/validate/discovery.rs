@@ -48,6 +48,8 @@ mod tests {
             query_id: InstanceId::default(),
             requester_domain: None,
             priority: Priority::Immediate,
+            respond_to: None,
+            keep: None,
             criteria,
         })
     }

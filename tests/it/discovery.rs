@@ -16,18 +16,18 @@ use crate::support::*;
 const QUERY: &str = "urn:ihe:iti:2007:RegistryStoredQuery";
 const DISCOVER: &str = "urn:hl7-org:v3:PRPA_IN201305UV02:CrossGatewayPatientDiscovery";
 const LOCATE: &str = "urn:ihe:iti:2009:PatientLocationQuery";
-const NHS: &str = "2.16.840.1.113883.2.1.4.1";
+pub const NHS: &str = "2.16.840.1.113883.2.1.4.1";
 
-fn home(n: usize) -> String {
+pub fn home(n: usize) -> String {
     format!("urn:oid:2.999.900.{n}")
 }
 
 /// A patient's id in a community's own domain.
-fn local(n: usize, id: &str) -> String {
+pub fn local(n: usize, id: &str) -> String {
     format!("{id}^^^&2.999.903.{n}&ISO")
 }
 
-fn peer(n: usize, broker: &TestBroker, more: &str) -> String {
+pub fn peer(n: usize, broker: &TestBroker, more: &str) -> String {
     format!(
         "[[peer]]\nname = \"Community {n}\"\nhome_community_id = \"{}\"\nscope = \"member\"\nkind = \"full\"\nstate = \"live\"\n\
          responding_gateway = \"{}\"\npatient_id = \"discover\"\n{more}\n",
@@ -37,7 +37,7 @@ fn peer(n: usize, broker: &TestBroker, more: &str) -> String {
 }
 
 /// A line of a directory; names are `given family`.
-fn person(id: &str, nhs: &str, name: &str, birth: &str, more: &str) -> String {
+pub fn person(id: &str, nhs: &str, name: &str, birth: &str, more: &str) -> String {
     let (given, family) = name.split_once(' ').expect("two names");
     let other = if nhs.is_empty() { String::new() } else { format!("\"{nhs}^^^&{NHS}&ISO\"") };
     format!(
@@ -47,7 +47,7 @@ fn person(id: &str, nhs: &str, name: &str, birth: &str, more: &str) -> String {
 }
 
 /// A community with a directory of these people, or without one.
-async fn community(n: usize, people: &str, options: Options) -> TestBroker {
+pub async fn community(n: usize, people: &str, options: Options) -> TestBroker {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut patients = options.patients.clone();
     if !people.is_empty() {
@@ -59,20 +59,20 @@ async fn community(n: usize, people: &str, options: Options) -> TestBroker {
 }
 
 /// How often a broker has answered a transaction.
-fn answered(broker: &TestBroker, transaction: &str) -> usize {
+pub fn answered(broker: &TestBroker, transaction: &str) -> usize {
     let records = audit_records(&broker.broker);
     records.iter().filter(|record| record.contains(&format!("EventTypeCode csd-code=\"{transaction}\""))).count()
 }
 
-fn nhs(number: &str) -> PatientId {
+pub fn nhs(number: &str) -> PatientId {
     PatientId::parse(&format!("{number}^^^&{NHS}&ISO")).expect("an NHS number")
 }
 
-fn name(given: &str, family: &str) -> PersonName {
+pub fn name(given: &str, family: &str) -> PersonName {
     PersonName { given: vec![given.into()], family: vec![family.into()], ..PersonName::default() }
 }
 
-fn discovery(criteria: Criteria) -> DiscoveryQuery {
+pub fn discovery(criteria: Criteria) -> DiscoveryQuery {
     DiscoveryQuery {
         header: MessageHeader {
             message_id: InstanceId::new("2.999.1.10", "msg-1"),
@@ -83,6 +83,8 @@ fn discovery(criteria: Criteria) -> DiscoveryQuery {
         query_id: InstanceId::new("2.999.1.11", "q-1"),
         requester_domain: None,
         priority: Priority::Immediate,
+        respond_to: None,
+        keep: None,
         criteria,
     }
 }
@@ -103,7 +105,7 @@ async fn answer(broker: &TestBroker, criteria: Criteria) -> DiscoveryAnswer {
 }
 
 /// The homes of a query's objects, in order.
-async fn homes(near: &TestBroker, patient: &str) -> (Vec<String>, causeway::model::response::QueryResponse) {
+pub async fn homes(near: &TestBroker, patient: &str) -> (Vec<String>, causeway::model::response::QueryResponse) {
     let response = near.query_at("initiating-gateway", QUERY, &find(patient)).await;
     let homes = unpacked(&response).iter().map(|o| o.common.home.clone().expect("a home").into_owned()).collect();
     (homes, response)
@@ -283,7 +285,7 @@ async fn restricted_people_are_found_by_all_three_and_never_where_they_are() {
     assert_eq!(locations(&near, &local(1, "A1")).await, []);
 }
 
-async fn locations(broker: &TestBroker, patient: &str) -> Vec<PatientLocation> {
+pub async fn locations(broker: &TestBroker, patient: &str) -> Vec<PatientLocation> {
     let patient = PatientId::parse(patient).expect("a patient");
     let reply = broker.call("responding-gateway", LOCATE, |out| xcpd::write_location_request(out, &patient)).await;
     reply.read(|node| xcpd::read_location_response(node).expect("locations"))
@@ -345,8 +347,12 @@ async fn refusals_are_messages_of_the_profile() {
     // What is given back is the query as it was sent.
     assert!(reply.text().contains("<value root=\"x\" extension=\"9990000018\"/>"), "{}", reply.text());
 
-    // Deferred answers are not offered, whatever the action.
-    let deferred = DiscoveryQuery { priority: Priority::Deferred, ..good.clone() };
+    // Deferred answers are not offered unless that is said, whatever the action and wherever they go.
+    let deferred = DiscoveryQuery {
+        priority: Priority::Deferred,
+        respond_to: Some("https://127.0.0.1:9/answers".into()),
+        ..good.clone()
+    };
     for action in [DISCOVER, "urn:hl7-org:v3:PRPA_IN201305UV02:Deferred:CrossGatewayPatientDiscovery"] {
         let write = |out: &mut Vec<u8>| hl7v3::write_request(out, &deferred, created, None);
         let reply = far.call("responding-gateway", action, write).await;

@@ -10,6 +10,7 @@ mod discovery;
 mod doctor;
 mod failover;
 mod faults;
+mod feeds;
 mod fetch;
 mod gateways;
 mod hostile;

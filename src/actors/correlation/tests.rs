@@ -148,6 +148,9 @@ fn world(people: Vec<Person>, answers: Vec<Result<Discovered, PeerFailure>>) -> 
         usual: Duration::from_secs(100),
         longest: Duration::from_secs(1000),
         negative: Duration::from_secs(10),
+        told: 4,
+        questions: 4,
+        question_life: Duration::from_secs(100),
     };
     let community = Arc::new(Scripted { answers: Mutex::new(answers.into()), ..Scripted::default() });
     World {
@@ -164,6 +167,7 @@ fn world(people: Vec<Person>, answers: Vec<Result<Discovered, PeerFailure>>) -> 
             manners: Manners::default(),
             certificates: Vec::new(),
             shares: Arc::default(),
+            feed: None,
             community: Arc::clone(&community) as Arc<dyn Community>,
         },
         community,

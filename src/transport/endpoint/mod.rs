@@ -28,6 +28,7 @@ use crate::actors::document_provide::HOME_SLOT;
 use crate::model::audit_event::{
     AuditEvent, AuditOutcome, AuditedDocument, AuditedQuery, AuditedSubmissionSet, Exchange, ParticipantObject,
 };
+use crate::model::discovery::Revocation;
 use crate::model::document::{RetrieveResponse, RetrievedDocument};
 use crate::model::fetch::FetchResponse;
 use crate::model::ids::{EntryUuid, PatientId};
@@ -90,6 +91,8 @@ pub enum Payload {
     Retrieve(Vec<RawDocumentRequest>),
     /// ITI-55
     Discovery(Box<ReceivedQuery>),
+    /// ITI-55, what was told taken back
+    Revocation(Box<Revocation>),
     /// ITI-56
     Location(PatientId),
     /// ITI-62
@@ -157,9 +160,9 @@ impl Answer {
             }
             TransactionId::CrossGatewayFetch => Self::Fetch(FetchResponse::failure(vec![error])),
             // These have no list of errors; what cannot be read of them is a fault before it comes here.
-            TransactionId::CrossGatewayPatientDiscovery | TransactionId::PatientLocationQuery => {
-                Self::Discovery(Box::default())
-            }
+            TransactionId::CrossGatewayPatientDiscovery
+            | TransactionId::CorrelationRevocation
+            | TransactionId::PatientLocationQuery => Self::Discovery(Box::default()),
             TransactionId::ProvideAndRegisterDocumentSet
             | TransactionId::CrossGatewayDocumentProvide
             | TransactionId::RegisterDocumentSet
@@ -235,6 +238,7 @@ pub fn frame_error(transaction: TransactionId) -> ErrorCode {
         | TransactionId::CrossGatewayQuery
         | TransactionId::MultiPatientStoredQuery
         | TransactionId::CrossGatewayPatientDiscovery
+        | TransactionId::CorrelationRevocation
         | TransactionId::PatientLocationQuery
         | TransactionId::CrossGatewayFetch
         | TransactionId::RemoveMetadata => ErrorCode::XDSRegistryError,
@@ -265,6 +269,7 @@ pub fn busy_error(transaction: TransactionId) -> ErrorCode {
         | TransactionId::CrossGatewayQuery
         | TransactionId::MultiPatientStoredQuery
         | TransactionId::CrossGatewayPatientDiscovery
+        | TransactionId::CorrelationRevocation
         | TransactionId::PatientLocationQuery
         | TransactionId::RegisterDocumentSet
         | TransactionId::RegisterOnDemandDocumentEntry
@@ -276,7 +281,12 @@ pub fn busy_error(transaction: TransactionId) -> ErrorCode {
 
 /// Whether a transaction's answer can tell errors of the registry.
 pub fn has_error_list(transaction: TransactionId) -> bool {
-    !matches!(transaction, TransactionId::CrossGatewayPatientDiscovery | TransactionId::PatientLocationQuery)
+    !matches!(
+        transaction,
+        TransactionId::CrossGatewayPatientDiscovery
+            | TransactionId::CorrelationRevocation
+            | TransactionId::PatientLocationQuery
+    )
 }
 
 /// What is said instead of an answer where a transaction has no list of errors: in its own way if
@@ -287,7 +297,7 @@ pub fn has_error_list(transaction: TransactionId) -> bool {
 pub fn too_busy(payload: Payload) -> Result<Option<Answer>, Fault> {
     match payload {
         Payload::Discovery(received) => Ok(Some(Answer::Discovery(Box::new(iti55::Reply::busy(*received))))),
-        Payload::Location(_) => {
+        Payload::Location(_) | Payload::Revocation(_) => {
             Err(Fault::receiver("Too many requests are under way; send it again in a moment.").with_status(503))
         }
         _ => Ok(None),
@@ -305,6 +315,7 @@ pub fn read(transaction: TransactionId, payload: Node<'_, '_>) -> Result<Payload
         | TransactionId::MultiPatientStoredQuery => Ok(Payload::Query(ebrs::read_query(payload)?)),
         TransactionId::CrossGatewayFetch => Ok(Payload::Fetch(ebrs::read_query(payload)?)),
         TransactionId::CrossGatewayPatientDiscovery => Ok(Payload::Discovery(Box::new(hl7v3::read_request(payload)?))),
+        TransactionId::CorrelationRevocation => Ok(Payload::Revocation(Box::new(hl7v3::read_revocation(payload)?))),
         TransactionId::PatientLocationQuery => Ok(Payload::Location(xcpd::read_location_request(payload)?)),
         TransactionId::RemoveMetadata => Ok(Payload::RemoveMetadata(ebrs::read_remove(payload)?)),
         TransactionId::RemoveDocuments => Ok(Payload::RemoveDocuments(xdsb::read_retrieve(payload)?)),
@@ -385,6 +396,7 @@ pub fn facts(payload: Option<&Payload>, node: Node<'_, '_>) -> AuditFacts {
     match payload {
         Some(Payload::Query(query) | Payload::Fetch(query)) => query_facts(query, audited_request(node.fragment())),
         Some(Payload::Discovery(received)) => iti55::facts(received),
+        Some(Payload::Revocation(revocation)) => iti55::revocation_facts(revocation),
         Some(Payload::Location(patient)) => iti56::facts(patient, audited_request(node.fragment())),
         Some(Payload::Submit(objects)) => submission_facts(objects),
         Some(Payload::Provide(provide)) => submission_facts(&provide.objects).for_home(provide.homes().pop()),
@@ -415,7 +427,9 @@ impl AuditFacts {
             "AdhocQueryRequest" => Self::Query { query: None, patients: Vec::new() },
             "RetrieveDocumentSetRequest" => Self::Retrieve(Vec::new()),
             "RemoveObjectsRequest" | "RemoveDocumentsRequest" => Self::Removal(Vec::new()),
-            hl7v3::REQUEST | xcpd::LOCATION_REQUEST => Self::Patients { query: None, patients: Vec::new() },
+            hl7v3::REQUEST | hl7v3::REVOCATION | xcpd::LOCATION_REQUEST => {
+                Self::Patients { query: None, patients: Vec::new() }
+            }
             _ => Self::Submission { set: None, patients: Vec::new() },
         }
     }
@@ -433,8 +447,8 @@ impl AuditFacts {
     #[must_use]
     pub fn with_answer(self, answer: &Answer) -> Self {
         match (self, answer) {
-            (Self::Patients { query, .. }, Answer::Discovery(reply)) => {
-                Self::Patients { query, patients: reply.patients() }
+            (Self::Patients { query, patients }, Answer::Discovery(reply)) => {
+                Self::Patients { query, patients: reply.patients().unwrap_or(patients) }
             }
             (facts, _) => facts,
         }

@@ -100,6 +100,8 @@ pub struct Outbound {
     pub trace: Option<Trace>,
     /// Whether its answer comes later, as a message to us.
     pub asynchronous: bool,
+    /// Another action than its transaction's.
+    pub action: Option<&'static str>,
     /// Where it is noted how long it took, and of whom.
     pub noted: Option<Noted>,
 }
@@ -109,8 +111,8 @@ impl Outbound {
     pub fn simple(root: Vec<u8>, correlation_id: Option<Arc<str>>) -> Self {
         let token = answer::message_token();
         let (parts, sources) = (Vec::new(), Vec::new());
-        let (via, trace, asynchronous, noted) = (None, None, false, None);
-        Self { root, parts, sources, token, correlation_id, via, trace, asynchronous, noted }
+        let (via, trace, asynchronous, action, noted) = (None, None, false, None, None);
+        Self { root, parts, sources, token, correlation_id, via, trace, asynchronous, action, noted }
     }
 }
 
@@ -304,7 +306,8 @@ impl SoapClient {
         outbound: Outbound,
         span: [u8; 8],
     ) -> Result<Request<OutBody>, PeerFailure> {
-        let Outbound { mut root, parts, sources, token, correlation_id, via, trace, asynchronous, noted: _ } = outbound;
+        let Outbound { mut root, parts, sources, token, correlation_id, via, trace, asynchronous, action, noted: _ } =
+            outbound;
         let broken =
             |error: &dyn std::fmt::Display| PeerFailure::Garbage(format!("the request could not be written: {error}"));
         let mut traced = HeaderMap::new();
@@ -314,7 +317,7 @@ impl SoapClient {
                 soap_trace::put(&traced, &mut root);
             }
         }
-        let action = self.profile.action(transaction, asynchronous);
+        let action = action.map_or_else(|| self.profile.action(transaction, asynchronous), Into::into);
         let shaped = self.profile.shape(transaction.packaging, &action, root, &token, (parts, sources));
         let shaped = shaped.map_err(|e| broken(&e))?;
         let request = Request::builder().method(Method::POST).uri(self.uri.clone());

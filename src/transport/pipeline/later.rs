@@ -65,6 +65,7 @@ impl Pipeline {
             }
             Err(_) => None,
         };
+        let receipt = self.receipt(&taken);
         let Some(places) = places else {
             attachments.drain().await;
             let fault = Fault::endpoint_unavailable("Too many requests are under way; send it again in a moment.");
@@ -77,7 +78,7 @@ impl Pipeline {
         let work = async move { pipeline.see_through(taken, payload, attachments, places, elsewhere, taken_in).await };
         connection.tasks.spawn(work.instrument(tracing::Span::current()));
         match told.await {
-            Ok(Ok(())) => accepted(),
+            Ok(Ok(())) => receipt,
             Ok(Err(refused)) => self.refuse(service, &correlation_id, &connection, began, &refused),
             Err(_) => self.refuse(
                 service,
@@ -165,7 +166,7 @@ impl Pipeline {
                 Ok(Ok(())) => return self.note_delivered(taken, tries),
                 Ok(Err(undelivered)) => {
                     cause = undelivered.to_string();
-                    if matches!(undelivered, Undelivered::Refused(_)) {
+                    if matches!(undelivered, Undelivered::Refused(_) | Undelivered::Declined(_)) {
                         break;
                     }
                 }
@@ -212,7 +213,7 @@ impl Pipeline {
         let (action, streamed, message) = match outcome {
             Ok(answer) => {
                 let streamed = answer.streams();
-                (taken.context.transaction.response_action, streamed, self.encode(taken, addressing, answer))
+                (taken.response_action(), streamed, self.encode(taken, addressing, answer))
             }
             Err(fault) => {
                 let body = soap::write_fault_with(taken.version, &fault, &addressing);
@@ -231,6 +232,7 @@ impl Pipeline {
         Parcel {
             content_type: value(&content_type).unwrap_or(HeaderValue::from_static("application/soap+xml")),
             soap_action: soap_action.as_deref().and_then(value),
+            acknowledged: taken.deferred.is_some(),
             length: head.headers.get(header::CONTENT_LENGTH).cloned().filter(|_| streamed),
             cargo: if streamed {
                 Cargo::Stream(body)

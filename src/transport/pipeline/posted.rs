@@ -10,40 +10,50 @@ use http::Response;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::deferred::Deferred;
 use super::later::accepted;
 use super::{ConnectionInfo, Pipeline, Refused};
 use crate::actors::access::Decision;
-use crate::transaction::{Packaging, Service, TRANSACTIONS};
+use crate::transaction::{Packaging, Service, TRANSACTIONS, Transaction};
 use crate::transport::answer::OutBody;
 use crate::transport::message::{Bounds, Message};
-use crate::wire::soap::{self, Envelope, Fault, Version};
+use crate::wire::soap::{self, Addressing, Envelope, Fault, Version};
 
 /// Where peers send their answers.
 pub const ANSWERED_AT: Service = Service::InitiatingGateway;
 
 /// The headers of an answer.
 pub(super) struct Posted {
-    version: Version,
-    message_id: Option<String>,
+    pub(super) version: Version,
+    pub(super) message_id: Option<String>,
     action: Option<String>,
     relates_to: String,
     is_fault: bool,
+    /// An answer about a patient that is a request of its own, rather than the rest of an exchange.
+    pub(super) deferred: Option<Box<Deferred>>,
 }
 
 impl Posted {
     /// Of a message that is an answer to something; none if it asks for something.
     pub(super) fn of(service: Service, envelope: &Envelope<'_, '_>) -> Option<Self> {
+        if let Some(deferred) = Deferred::of(service, envelope) {
+            return Some(Self::with(envelope, String::new(), Some(Box::new(deferred)), false));
+        }
         let addressing = &envelope.addressing;
         let relates_to = addressing.relates_to.as_ref().filter(|_| service == ANSWERED_AT)?;
         let action = addressing.action.as_deref().unwrap_or_default();
         let is_fault = soap::received_fault(envelope.payload).is_some();
-        (is_fault || TRANSACTIONS.iter().any(|row| row.is_answered_by(action))).then(|| Self {
-            version: envelope.version,
-            message_id: addressing.message_id.clone(),
-            action: addressing.action.clone(),
-            relates_to: relates_to.clone(),
-            is_fault,
-        })
+        (is_fault || TRANSACTIONS.iter().any(|row| row.is_answered_by(action)))
+            .then(|| Self::with(envelope, relates_to.clone(), None, is_fault))
+    }
+
+    fn with(envelope: &Envelope<'_, '_>, relates_to: String, deferred: Option<Box<Deferred>>, is_fault: bool) -> Self {
+        let Addressing { message_id, action, .. } = envelope.addressing.clone();
+        Self { version: envelope.version, message_id, action, relates_to, is_fault, deferred }
+    }
+
+    pub(super) fn refused(&self, asked: Option<&'static Transaction>, fault: Fault) -> Refused {
+        Refused { version: self.version, relates_to: self.message_id.clone(), attempted: asked, fault }
     }
 }
 
@@ -62,9 +72,10 @@ impl Pipeline {
         correlation_id: &Arc<str>,
         began: Instant,
     ) -> Response<OutBody> {
-        let asked = self.awaited.asked(&posted.relates_to);
-        let refused =
-            |fault| Refused { version: posted.version, relates_to: posted.message_id.clone(), attempted: asked, fault };
+        // What one community is asked another does not answer.
+        let may_answer = self.awaited.may_answer(&posted.relates_to, &self.known_as(connection));
+        let asked = self.awaited.asked(&posted.relates_to).filter(|_| may_answer == Some(true));
+        let refused = |fault| posted.refused(asked, fault);
         let refusal = match asked {
             None => Some(Fault::not_awaited()),
             Some(transaction) => {

@@ -1,5 +1,5 @@
 //! HL7 version 3 messages of patient discovery: PRPA_IN201305UV02 asks, PRPA_IN201306UV02 answers,
-//! MCCI_IN000002UV01 acknowledges (ITI TF-2 §3.55).
+//! MCCI_IN000002UV01 acknowledges, PRPA_IN201303UV02 takes back (ITI TF-2 §3.55).
 //!
 //! Reading tolerates what the field has shown: any prefix, `xsi:type` anywhere, elements in any
 //! order, codes of any code system. What it does not understand of a query is never left out in
@@ -10,12 +10,16 @@ mod acknowledgement;
 mod datatypes;
 mod request;
 mod response;
+mod revocation;
 #[cfg(test)]
 mod tests;
 
-pub use acknowledgement::{Acknowledgement, UNSUPPORTED_MODE, write_acknowledgement};
+pub use acknowledgement::{
+    Acknowledgement, UNSUPPORTED_INTERACTION, UNSUPPORTED_MODE, read_acknowledgement, write_acknowledgement,
+};
 pub use request::{ReceivedQuery, read_request, write_query_by_parameter, write_request, write_request_to};
-pub use response::{Answering, ReceivedAnswer, read_response, write_response};
+pub use response::{Answering, ReceivedAnswer, given_back, read_response, write_response};
+pub use revocation::{read_revocation, write_revocation};
 
 use super::xml::{Node, Ns};
 use crate::model::discovery::{InstanceId, MessageHeader};
@@ -30,6 +34,8 @@ pub const REQUEST: &str = "PRPA_IN201305UV02";
 pub const RESPONSE: &str = "PRPA_IN201306UV02";
 /// Local name of an acknowledgement's root.
 pub const ACKNOWLEDGEMENT: &str = "MCCI_IN000002UV01";
+/// Local name of a revocation's root.
+pub const REVOCATION: &str = "PRPA_IN201303UV02";
 
 /// HL7 interactions and trigger events.
 const INTERACTIONS: &str = "2.16.840.1.113883.1.6";

@@ -26,6 +26,8 @@ pub struct ReceivedQuery {
     pub query_by_parameter: Option<String>,
     /// The query, or everything that is wrong with it.
     pub query: Result<DiscoveryQuery, Vec<&'static str>>,
+    /// The message's CorrelationTimeToLive, which is beside the body.
+    pub time_to_live: Option<String>,
 }
 
 impl std::fmt::Debug for ReceivedQuery {
@@ -54,7 +56,13 @@ pub fn read_request(node: Node<'_, '_>) -> Result<ReceivedQuery, BodyError> {
     let act = child(node, "controlActProcess");
     let Some(query) = act.and_then(|act| child(act, "queryByParameter")) else {
         findings.push("there is no controlActProcess with a queryByParameter");
-        return Ok(ReceivedQuery { header, query_id: None, query_by_parameter: None, query: Err(findings) });
+        return Ok(ReceivedQuery {
+            header,
+            query_id: None,
+            query_by_parameter: None,
+            query: Err(findings),
+            time_to_live: None,
+        });
     };
     let query_id = child(query, "queryId").and_then(read_instance_id);
     if query_id.is_none() {
@@ -67,13 +75,15 @@ pub fn read_request(node: Node<'_, '_>) -> Result<ReceivedQuery, BodyError> {
             Criteria::default()
         }
     };
-    let deferred =
-        code(query, "responsePriorityCode").is_some_and(|code| code == "D") || child(node, "respondTo").is_some();
+    let respond_to = child(node, "respondTo");
+    let deferred = code(query, "responsePriorityCode").is_some_and(|code| code == "D") || respond_to.is_some();
     let read = DiscoveryQuery {
         header: header.clone(),
         query_id: query_id.clone().unwrap_or_default(),
         requester_domain: act.and_then(requester_domain),
         priority: if deferred { Priority::Deferred } else { Priority::Immediate },
+        respond_to: respond_to.and_then(|party| present(party, "telecom").find_map(|node| value(node, "value"))),
+        keep: None,
         criteria,
     };
     Ok(ReceivedQuery {
@@ -81,6 +91,7 @@ pub fn read_request(node: Node<'_, '_>) -> Result<ReceivedQuery, BodyError> {
         query_id,
         query_by_parameter: Some(query.fragment()),
         query: if findings.is_empty() { Ok(read) } else { Err(findings) },
+        time_to_live: None,
     })
 }
 
@@ -185,6 +196,11 @@ pub fn write_request_to(
     let receiver = (header.receiver_device.as_ref(), header.receiver.as_ref());
     let sender = (header.sender_device.as_ref(), header.sender.as_ref());
     write_party_to(out, ("receiver", "RCV"), receiver, address, home_prefix);
+    if let Some(address) = &query.respond_to {
+        push(out, "<respondTo typeCode=\"RSP\">");
+        datatypes::telecom(out, "telecom", address);
+        push(out, "<entityRsp classCode=\"ENT\" determinerCode=\"INSTANCE\" xsi:nil=\"true\"/></respondTo>");
+    }
     write_party_to(out, ("sender", "SND"), sender, None, home_prefix);
     push(out, "<controlActProcess classCode=\"CACT\" moodCode=\"EVN\">");
     push(out, &format!("<code code=\"PRPA_TE201305UV02\" codeSystem=\"{INTERACTIONS}\"/>"));

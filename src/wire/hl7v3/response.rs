@@ -36,6 +36,11 @@ pub struct ReceivedAnswer {
     pub answer: DiscoveryAnswer,
 }
 
+/// `queryByParameter` as an answer gives it back: what audit says of an answer whose query is not at hand.
+pub fn given_back(node: Node<'_, '_>) -> Option<String> {
+    child(node, "controlActProcess").and_then(|act| child(act, "queryByParameter")).map(|query| query.fragment())
+}
+
 /// Reads an answer.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::discovery::{
     Address, Attribute, BirthTime, Criteria, DiscoveryAnswer, DiscoveryQuery, Fault, Gender, PatientDemographics,
-    PatientMatch, PersonName, Priority, Problem, Refusal,
+    PatientMatch, PersonName, Priority, Problem, Refusal, Revocation,
 };
 use crate::model::ids::{Oid, PatientId};
 use crate::wire::xml::{Document, Limits};
@@ -66,6 +66,8 @@ fn full_query() -> DiscoveryQuery {
         query_id: InstanceId::new("2.999.1.11", "q-42"),
         requester_domain: Some(Oid::parse("2.999.1.3").unwrap()),
         priority: Priority::Immediate,
+        respond_to: None,
+        keep: None,
         criteria: Criteria {
             ids: vec![id("P-12", "2.999.1.3"), id("9990010013", "2.16.840.1.113883.2.1.4.1")],
             names: vec![name("Ada", "Meyer"), name("Ada", "Lovelace")],
@@ -128,6 +130,83 @@ fn answers() -> Vec<(&'static str, DiscoveryAnswer)> {
     ]
 }
 
+fn deferred_query() -> DiscoveryQuery {
+    DiscoveryQuery {
+        priority: Priority::Deferred,
+        respond_to: Some("https://ig.example.org/xcpd/deferred?a&b".into()),
+        ..full_query()
+    }
+}
+
+fn acknowledged(refusal: Option<(&'static str, &'static str)>) -> String {
+    let mut out = Vec::new();
+    let acknowledgement = Acknowledgement {
+        own: &HomeCommunityId::parse("urn:oid:2.999.2").unwrap(),
+        message_id: &InstanceId::new("2.999.2.10", "msg-9001"),
+        created: dtm("20260301120001"),
+        request: &header(),
+        refusal,
+    };
+    write_acknowledgement(&mut out, &acknowledgement);
+    String::from_utf8(out).unwrap()
+}
+
+fn revocation(revocation: &Revocation) -> String {
+    let mut out = Vec::new();
+    write_revocation(&mut out, revocation, dtm("20260301120001"));
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn acknowledgements_say_whether_the_message_is_taken() {
+    let read = |text: &str| with(text, read_acknowledgement);
+    assert_eq!(read(&acknowledged(None)), Ok(Ok(())));
+    assert_eq!(read(&acknowledged(Some((UNSUPPORTED_MODE, "why")))), Ok(Err(UNSUPPORTED_MODE)));
+    assert_eq!(read(&acknowledged(Some((UNSUPPORTED_INTERACTION, "why")))), Ok(Err(UNSUPPORTED_INTERACTION)));
+    // Others have codes of their own, and accept the message alone.
+    assert_eq!(read(&acknowledged(Some(("KEY204", "why")))), Ok(Err("AE")));
+    let taken = acknowledged(None);
+    for (code, expected) in [("CA", Ok(())), ("CE", Err("AE")), ("AR", Err("AE")), ("", Err("AE"))] {
+        assert_eq!(read(&taken.replace("code=\"AA\"", &format!("code=\"{code}\""))), Ok(expected), "{code}");
+    }
+    assert!(read("<MCCI_IN000002UV01 xmlns=\"urn:hl7-org:v3\"/>").is_err());
+    assert!(read(&taken.replace("MCCI_IN000002UV01", "MCCI_IN000003UV01")).is_err());
+}
+
+#[test]
+fn a_query_for_later_says_where_its_answer_is_to_go() {
+    let query = deferred_query();
+    let text = request(&query);
+    assert!(with(&text, |node| read_request(node).unwrap()).query == Ok(query.clone()));
+    // An address that is none, or is not there: it is wanted later all the same.
+    for other in [text.replace("value=\"https://ig.example.org/xcpd/deferred?a&amp;b\"", "nullFlavor=\"NI\""), {
+        let (before, rest) = text.split_once("<respondTo").unwrap();
+        format!("{before}{}", rest.split_once("</respondTo>").unwrap().1)
+    }] {
+        let read = with(&other, |node| read_request(node).unwrap()).query.unwrap();
+        assert_eq!((read.priority, read.respond_to), (Priority::Deferred, None));
+    }
+}
+
+#[test]
+fn revocations_name_one_identifier() {
+    let written = Revocation { header: header(), patient: id("P'1&2", "2.999.1.3") };
+    let text = revocation(&written);
+    assert_eq!(with(&text, read_revocation), Ok(written));
+    let patient = "<id root=\"2.999.1.3\" extension=\"P'1&amp;2\"/>";
+    assert!(text.contains(patient), "{text}");
+    for broken in [
+        text.replace(patient, ""),
+        text.replace(patient, &patient.repeat(2)),
+        text.replace("root=\"2.999.1.3\"", "root=\"x\""),
+        text.replace("<subject1", "<subject2").replace("</subject1", "</subject2"),
+        text.replace("extension=\"msg-0001\"", "nullFlavor=\"NI\""),
+        text.replace("201303", "201302"),
+    ] {
+        assert!(with(&broken, read_revocation).is_err(), "{broken}");
+    }
+}
+
 /// The golden messages: written here, judged by the schemas of HL7 where they are at hand.
 #[test]
 fn golden_messages_are_what_is_written() {
@@ -139,20 +218,12 @@ fn golden_messages_are_what_is_written() {
     let mut query = Vec::new();
     write_query_by_parameter(&mut query, &full_query());
     let query = String::from_utf8(query).unwrap();
-    let mut acknowledgement = Vec::new();
-    write_acknowledgement(
-        &mut acknowledgement,
-        &Acknowledgement {
-            own: &HomeCommunityId::parse("urn:oid:2.999.2").unwrap(),
-            message_id: &InstanceId::new("2.999.2.10", "msg-9001"),
-            created: dtm("20260301120001"),
-            request: &header(),
-            refusal: Some((UNSUPPORTED_MODE, "deferred answers are not offered")),
-        },
-    );
     let mut messages = vec![
         ("request".to_owned(), request(&full_query())),
-        ("refused-deferred".to_owned(), String::from_utf8(acknowledgement).unwrap()),
+        ("request-deferred".to_owned(), request(&deferred_query())),
+        ("refused-deferred".to_owned(), acknowledged(Some((UNSUPPORTED_MODE, "deferred answers are not offered")))),
+        ("taken-deferred".to_owned(), acknowledged(None)),
+        ("revocation".to_owned(), revocation(&Revocation { header: header(), patient: id("P-12", "2.999.1.3") })),
     ];
     for (name, answer) in answers() {
         messages.push((format!("response-{name}"), response(&answer, Some(&query))));
@@ -442,9 +513,22 @@ fn matches() -> impl Strategy<Value = PatientMatch> {
 
 proptest! {
     #[test]
-    fn any_query_comes_back(criteria in criteria(), deferred: bool, domain in option::of(1..9_u8)) {
+    fn any_revocation_comes_back(patient in ids()) {
+        let written = Revocation { header: header(), patient };
+        prop_assert_eq!(with(&revocation(&written), read_revocation), Ok(written));
+    }
+
+    #[test]
+    fn any_query_comes_back(
+        criteria in criteria(),
+        deferred: bool,
+        domain in option::of(1..9_u8),
+        respond_to in option::of("https://[a-z]{1,8}\\.example/[a-z&'\"<>]{0,8}"),
+    ) {
         let query = DiscoveryQuery {
             requester_domain: domain.map(|arc| Oid::parse(&format!("2.999.{arc}")).unwrap()),
+            // An address for answers is for those that come later.
+            respond_to: respond_to.filter(|_| deferred),
             priority: if deferred { Priority::Deferred } else { Priority::Immediate },
             criteria,
             ..full_query()

@@ -100,6 +100,12 @@ SERVICES = {
         "RespondingGateway_PRPA_IN201305UV02": (
             "urn:hl7-org:v3:PRPA_IN201305UV02:CrossGatewayPatientDiscovery"
         ),
+        "RespondingGateway_Deferred_PRPA_IN201305UV02": (
+            "urn:hl7-org:v3:PRPA_IN201305UV02:Deferred:CrossGatewayPatientDiscovery"
+        ),
+        "RespondingGateway_PRPA_IN201303UV02": (
+            "urn:hl7-org:v3:PRPA_IN201303UV02:CrossGatewayPatientDiscovery"
+        ),
         "RespondingGateway_PatientLocationQuery": "urn:ihe:iti:2009:PatientLocationQuery",
         "RespondingGateway_CrossGatewayFetch": "urn:ihe:iti:2011:CrossGatewayFetch",
         "RespondingGateway_CrossGatewayDocumentProvide": (

@@ -20,20 +20,20 @@ const CROSS_RETRIEVE: &str = "urn:ihe:iti:2007:CrossGatewayRetrieve";
 const PROVIDE: &str = "urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b";
 
 /// A place where answers are sent.
-struct Inbox {
-    url: String,
-    connections: Arc<AtomicUsize>,
+pub struct Inbox {
+    pub url: String,
+    pub connections: Arc<AtomicUsize>,
     received: Mutex<mpsc::UnboundedReceiver<Posted>>,
 }
 
 /// A message that was posted there.
-struct Posted {
-    reply: Reply,
+pub struct Posted {
+    pub reply: Reply,
     headers: http::HeaderMap,
 }
 
 impl Posted {
-    fn addressing(&self) -> soap::Addressing {
+    pub fn addressing(&self) -> soap::Addressing {
         let root = self.reply.root();
         let document = xml::Document::parse(&root, xml::Limits::default()).expect("an envelope");
         soap::read(&document).expect("an envelope").addressing
@@ -42,7 +42,7 @@ impl Posted {
 
 impl Inbox {
     /// Answers the n-th message after that time with that status.
-    async fn open(manners: fn(usize) -> (Duration, u16)) -> Self {
+    pub async fn open(manners: fn(usize) -> (Duration, u16)) -> Self {
         Self::on(TcpListener::bind("127.0.0.1:0").await.expect("a port"), manners)
     }
 
@@ -83,13 +83,13 @@ impl Inbox {
         Self { url, connections, received: Mutex::new(received) }
     }
 
-    async fn next(&self) -> Posted {
+    pub async fn next(&self) -> Posted {
         let mut received = self.received.lock().await;
         tokio::time::timeout(Duration::from_secs(10), received.recv()).await.expect("an answer in time").unwrap()
     }
 }
 
-fn takes(_: usize) -> (Duration, u16) {
+pub fn takes(_: usize) -> (Duration, u16) {
     (Duration::ZERO, 202)
 }
 

@@ -105,8 +105,10 @@ async fn two_brokers_talk_asynchronously() {
 }
 
 /// A request as a community of the tests has received it.
-struct Asked {
-    addressing: soap::Addressing,
+pub struct Asked {
+    pub addressing: soap::Addressing,
+    /// The whole envelope.
+    pub root: String,
 }
 
 impl Asked {
@@ -140,7 +142,7 @@ async fn post(to: &str, action: &str, relates_to: &str, payload: &str) -> Reply 
     Reply { status, content_type: "application/soap+xml".into(), body }
 }
 
-fn nothing_found(padding: usize) -> String {
+pub fn nothing_found(padding: usize) -> String {
     format!(
         "<AdhocQueryResponse xmlns=\"urn:oasis:names:tc:ebxml-regrep:xsd:query:3.0\" \
          status=\"urn:oasis:names:tc:ebxml-regrep:ResponseStatusType:Success\"><RegistryObjectList \
@@ -151,7 +153,7 @@ fn nothing_found(padding: usize) -> String {
 
 /// A community that does with each request, the first being 0, what the test says: the status and the
 /// body that it answers on the connection, or nothing and the connection breaks off.
-async fn far<F>(manners: impl Fn(usize, Asked) -> F + Send + Sync + 'static) -> String
+pub async fn far<F>(manners: impl Fn(usize, Asked) -> F + Send + Sync + 'static) -> String
 where
     F: Future<Output = Option<(u16, String)>> + Send + 'static,
 {
@@ -171,7 +173,9 @@ where
                         let content_type = String::from("application/soap+xml");
                         let root = Reply { status: 200, content_type, body }.root();
                         let document = xml::Document::parse(&root, xml::Limits::default()).expect("an envelope");
-                        let asked = Asked { addressing: soap::read(&document).expect("an envelope").addressing };
+                        let addressing = soap::read(&document).expect("an envelope").addressing;
+                        drop(document);
+                        let asked = Asked { addressing, root };
                         let number = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                         let Some((status, body)) = manners(number, asked).await else {
                             return Err(std::io::Error::other("the connection breaks off"));

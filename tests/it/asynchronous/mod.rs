@@ -2,6 +2,7 @@
 
 mod asked;
 mod asking;
+mod deferred;
 
 use crate::support::Reply;
 
