@@ -196,7 +196,7 @@ async fn fetch_from(
         undelivered(context, "ITI-63", peer, failure);
     }
     let outcome = Outcome { home: peer.home.clone(), nodes: peer.nodes.clone(), name: peer.name.clone(), result };
-    with_documents(merge::queries(own, vec![outcome]), came, documents, sources)
+    with_documents(merge::alone(own, federation, outcome), came, documents, sources)
 }
 
 /// What is left of an answer, with the documents of what is left: those of all others do not pass.

@@ -64,6 +64,12 @@ pub fn noted(
     merged
 }
 
+/// What of one community's answer is given on; its objects stay as they are.
+pub fn alone(own: &HomeCommunityId, federation: &Federation, outcome: Outcome<QueryResponse>) -> QueryResponse {
+    let reaches = |home: &str, by: &HomeCommunityId| federation.reaches(home, by);
+    with_routes(own, false, &reaches, vec![outcome]).0
+}
+
 /// Merges answers in the order of the outcomes given, which is the configured order. Of an object
 /// that comes twice, what its own community says of it counts, else what the one says through whom documents of
 /// that community are retrieved; what others say of our own community's objects never does.

@@ -232,16 +232,20 @@ pub trait Community: Send + Sync {
     /// Cross Gateway Fetch; answers when the root part has come.
     fn fetch<'a>(
         &'a self,
-        context: &'a RequestContext,
-        query: &'a AdhocQuery,
-    ) -> BoxFuture<'a, Result<FetchResponse, PeerFailure>>;
+        _context: &'a RequestContext,
+        _query: &'a AdhocQuery,
+    ) -> BoxFuture<'a, Result<FetchResponse, PeerFailure>> {
+        Box::pin(async { Err(PeerFailure::NotAsked("nothing is fetched from it".into())) })
+    }
 
     /// Cross Gateway Document Provide; sent once, whatever becomes of it.
     fn provide<'a>(
         &'a self,
-        context: &'a RequestContext,
-        delivery: Delivery,
-    ) -> BoxFuture<'a, Result<RegistryResponse, PeerFailure>>;
+        _context: &'a RequestContext,
+        _delivery: Delivery,
+    ) -> BoxFuture<'a, Result<RegistryResponse, PeerFailure>> {
+        Box::pin(async { Err(PeerFailure::NotAsked("nothing is sent to it".into())) })
+    }
 }
 
 /// A document set on its way to another community (Cross-Community Document Reliable Interchange §3.80).

@@ -126,8 +126,7 @@ struct Records {
 const OPEN: &str = "2.999.902.1";
 const HIDDEN: &str = "2.999.902.2";
 /// What must not be in any answer: what names the hidden document, the sets and the folder that hold it.
-const REVEALING: &[&str] =
-    &[HIDDEN, "2.999.905.2", "2.999.905.4", "2.999.905.5", "2.999.906.4", "Letter 2.999.902.2", "Mixed"];
+const REVEALING: &[&str] = &[HIDDEN, "2.999.905.2", "2.999.905.4", "2.999.906.4", "Letter 2.999.902.2", "Mixed"];
 
 fn id(label: &str) -> ObjectId<'static> {
     ObjectId::Symbol(label.to_owned().into())

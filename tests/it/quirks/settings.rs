@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use causeway::transaction::Service;
-use causeway::transport::diagnosis::{Ask, Subject, diagnose};
+use causeway::transport::diagnosis::{Ask, Configured, Subject, diagnose};
 use causeway::transport::peer::profile::PeerProfile;
 
 use super::*;
@@ -274,6 +274,7 @@ async fn doctor_asks_as_the_broker_does() {
         timeout: std::time::Duration::from_secs(5),
         only: Some(Ask::Query),
         profile: plain,
+        configured: Configured::default(),
     };
     diagnose(&subject).await;
     let got = far.got();
