@@ -68,7 +68,7 @@ impl Peer {
 }
 
 impl Federation {
-    /// Who is behind a request: by the certificate that its caller shows, and by the gateways it has passed.
+    /// The community whose certificate that is, if it is one's alone.
     pub fn recognised(&self, shown: &ShownCertificate<'_>) -> Option<HomeCommunityId> {
         let mut peers = self.peers.iter().filter(|peer| peer.certificates.iter().any(|rule| rule.is(shown)));
         match (peers.next(), peers.next()) {
@@ -77,6 +77,7 @@ impl Federation {
         }
     }
 
+    /// Who is behind a request: by the certificate that its caller shows, and by the gateways it has passed.
     pub fn asker(&self, shown: Option<&ShownCertificate<'_>>, via: &[HomeCommunityId], asked: Asked) -> Asker {
         let recognises = |peer: &&Peer| shown.is_some_and(|shown| peer.certificates.iter().any(|rule| rule.is(shown)));
         let callers: Vec<&Peer> = self.peers.iter().filter(recognises).collect();

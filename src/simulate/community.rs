@@ -15,7 +15,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -51,7 +50,7 @@ use crate::transport::pipeline::{CORRELATION_ID, encode_retrieve, fault_response
 use crate::transport::tls::{ReloadableServer, TlsFiles};
 use crate::wire::hl7v3::{self, Answering, ReceivedQuery};
 use crate::wire::soap::{self, Addressing, Version};
-use crate::wire::{ebrs, mtom, xcpd, xml};
+use crate::wire::{ebrs, mtom, xml};
 
 /// Time for a handshake and for the head of a request.
 const HEAD: Duration = Duration::from_secs(20);

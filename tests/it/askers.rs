@@ -47,6 +47,8 @@ fn discovery() -> DiscoveryQuery {
         header: MessageHeader { message_id: InstanceId::new("2.999.1.10", "msg-1"), ..MessageHeader::default() },
         query_id: InstanceId::new("2.999.1.11", "q-1"),
         requester_domain: None,
+        keep: None,
+        respond_to: None,
         priority: Priority::Immediate,
         criteria: Criteria { ids: vec![PatientId::parse(PATIENT).unwrap()], ..Criteria::default() },
     }

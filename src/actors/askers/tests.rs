@@ -57,6 +57,7 @@ fn peer(n: u8, kind: PeerKind, state: PeerState) -> Peer {
         nodes: Vec::new(),
         translation: PatientTranslation::SameDomain,
         manners: Manners::default(),
+        feed: None,
         certificates: vec![CertificateRule::CommonName(format!("gateway {n}"))],
         shares: Arc::default(),
         community: Arc::new(Nobody),

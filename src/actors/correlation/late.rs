@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Correlations;
+use super::{Correlations, Said};
 use crate::actors::context::RequestContext;
 use crate::actors::initiating_gateway::InitiatingGateway;
 use crate::actors::ports::Discovered;

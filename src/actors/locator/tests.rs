@@ -142,6 +142,7 @@ fn world(does: &[Does], locator: Locator) -> World {
         nodes: Vec::new(),
         translation: PatientTranslation::SameDomain,
         manners: Manners::default(),
+        feed: None,
         certificates: Vec::new(),
         shares: Arc::default(),
         community: Arc::clone(fake) as Arc<dyn Community>,

@@ -32,7 +32,9 @@ pub(super) fn query(subject: &Subject) -> Option<DiscoveryQuery> {
         },
         query_id: fresh(),
         requester_domain: None,
+        keep: None,
         priority: Priority::Immediate,
+        respond_to: None,
         criteria: Criteria { ids: vec![nobody], ..Criteria::default() },
     })
 }
