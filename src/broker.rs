@@ -40,7 +40,7 @@ use crate::transport::admission::{AdmissionLimits, GateLimits};
 use crate::transport::audit_sink::AuditSink;
 use crate::transport::awaited::{AnswersTo, Awaited};
 use crate::transport::breaker::BreakerLimits;
-use crate::transport::callbacks::Callbacks;
+use crate::transport::callbacks::{Callbacks, Listed};
 use crate::transport::callers::Callers;
 use crate::transport::listener::{Listener, ListenerLimits};
 use crate::transport::message::{Bounds, EnvelopeRoom};
@@ -634,14 +634,18 @@ fn collector(
 /// Where answers may be sent: those of peers first, for they may have authorities of their own.
 fn callbacks(config: &Config, client: &Arc<ReloadableClient>, answer_bounds: &Bounds) -> Result<Callbacks, TlsError> {
     let client_of = |tls| Arc::new(SoapClient::new(tls, http::Uri::default(), answer_bounds.clone()));
+    // Of all answers on their way, so that none who takes none has all the places.
+    let most = config.limits.asynchronous_requests.div_ceil(2);
     let mut listed = Vec::new();
     for peer in config.peers.iter().filter(|peer| peer.states.first != config::PeerState::Closed) {
         if let Some(callback) = &peer.callback {
-            listed.push((callback.clone(), client_of(client_for(config, peer, client)?)));
+            let only = (!peer.certificates.is_empty()).then(|| peer.home_community_id.clone());
+            listed.push(Listed::new(callback.clone(), client_of(client_for(config, peer, client)?), only, most));
         }
     }
     let general = client_of(Arc::clone(client));
-    listed.extend(config.asynchronous.callbacks.iter().map(|callback| (callback.clone(), Arc::clone(&general))));
+    let others = config.asynchronous.callbacks.iter();
+    listed.extend(others.map(|callback| Listed::new(callback.clone(), Arc::clone(&general), None, most)));
     Ok(Callbacks::new(listed).with_deferred(config.discovery.deferred))
 }
 
@@ -705,7 +709,9 @@ fn federation(
         let community = community.with_target_in(peer.target_in);
         let answers_to = |exchange| {
             let address = config.asynchronous.address.as_ref().filter(|_| peer.exchange == exchange);
-            address.map(|address| AnswersTo { address: address.to_string(), awaited: Arc::clone(&services.awaited) })
+            let from = (!peer.certificates.is_empty()).then(|| peer.home_community_id.clone());
+            let awaited = Arc::clone(&services.awaited);
+            address.map(|address| AnswersTo { address: address.to_string(), awaited, from })
         };
         let community = community
             .with_answers_to(answers_to(PeerExchange::Asynchronous))

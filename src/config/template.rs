@@ -190,7 +190,8 @@ fn patients(out: &mut String, template: &Template) -> std::fmt::Result {
     };
     write!(
         out,
-        "# Patient domains that are taken; an empty list takes any. A patient nobody has announced is\n\
+        "# Patient domains that are taken, and whose identifiers other communities are told when they are asked for a\n\
+         # patient; an empty list takes any and tells none but the one asked about. A patient nobody has announced is\n\
          # accepted, or rejected with XDSUnknownPatientId; known lists patients as id^^^&OID&ISO.\n\
          [patients]\ndomains = [{}]\nunknown = \"{unknown}\"\nknown = []\n\
          # known_file = \"patients.txt\"\n\

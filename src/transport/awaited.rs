@@ -36,6 +36,18 @@ pub struct AnswersTo {
     pub address: String,
     /// The calls that wait.
     pub awaited: Arc<Awaited>,
+    /// The community that may answer, where that can be told by certificate; none: whoever knows the call.
+    pub from: Option<HomeCommunityId>,
+}
+
+impl AnswersTo {
+    /// A new call, unless too many wait.
+    pub fn enter(&self, transaction: &'static Transaction) -> Option<Call> {
+        match &self.from {
+            None => self.awaited.enter(transaction),
+            Some(home) => self.awaited.enter_for(transaction, Uuid::new_v4(), home),
+        }
+    }
 }
 
 /// A call that waits. Dropped, it waits no longer.

@@ -8,8 +8,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::Uri;
+use tokio::sync::Semaphore;
 
 use super::peer::SoapClient;
+use crate::model::ids::HomeCommunityId;
 use crate::wire::soap::{Addressing, Fault, ReplyTo};
 
 /// An address, and all below it, to which answers may be sent.
@@ -108,6 +110,28 @@ pub struct Target {
     pub parameters: Option<String>,
     /// With what it is called.
     pub client: Arc<SoapClient>,
+    /// The community whose address it is: nobody else has answers sent there.
+    only: Option<HomeCommunityId>,
+    /// Room among the answers that are on their way there: one that takes none holds up no other.
+    pub room: Arc<Semaphore>,
+}
+
+/// An address that is listed.
+pub struct Listed {
+    /// The address, and all below it.
+    pub callback: Callback,
+    /// With what it is called.
+    pub client: Arc<SoapClient>,
+    /// The community that may name it, where that can be told by certificate; none: whoever may ask.
+    pub only: Option<HomeCommunityId>,
+    room: Arc<Semaphore>,
+}
+
+impl Listed {
+    /// An address with room for so many answers on their way.
+    pub fn new(callback: Callback, client: Arc<SoapClient>, only: Option<HomeCommunityId>, most: usize) -> Self {
+        Self { callback, client, only, room: Arc::new(Semaphore::new(most)) }
+    }
 }
 
 /// What becomes of an answer that does not go back on its connection.
@@ -119,16 +143,25 @@ pub struct Elsewhere {
     pub faults: Option<Target>,
 }
 
+impl Elsewhere {
+    /// The fault for a caller, known as these communities, that names an address of another one.
+    pub fn refused(&self, known_as: &[HomeCommunityId]) -> Option<Fault> {
+        let foreign = |target: &&Target| target.only.as_ref().is_some_and(|only| !known_as.contains(only));
+        let target = self.answers.iter().chain(&self.faults).find(foreign)?;
+        Some(Fault::unreachable(&target.address))
+    }
+}
+
 /// The addresses that answers may be sent to.
 #[derive(Default)]
 pub struct Callbacks {
-    listed: Vec<(Callback, Arc<SoapClient>)>,
+    listed: Vec<Listed>,
     deferred: bool,
 }
 
 impl Callbacks {
-    /// These, each with the client that calls it; of several that fit the first counts.
-    pub fn new(listed: Vec<(Callback, Arc<SoapClient>)>) -> Self {
+    /// These; of several that fit the first counts.
+    pub fn new(listed: Vec<Listed>) -> Self {
         Self { listed, deferred: false }
     }
 
@@ -148,9 +181,11 @@ impl Callbacks {
         if self.listed.is_empty() {
             return Err(Fault::only_anonymous());
         }
-        let listed = self.listed.iter().find_map(|(callback, client)| Some((callback.allows(address)?, client)));
-        let (uri, client) = listed.ok_or_else(|| Fault::unreachable(address))?;
-        Ok(Target { uri, address: address.to_owned(), parameters: parameters.cloned(), client: Arc::clone(client) })
+        let fits = |listed: &'_ Listed| listed.callback.allows(address);
+        let found = self.listed.iter().find_map(|listed| Some((fits(listed)?, listed)));
+        let (uri, Listed { client, only, room, .. }) = found.ok_or_else(|| Fault::unreachable(address))?;
+        let (client, only, room) = (Arc::clone(client), only.clone(), Arc::clone(room));
+        Ok(Target { uri, address: address.to_owned(), parameters: parameters.cloned(), client, only, room })
     }
 
     /// What becomes of the answer to a request with these headers; none if it goes back on its connection.

@@ -186,7 +186,7 @@ impl RemoteCommunity {
             let root = profile.envelope(&addressing, security, payload);
             return client.ask(transaction, || self.outbound(context, root.clone())).await;
         };
-        let Some(call) = answers_to.awaited.enter(transaction) else {
+        let Some(call) = answers_to.enter(transaction) else {
             return Err(PeerFailure::NotAsked("too many answers are awaited".to_owned()).into());
         };
         let addressing = profile.addressing(transaction, uri, call.message_id(), Some(&answers_to.address));

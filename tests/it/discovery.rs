@@ -279,7 +279,9 @@ async fn restricted_people_are_found_by_all_three_and_never_where_they_are() {
     }
     // Clinical documents flow all the same; where else they are is not told.
     let ours = person(&local(1, "A1"), "9990010196", "Persephone Ashcombe-Quill", "19860214", ",\"restricted\":true");
-    let near = community(1, &ours, Options { more: peer(2, &far, ""), ..Options::default() }).await;
+    // Identifiers of the domains that are listed are told to others, beside the one that is asked about.
+    let patients = format!("domains = [{{ oid = \"{NHS}\" }}, {{ oid = \"2.999.903.1\" }}]");
+    let near = community(1, &ours, Options { more: peer(2, &far, ""), patients, ..Options::default() }).await;
     near.provide("2.999.902.1", &local(1, "A1"), b"ours").await;
     assert_eq!(homes(&near, &local(1, "A1")).await.0, [home(1), home(2)]);
     assert_eq!(locations(&near, &local(1, "A1")).await, []);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tokio::time::Instant;
 
 use super::{Correlations, Said};
@@ -74,7 +75,11 @@ impl Correlations {
         // That it does not answer is an answer too, and nothing to keep.
         let asked = [patient.clone()];
         if let Ok(Said { known, expires, .. }) = self.concluded(context, &peer, discovered, person.as_ref(), &asked) {
-            self.told.keep(&peer, &patient, Arc::from(known), expires, self.clock.now());
+            // Long enough to serve who asks once more, also where it does not say for how long it is good.
+            let now = self.clock.now();
+            let soon = SignedDuration::try_from(self.limits.negative).unwrap_or_default();
+            let expires = expires.max(now.saturating_add(soon).unwrap_or(now));
+            self.told.keep(&peer, &patient, Arc::from(known), expires, now);
         }
         Some(peer)
     }

@@ -73,10 +73,14 @@ impl Pipeline {
         if taken.connection.access.decide(&taken.context, taken.service) != Decision::Permit {
             return None;
         }
+        // Nobody wants a fault there: what cannot be answered is on record here.
+        let elsewhere = Elsewhere { answers: Some(target), faults: None };
+        if elsewhere.refused(&taken.context.known_as).is_some() {
+            return None;
+        }
         query.priority = Priority::Immediate;
         taken.deferred = Some(Box::new(received.header.clone()));
-        // Nobody wants a fault there: what cannot be answered is on record here.
-        Some(Elsewhere { answers: Some(target), faults: None })
+        Some(elsewhere)
     }
 
     /// What a request is told that has been taken in, and whose answer goes elsewhere.

@@ -34,8 +34,8 @@ type Outcome = Result<Answer, Fault>;
 struct Places {
     /// Its envelope's.
     _envelope: Option<OwnedSemaphorePermit>,
-    /// Among the requests whose answers are not delivered yet.
-    pending: OwnedSemaphorePermit,
+    /// Among the requests whose answers are not delivered yet, and among those that go to the same address.
+    pending: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
     /// Among those being worked on.
     admitted: Place,
 }
@@ -55,15 +55,20 @@ impl Pipeline {
             attachments.drain().await;
             return self.turn_away(&taken, denied).await;
         }
+        if let Some(fault) = elsewhere.refused(&taken.context.known_as) {
+            attachments.drain().await;
+            return self.turn_away(&taken, fault).await;
+        }
         // Its client is told that it has been taken in, and need not stay.
         let mut taken = taken;
         taken.context.gone = CancellationToken::new();
-        let places = match Arc::clone(&self.pending).try_acquire_owned() {
-            Ok(pending) => {
+        let room = elsewhere.answers.as_ref().map(|target| Arc::clone(&target.room).try_acquire_owned()).transpose();
+        let places = match (Arc::clone(&self.pending).try_acquire_owned(), room) {
+            (Ok(pending), Ok(room)) => {
                 let admitted = self.gate.admit(&taken.context).await.ok();
-                admitted.map(|admitted| Places { _envelope: envelope, pending, admitted })
+                admitted.map(|admitted| Places { _envelope: envelope, pending: (pending, room), admitted })
             }
-            Err(_) => None,
+            _ => None,
         };
         let receipt = self.receipt(&taken);
         let Some(places) = places else {

@@ -279,10 +279,10 @@ async fn faults_go_where_faults_are_wanted_with_what_is_to_go_along() {
     })
     .await;
     // What is wrong with it shows when it has been taken in.
-    let action = "urn:hl7-org:v3:PRPA_IN201305UV02:CrossGatewayPatientDiscovery";
+    let action = "urn:ihe:iti:2009:PatientLocationQuery";
     let empty = |more: &str| {
         envelope_to(action, &inbox.url, more, |out| {
-            out.extend_from_slice(b"<PRPA_IN201305UV02 xmlns=\"urn:hl7-org:v3\"/>");
+            out.extend_from_slice(b"<PatientLocationQueryRequest xmlns=\"urn:ihe:iti:xcpd:2009\"/>");
         })
     };
     let to = fault_to(&faults.url).replace(
