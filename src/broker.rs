@@ -466,7 +466,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Reads certificates, revocation lists, codes and peers again (SIGHUP). What fails keeps its old
+    /// Reads certificates, revocation lists, codes, validation modes, people and peers again (SIGHUP). What fails keeps its old
     /// state, and the error tells.
     ///
     /// # Errors
@@ -659,8 +659,8 @@ fn callers(config: &Config) -> Callers {
     let is_known = |peer: &&config::Peer| peer.ca.is_none() && peer.states.first != config::PeerState::Closed;
     let peers = config.peers.iter().filter(is_known);
     let hosts = |peer: &config::Peer| {
-        let urls = [&peer.responding_gateway, &peer.patient_discovery];
-        urls.into_iter().flatten().filter_map(|url| url.host().map(str::to_owned)).collect()
+        let urls = peer.gateways().chain(&peer.patient_discovery);
+        urls.filter_map(|url| url.host().map(str::to_owned)).collect()
     };
     Callers::new(peers.map(|peer| (peer.home_community_id.clone(), hosts(peer))).collect())
 }

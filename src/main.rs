@@ -67,7 +67,7 @@ Examples:
     Check(check::Args),
     /// Say why a peer does not work: which step fails, and what to do
     Doctor(Box<doctor::Args>),
-    /// Run the broker; SIGTERM stops it gracefully, SIGHUP reloads certificates, revocation lists, codes and peers
+    /// Run the broker; SIGTERM stops it gracefully, SIGHUP reloads certificates, revocation lists, codes, validation modes, people, peers and where traces go
     Serve(ServeArgs),
     /// Make certificates for development
     Certs(certs::Args),

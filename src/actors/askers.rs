@@ -68,6 +68,11 @@ impl Peer {
 }
 
 impl Federation {
+    /// Whether a community is recognised by certificates that are listed for it, and by no other.
+    pub fn is_pinned(&self, home: &HomeCommunityId) -> bool {
+        self.peers.iter().any(|peer| peer.home == *home && !peer.certificates.is_empty())
+    }
+
     /// The community whose certificate that is, if it is one's alone.
     pub fn recognised(&self, shown: &ShownCertificate<'_>) -> Option<HomeCommunityId> {
         let mut peers = self.peers.iter().filter(|peer| peer.certificates.iter().any(|rule| rule.is(shown)));
@@ -83,15 +88,22 @@ impl Federation {
         let callers: Vec<&Peer> = self.peers.iter().filter(recognises).collect();
         let community = callers.first().map(|peer| peer.home.clone());
         if asked.service != Service::RespondingGateway {
-            // What is given there is not judged by who asks.
+            // What is given there is not judged by who asks, and what is sent on from the Initiating Gateway goes in
+            // our name.
             let gives = matches!(asked.transaction.policy_action, "query" | "query-many" | "retrieve");
-            let refusal = if community.is_some() && gives {
-                refusal(
+            let elsewhere = gives || asked.service == Service::InitiatingGateway;
+            let is_gone = |state| matches!(state, PeerState::Suspended | PeerState::Closed);
+            let gone = callers.iter().find(|peer| is_gone(peer.states.at(asked.at)));
+            let refusal = match gone {
+                _ if community.is_some() && elsewhere => refusal(
                     "Another community asks at the Responding Gateway.",
                     format!("a community's gateway asks at {}", asked.service.name()),
-                )
-            } else {
-                None
+                ),
+                Some(peer) => {
+                    let reason = format!("{} is {}", peer.name, peer.states.told(asked.at));
+                    refusal(format!("{reason}: nothing is taken from it."), reason)
+                }
+                None => None,
             };
             return Asker { community, refusal, shares: Arc::default() };
         }
@@ -118,10 +130,13 @@ impl Federation {
                 }
             }),
         };
-        // Who may not see all of it cannot know what it changes.
-        let is_update = asked.transaction.id == TransactionId::RestrictedUpdateDocumentSet;
+        // Who may not see all of it cannot know what it changes, or replaces.
+        let is_update = matches!(
+            asked.transaction.id,
+            TransactionId::RestrictedUpdateDocumentSet | TransactionId::CrossGatewayDocumentProvide
+        );
         let refused = refused.or_else(|| {
-            let told = "Updates are for communities that all documents are shared with.";
+            let told = "Documents are taken, and changed, from communities that all documents are shared with.";
             (is_update && !shares.is_empty()).then(|| Refusal { told: told.into(), reason: "not all is shared".into() })
         });
         Asker { community, refusal: refused, shares }

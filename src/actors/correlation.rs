@@ -49,6 +49,9 @@ pub struct CorrelationLimits {
     pub question_life: Duration,
 }
 
+/// Matches of one answer at most: a community that knows so many knows nobody.
+const MOST_MATCHES: usize = 20;
+
 /// A community of those that one answer speaks of, with the patient there; none: several there may
 /// be the one.
 pub type Correlated = (HomeCommunityId, Option<PatientId>);
@@ -267,6 +270,9 @@ impl Correlations {
         let later = |duration| until(after(duration).unwrap_or(now));
         let is_nobody = discovered.answer == DiscoveryAnswer::NotFound;
         let (known, expires) = match discovered.answer {
+            DiscoveryAnswer::Matches(matches) if matches.len() > MOST_MATCHES => {
+                return Err(PeerFailure::TooMany(MOST_MATCHES));
+            }
             DiscoveryAnswer::Matches(matches) => {
                 self.learn_locator(peer, &matches);
                 let known = self.sorted(context, peer, matches, person, asked);

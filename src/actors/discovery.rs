@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::context::RequestContext;
 use super::document_registry::PatientPolicy;
-use super::federation::{PatientTranslation, Scope};
+use super::federation::PatientTranslation;
 use super::locator::asks_about;
 use super::patient_directory::{DirectoryFailed, Found, PatientDirectory, told};
 use super::responding_gateway::RespondingGateway;
@@ -124,12 +124,19 @@ impl RespondingGateway {
         if !entries.is_empty() {
             locations.push(PatientLocation { home: self.home().clone(), id: patient.clone() });
         }
+        seen.note(context);
+        // What members hold is not judged here: whoever is not given everything is told of none of it.
         let members = federation.peers.iter().filter(|peer| {
-            peer.scope == Scope::Member && peer.is_asked(context) && peer.translation == PatientTranslation::Discover
+            context.asker.shares.is_empty()
+                && self.goes_on_to(context, peer)
+                && peer.is_asked(context)
+                && peer.translation == PatientTranslation::Discover
         });
         for peer in members {
             let known = federation.correlations.as_ref().and_then(|kept| kept.known(patient, &peer.home));
             let there = known.iter().flat_map(|known| known.iter());
+            // Of one that has a way of its own nobody else's word counts.
+            let there = there.filter(|(home, _)| !federation.has_another_way(peer, home));
             locations
                 .extend(there.filter_map(|(home, id)| Some(PatientLocation { home: home.clone(), id: id.clone()? })));
         }

@@ -292,20 +292,26 @@ async fn ask(
     if let Some(patient) = patient.filter(|_| has_code(&answer.errors, &ErrorCode::XDSUnknownPatientId)) {
         federation.forget(patient, peer);
     }
-    if peer.manners.assume_home {
-        // By id it may be a community behind it that was asked.
-        let asked = query.home.as_deref().and_then(|home| HomeCommunityId::parse_lenient(home).ok());
-        let stamped = stamp(&mut answer, asked.as_ref().unwrap_or(&peer.home));
-        if stamped > 0 {
-            tracing::debug!(
-                correlation_id = %context.correlation_id, community = %peer.home, stamped,
-                "objects without homeCommunityId are taken for the community's own"
-            );
-        }
-    }
+    stamped(context, peer, query, &mut answer);
     examine(context, federation, peer, query, &mut answer);
     federation.learn(context, peer, &answer);
     Ok(answer)
+}
+
+/// Gives the objects of a peer that leaves it out the home that was asked, where the peer is configured so.
+pub(super) fn stamped(context: &RequestContext, peer: &Peer, query: &AdhocQuery, answer: &mut QueryResponse) {
+    if !peer.manners.assume_home {
+        return;
+    }
+    // By id it may be a community behind it that was asked.
+    let asked = query.home.as_deref().and_then(|home| HomeCommunityId::parse_lenient(home).ok());
+    let stamped = stamp(answer, asked.as_ref().unwrap_or(&peer.home));
+    if stamped > 0 {
+        tracing::debug!(
+            correlation_id = %context.correlation_id, community = %peer.home, stamped,
+            "objects without homeCommunityId are taken for the community's own"
+        );
+    }
 }
 
 /// The answers of a peer for the communities that it speaks for, in one; a failure if all failed.
@@ -315,7 +321,13 @@ fn in_one<'q>(
     told: Vec<RegistryError>,
 ) -> Result<QueryResponse, PeerFailure> {
     let (mut whole, mut missing, mut last): (Option<QueryResponse>, _, _) = (None, Vec::new(), None);
-    for (query, answer) in answers {
+    for (query, mut answer) in answers {
+        if let Ok(answer) = &mut answer
+            && answer.status == ResponseStatus::Failure
+        {
+            // Objects beside a Failure are illegal: the errors are believed.
+            answer.objects.clear();
+        }
         match (answer, &mut whole) {
             (Ok(answer), Some(whole)) => {
                 if answer.status != whole.status {

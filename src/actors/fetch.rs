@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::context::RequestContext;
 use super::explain::{Doing, counted};
-use super::federation::{Federation, PatientTranslation, Peer, examine, has_code, undelivered};
+use super::federation::{Federation, PatientTranslation, Peer, examine, has_code, stamped, undelivered};
 use super::fingerprints::{Checked, Fingerprint};
 use super::initiating_gateway::{InitiatingGateway, OwnCommunity};
 use super::merge::{self, Outcome, locate};
@@ -150,9 +150,18 @@ async fn fetch_from(
     query: &AdhocQuery,
 ) -> FetchResponse {
     let began = Instant::now();
+    let mut query = query.clone();
+    // As it is compared, whatever its spelling.
+    if let Some(home) = query.home.as_deref().and_then(|home| HomeCommunityId::parse_lenient(home.trim()).ok()) {
+        query.home = Some(home.to_string());
+    }
+    if !context.asker.shares.is_empty() {
+        // Former versions could not be judged.
+        query.slots.retain(|slot| slot.name != "$MetadataLevel");
+    }
     let translated = match peer.not_asked(context) {
         Some(failure) => Err(failure),
-        None => translate(context, federation, peer, query).await,
+        None => translate(context, federation, peer, &query).await,
     };
     if peer.translation == PatientTranslation::Discover {
         context.steps.took(Some(&peer.home), Doing::Discover, began);
@@ -168,6 +177,7 @@ async fn fetch_from(
             }
             let mut result = peer.community.fetch(context, &sent).await;
             if let Ok(fetched) = &mut result {
+                stamped(context, peer, &sent, &mut fetched.answer);
                 fetched.answer.errors.extend(told);
             }
             (result, patient)

@@ -59,6 +59,11 @@ impl RespondingGateway {
         &self.own.home
     }
 
+    /// Whether a community is recognised by certificates that are listed for it, and by no other.
+    pub fn is_pinned(&self, home: &HomeCommunityId) -> bool {
+        self.federation.load().is_pinned(home)
+    }
+
     /// The community whose certificate that is (`[[peer]] certificates`), if it is one's alone.
     pub fn recognised(&self, shown: &ShownCertificate<'_>) -> Option<HomeCommunityId> {
         self.federation.load().recognised(shown)

@@ -21,7 +21,7 @@ use super::initiating_gateway::OwnCommunity;
 use super::merge::{Outcome, locate, unavailable};
 use super::ports::RegistryPort;
 use crate::model::document::{BoxFuture, DocumentRequest};
-use crate::model::ids::{EntryUuid, PatientId, UniqueId};
+use crate::model::ids::{EntryUuid, HomeCommunityId, PatientId, UniqueId};
 use crate::model::metadata::Noun;
 use crate::model::packed::PackedObject;
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError, ResponseStatus};
@@ -310,12 +310,36 @@ fn judgeable(query: &AdhocQuery) -> Option<AdhocQuery> {
     })
 }
 
-/// Leaves out of an answer what is not shared, or cannot be judged; gives how much.
-fn leave_out(shares: &[Shares], answer: &mut QueryResponse) -> usize {
+/// An object as all copies of it name it: whose it is, and its id.
+type Named = (String, EntryUuid);
+
+fn named(packed: &PackedObject, entry: &RegistryObject<'_>) -> Option<Named> {
+    let home = entry.common.home.as_deref().map_or("", str::trim);
+    let home = HomeCommunityId::parse_lenient(home).map_or_else(|_| home.to_owned(), |home| home.to_string());
+    Some((home, packed.uuid()?))
+}
+
+/// The entries of which some copy is not shared: what another community still says of them does not count.
+fn hidden<'a>(shares: &[Shares], answers: impl Iterator<Item = &'a QueryResponse>) -> HashSet<Named> {
+    let objects = answers.flat_map(|answer| &answer.objects);
+    let hidden = objects.filter_map(|packed| {
+        let object = packed.unpack().ok()?;
+        let is_hidden = object.noun() == Noun::DocumentEntry && !all_share(shares, &object);
+        is_hidden.then(|| named(packed, &object)).flatten()
+    });
+    hidden.collect()
+}
+
+/// Leaves out of an answer what is not shared, is hidden in another copy, or cannot be judged; gives how much. What
+/// it says of errors may speak of that too: their codes stay.
+fn leave_out(shares: &[Shares], hidden: &HashSet<Named>, answer: &mut QueryResponse) -> usize {
+    let is_shown = |packed: &PackedObject, entry: &RegistryObject<'_>| {
+        all_share(shares, entry) && named(packed, entry).is_none_or(|name| !hidden.contains(&name))
+    };
     let mut shared = HashSet::new();
     for packed in &answer.objects {
         if let (Some(id), Ok(entry)) = (packed.uuid(), packed.unpack())
-            && all_share(shares, &entry)
+            && is_shown(packed, &entry)
         {
             shared.insert(id);
         }
@@ -323,24 +347,26 @@ fn leave_out(shares: &[Shares], answer: &mut QueryResponse) -> usize {
     let before = answer.objects.len();
     answer.objects.retain(|packed| match packed.unpack() {
         Ok(object) => match object.noun() {
-            Noun::DocumentEntry => all_share(shares, &object),
+            Noun::DocumentEntry => is_shown(packed, &object),
             Noun::Association => object.ends().is_some_and(|(a, b)| shared.contains(&a) && shared.contains(&b)),
             _ => false,
         },
         Err(_) => false,
     });
+    for error in &mut answer.errors {
+        error.context = "as this community says; its words are not passed on".into();
+    }
     before - answer.objects.len()
 }
 
-/// Asks a member, and leaves out of its answer what is not for whoever asked.
-pub(super) async fn query_member(
+/// Asks a member for what can be judged.
+async fn ask_member(
     context: &RequestContext,
     federation: &Federation,
     member: &Peer,
     query: &AdhocQuery,
 ) -> Outcome<QueryResponse> {
-    let shares = &context.asker.shares;
-    if shares.is_empty() {
+    if context.asker.shares.is_empty() {
         return query_peer(context, federation, member, query).await;
     }
     let Some(query) = judgeable(query) else {
@@ -350,7 +376,17 @@ pub(super) async fn query_member(
         let (home, nodes, name) = (member.home.clone(), member.nodes.clone(), member.name.clone());
         return Outcome { home, nodes, name, result: Ok(QueryResponse::success(Vec::new())) };
     };
-    let mut outcome = query_peer(context, federation, member, &query).await;
+    query_peer(context, federation, member, &query).await
+}
+
+/// Asks a member, and leaves out of its answer what is not for whoever asked.
+pub(super) async fn query_member(
+    context: &RequestContext,
+    federation: &Federation,
+    member: &Peer,
+    query: &AdhocQuery,
+) -> Outcome<QueryResponse> {
+    let mut outcome = ask_member(context, federation, member, query).await;
     if let Ok(answer) = &mut outcome.result {
         shared_with(context, member, answer);
     }
@@ -361,7 +397,8 @@ pub(super) async fn query_member(
 pub(super) fn shared_with(context: &RequestContext, member: &Peer, answer: &mut QueryResponse) {
     let shares = &context.asker.shares;
     if !shares.is_empty() {
-        note(context, Some(member), leave_out(shares, answer));
+        let hidden = hidden(shares, std::iter::once(&*answer));
+        note(context, Some(member), leave_out(shares, &hidden, answer));
     }
 }
 
@@ -375,11 +412,19 @@ pub(super) async fn query_members(
     if context.asker.shares.is_empty() {
         return query_peers(context, federation, members, query).await;
     }
-    join_all(members.iter().map(|member| async move {
+    let mut outcomes = join_all(members.iter().map(|member| async move {
         let query = AdhocQuery { home: Some(member.home.to_string()), ..query.clone() };
-        query_member(context, federation, member, &query).await
+        ask_member(context, federation, member, &query).await
     }))
-    .await
+    .await;
+    let shares = &context.asker.shares;
+    let hidden = hidden(shares, outcomes.iter().filter_map(|outcome| outcome.result.as_ref().ok()));
+    for (member, outcome) in members.iter().zip(&mut outcomes) {
+        if let Ok(answer) = &mut outcome.result {
+            note(context, Some(member), leave_out(shares, &hidden, answer));
+        }
+    }
+    outcomes
 }
 
 /// Which documents of a member may be retrieved: it is asked for their entries first, and those are judged. An error for

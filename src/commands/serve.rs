@@ -36,7 +36,7 @@ pub async fn run(config: Config) -> Outcome {
                 let Some(file) = &file else { continue };
                 match Config::load(file) {
                     Ok(config) => match broker.reload(config) {
-                        Ok(()) => tracing::info!("reloaded certificates, revocation lists and peers"),
+                        Ok(()) => tracing::info!("reloaded certificates, revocation lists, codes, validation modes, people, peers and where traces go"),
                         Err(error) => tracing::error!(%error, "reload: what failed stays as it was"),
                     },
                     Err(error) => tracing::error!(%error, "reload: the configuration has findings; nothing was changed"),

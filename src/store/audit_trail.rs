@@ -271,12 +271,21 @@ impl Queue {
 }
 
 /// The writer's end, however it ends: nobody waits for one that is gone.
-struct Ends<'q>(&'q Queue);
+struct Ends<'q> {
+    queue: &'q Queue,
+    shared: Arc<Shared>,
+    dir: PathBuf,
+}
 
 impl Drop for Ends<'_> {
     fn drop(&mut self) {
-        self.0.close();
-        self.0.lock().jobs.clear();
+        if thread::panicking() {
+            // A trail without a writer is not a closed one.
+            let (path, kind) = (self.dir.clone(), io::ErrorKind::Other);
+            let _ = self.shared.poison.set(AuditError::Io { action: "go on writing", path, kind });
+        }
+        self.queue.close();
+        self.queue.lock().jobs.clear();
     }
 }
 
@@ -574,7 +583,7 @@ struct Writer {
 impl Writer {
     /// Until the queue is closed and empty, or a write fails.
     fn run(mut self, queue: &Queue) {
-        let _ends = Ends(queue);
+        let _ends = Ends { queue, shared: Arc::clone(&self.shared), dir: self.dir.clone() };
         while let Some(mut batch) = queue.take() {
             while !batch.is_empty() {
                 let mut waiters = Vec::with_capacity(batch.len());

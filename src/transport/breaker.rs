@@ -74,8 +74,11 @@ impl Breaker {
     pub fn refused(&self, now: Instant) -> Option<Refused> {
         match self.known().state {
             State::Open { probe_at } if now < probe_at => Some(Refused { again_in: probe_at - now }),
-            State::Probing { since, .. } => Some(Refused { again_in: self.limits.pause.saturating_sub(now - since) }),
-            State::Closed { .. } | State::Open { .. } => None,
+            // A probe that takes its time, as documents do that are sent, is not the last one.
+            State::Probing { since, .. } if now < since + self.limits.pause => {
+                Some(Refused { again_in: since + self.limits.pause - now })
+            }
+            State::Closed { .. } | State::Open { .. } | State::Probing { .. } => None,
         }
     }
 
@@ -91,8 +94,10 @@ impl Breaker {
         let probe = match known.state {
             State::Closed { .. } => None,
             // One may have begun since it was looked at.
-            State::Probing { .. } => return Err(Refused { again_in: self.limits.pause }),
-            State::Open { .. } => {
+            State::Probing { since, .. } if now < since + self.limits.pause => {
+                return Err(Refused { again_in: self.limits.pause });
+            }
+            State::Open { .. } | State::Probing { .. } => {
                 known.probes += 1;
                 known.state = State::Probing { number: known.probes, since: now };
                 Some(known.probes)

@@ -152,8 +152,10 @@ impl RemoteCommunity {
     }
 
     fn outbound(&self, context: &RequestContext, root: Vec<u8>) -> Outbound {
-        let own = [&*self.services.own_home];
-        let passed: Vec<&str> = context.via.iter().map(HomeCommunityId::as_str).chain(own).collect();
+        // Whoever asked us may not name itself: what holds for it holds at the next gateway too.
+        let asker = context.asker.community.iter().filter(|asker| !context.via.contains(asker));
+        let passed = context.via.iter().chain(asker).map(HomeCommunityId::as_str);
+        let passed: Vec<&str> = passed.chain([&*self.services.own_home]).collect();
         let via = HeaderValue::from_str(&passed.join(", ")).ok();
         let noted = Some(Noted { steps: context.steps.clone(), community: Some(self.home.clone()) });
         let trace = Some(context.trace.clone());

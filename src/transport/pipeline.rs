@@ -1,34 +1,35 @@
 //! The one way of every inbound message: TLS identity → limits → SOAP and addressing
 //! → security header → access decision → a place ([`super::admission`]) → actor → durable audit → answer. No
-//! transaction has a private copy of a step; what is its own is in [`super::endpoint`], what is done for an answer that
-//! goes elsewhere in `pipeline/later.rs`. Answers that come as messages to the calls that wait for them go
-//! through `pipeline/posted.rs`.
+//! transaction has a private copy of a step; what is its own is in [`super::endpoint`]. What comes in is read in
+//! `pipeline/inbound.rs`, answers are written in `encode.rs`, what stays of a request is in `record.rs`; what is done for
+//! an answer that goes elsewhere in `later.rs` and `deferred.rs`. Answers that come as messages to the calls that
+//! wait for them go through `posted.rs`.
 
 mod deferred;
+mod encode;
 mod fetched;
+mod inbound;
 mod later;
 pub mod posted;
+mod record;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use futures_util::future::join;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::admission::{Gate, GateLimits, Place, lane_of};
-use super::answer::{self, Inline, OnFailure, OutBody, Package, Part};
+use super::answer::{self, OutBody};
 use super::audit_sink::AuditSink;
 use super::awaited::Awaited;
-use super::callbacks::{Callbacks, Elsewhere};
+use super::callbacks::Callbacks;
 use super::callers::Callers;
 use super::endpoint::{self, Answer, AuditFacts, Payload};
 use super::message::{Attachments, BodyStream, Bounds, Message, MessageError, receive};
@@ -36,43 +37,32 @@ use super::metrics::Metrics;
 use super::peer::profile::soap_action;
 use super::soap_trace;
 use super::telemetry::Telemetry;
-use super::tls::PeerIdentity;
-use super::wsdl;
-use crate::actors::access::{AccessPolicy, Decision};
+use crate::actors::access::Decision;
 use crate::actors::askers::{Asked, Asker};
 use crate::actors::context::{Lane, RequestContext, Trace};
 use crate::actors::document_registry::DocumentRegistry;
 use crate::actors::document_repository::DocumentRepository;
-use crate::actors::explain::{Explained, Explanations, Steps};
+use crate::actors::explain::{Explanations, Steps};
 use crate::actors::initiating_gateway::InitiatingGateway;
 use crate::actors::ports::Clock;
-use crate::actors::responding_gateway::{MOST_GATEWAYS, RespondingGateway};
-use crate::model::audit_event::{AuditEvent, AuditNode, AuditOutcome, AuditSide, Exchange};
-use crate::model::community::ShownCertificate;
+use crate::actors::responding_gateway::RespondingGateway;
 use crate::model::discovery::MessageHeader;
-use crate::model::document::{BodyError, RetrieveResponse};
-use crate::model::ids::HomeCommunityId;
-use crate::model::response::{ErrorCode, RegistryError, ResponseStatus};
+use crate::model::response::{RegistryError, ResponseStatus};
 use crate::store::audit_trail::AuditError;
 use crate::transaction::{DEFERRED_DISCOVERY_RESPONSE, Packaging, Service, Transaction, TransactionId};
 use crate::wire::ebrs;
-use crate::wire::mtom::MtomError;
 use crate::wire::soap::{self, Addressing, Fault, Version};
-use crate::wire::xdsb;
-use crate::wire::xml::{self, Document};
-use posted::Posted;
-
-/// Room made beforehand for an answer at most; a larger one grows.
-const MOST_RESERVED: usize = 4 << 20;
+use encode::{describe, response};
+pub use encode::{encode_retrieve, fault_response};
+pub use inbound::{ConnectionInfo, Inbound, Refused, read_request};
+use inbound::{Read, gateways_passed, read_envelope};
+use record::located;
 
 /// The HTTP header that tells a request's correlation id, to clients and to the peers we ask.
 pub const CORRELATION_ID: http::HeaderName = http::HeaderName::from_static("x-correlation-id");
 
 /// The HTTP header in which gateways of our kind name themselves, so that no request runs in circles.
 pub const VIA: http::HeaderName = http::HeaderName::from_static("x-causeway-via");
-
-/// What whoever finds no place is told to wait, in seconds, where HTTP can say it.
-const RETRY_AFTER: &str = "1";
 
 /// The actors of a broker.
 pub struct Actors {
@@ -139,64 +129,6 @@ pub struct Pipeline {
     telemetry: Arc<Telemetry>,
 }
 
-/// What is known of a connection.
-pub struct ConnectionInfo {
-    /// Who is at the other end, by certificate; absent without TLS, which only tests do.
-    pub identity: Option<PeerIdentity>,
-    /// Its address.
-    pub remote: SocketAddr,
-    /// `https` or `http`.
-    pub scheme: &'static str,
-    /// What its listener allows.
-    pub access: Arc<dyn AccessPolicy>,
-    /// What outlives its request is waited for here when the listener stops.
-    pub tasks: TaskTracker,
-}
-
-impl ConnectionInfo {
-    /// The certificate that it shows.
-    fn certificate(&self) -> Option<ShownCertificate<'_>> {
-        self.identity.as_ref().map(|identity| ShownCertificate {
-            sha256: identity.fingerprint_sha256,
-            subject: &identity.subject,
-            common_name: &identity.common_name,
-        })
-    }
-
-    fn caller(&self) -> Arc<str> {
-        match &self.identity {
-            Some(identity) if !identity.common_name.is_empty() => identity.common_name.as_str().into(),
-            Some(identity) => identity.fingerprint_hex().into(),
-            None => "anonymous".into(),
-        }
-    }
-}
-
-/// A request whose envelope has been read: nothing in it borrows from the message any more.
-pub struct Inbound {
-    /// The SOAP version to answer in.
-    pub version: Version,
-    /// Its addressing headers.
-    pub addressing: Addressing,
-    /// Its transaction.
-    pub transaction: &'static Transaction,
-    /// Its body, or why the body is not what it should be.
-    pub payload: Result<Payload, ebrs::BodyError>,
-    /// What audit says of it.
-    pub facts: AuditFacts,
-    security: Option<Arc<str>>,
-    /// The trace that its envelope names.
-    trace: Option<soap::TraceHeader>,
-    /// Where its answer goes, if not back on its connection.
-    elsewhere: Option<Elsewhere>,
-}
-
-/// What a message is.
-enum Read {
-    Request(Box<Inbound>),
-    Answer(Posted),
-}
-
 /// A request that has been read, with what its later steps need to know of it.
 struct Taken {
     service: Service,
@@ -211,128 +143,6 @@ struct Taken {
     began: Instant,
     /// Whose answer is sent later as a message of its own, rather than as the rest of this exchange.
     deferred: Option<Box<MessageHeader>>,
-}
-
-/// A fault with what is needed to send it.
-pub struct Refused {
-    version: Version,
-    relates_to: Option<String>,
-    /// What the message wanted, as far as it could be made out.
-    attempted: Option<&'static Transaction>,
-    fault: Fault,
-}
-
-impl Refused {
-    /// Of a message that could not be read far enough to know anything of it.
-    fn unread(fault: Fault) -> Self {
-        Self { version: Version::V12, relates_to: None, attempted: None, fault }
-    }
-}
-
-/// Reads a request that came to a service, whose answer goes back on its connection.
-///
-/// # Errors
-/// The fault for one that is no such request.
-pub fn read_request(root: &[u8], service: Service, limits: xml::Limits) -> Result<Inbound, Box<Refused>> {
-    match read_envelope(root, service, limits, &Callbacks::default(), None)? {
-        Read::Request(inbound) => Ok(*inbound),
-        Read::Answer(_) => Err(Box::new(Refused::unread(Fault::sender("This is no request.")))),
-    }
-}
-
-fn read_envelope(
-    root: &[u8],
-    service: Service,
-    limits: xml::Limits,
-    callbacks: &Callbacks,
-    soap_action: Option<&str>,
-) -> Result<Read, Box<Refused>> {
-    let text = xml::decode(root).map_err(|e| Refused::unread(e.into()))?;
-    let document = Document::parse(&text, limits).map_err(|e| Refused::unread(e.into()))?;
-    let version = soap::version(&document);
-    let refused = |fault| {
-        Box::new(Refused {
-            version,
-            relates_to: soap::message_id(&document),
-            attempted: soap::action(&document).and_then(|action| Transaction::find(service, &action)),
-            fault,
-        })
-    };
-    let mut envelope = soap::read(&document).map_err(refused)?;
-    if version == Version::V11 && envelope.addressing.action.is_none() {
-        // Older stacks have no WS-Addressing, and their action in HTTP alone (SOAP 1.1 §6.1.1).
-        envelope.addressing.action = soap_action.map(str::to_owned);
-    }
-    if let Some(posted) = Posted::of(service, &envelope) {
-        return Ok(Read::Answer(posted));
-    }
-    let transaction = find_transaction(&envelope.addressing, service, envelope.payload.local()).map_err(refused)?;
-    let elsewhere = callbacks.route(&envelope.addressing).map_err(refused)?;
-    let payload = endpoint::read(transaction.id, envelope.payload);
-    let mut payload = payload.map(|payload| payload.with_headers(envelope.home_blocks.clone()));
-    if let Ok(Payload::Discovery(received)) = &mut payload {
-        received.time_to_live = envelope.correlation_ttl.clone();
-    }
-    let facts = endpoint::facts(payload.as_ref().ok(), envelope.payload);
-    Ok(Read::Request(Box::new(Inbound {
-        version,
-        addressing: envelope.addressing.clone(),
-        transaction,
-        payload,
-        facts,
-        security: envelope.security.map(Into::into),
-        trace: envelope.trace,
-        elsewhere,
-    })))
-}
-
-/// The transaction of a request: by its action, and the body's root must agree.
-fn find_transaction(addressing: &Addressing, service: Service, root: &str) -> Result<&'static Transaction, Fault> {
-    let action = addressing.required_action()?;
-    let Some(transaction) = Transaction::find(service, action) else {
-        return Err(Fault::action_not_supported(
-            action,
-            format!("This action is not supported at {}.", service.name()),
-        ));
-    };
-    // A wrapper that ITI-42 does not have, yet some sources send: answered with the rule it breaks.
-    let wrapped = transaction.id == TransactionId::RegisterDocumentSet && root == "RegisterDocumentSetRequest";
-    if root != transaction.request_root && !wrapped {
-        return Err(Fault::action_not_supported(
-            action,
-            format!(
-                "The action means {} ({}), whose body is a {}, not a {root}.",
-                transaction.title, transaction.number, transaction.request_root
-            ),
-        ));
-    }
-    Ok(transaction)
-}
-
-fn gateways_passed(headers: &http::HeaderMap) -> Arc<[HomeCommunityId]> {
-    let names = headers.get_all(VIA).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    names.filter_map(|name| HomeCommunityId::parse(name.trim()).ok()).take(MOST_GATEWAYS).collect()
-}
-
-fn response(status: u16, content_type: &str, body: OutBody) -> Response<OutBody> {
-    let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if let Ok(value) = HeaderValue::from_str(content_type) {
-        response.headers_mut().insert(header::CONTENT_TYPE, value);
-    }
-    response
-}
-
-/// The HTTP answer of a message that was refused.
-pub fn fault_response(refused: &Refused) -> Response<OutBody> {
-    let body = soap::write_fault(refused.version, &refused.fault, refused.relates_to.as_deref());
-    let content_type = format!("{}; charset=UTF-8", refused.version.media_type());
-    let status = refused.fault.http_status(refused.version);
-    let mut response = response(status, &content_type, answer::full(body));
-    if status == StatusCode::SERVICE_UNAVAILABLE.as_u16() {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
-    }
-    response
 }
 
 impl Pipeline {
@@ -540,7 +350,12 @@ impl Pipeline {
         let (connection, deferred) = (Arc::clone(connection), None);
         let mut taken =
             Taken { service, context, connection, endpoint, version, addressing, multipart, facts, began, deferred };
-        if let Some(elsewhere) = elsewhere.or_else(|| self.deferred(&mut taken, &mut payload)) {
+        // Who is refused is told so here: nobody is called for that.
+        let elsewhere = match &taken.context.asker.refusal {
+            Some(_) => None,
+            None => elsewhere.or_else(|| self.deferred(&mut taken, &mut payload)),
+        };
+        if let Some(elsewhere) = elsewhere {
             return self.answer_later(taken, payload, attachments, held, elsewhere).await;
         }
         let encode = |answer| self.encode(&taken, taken.answer_addressing(), answer);
@@ -596,58 +411,6 @@ impl Pipeline {
             outcome, errors, ms = began.elapsed().as_millis() as u64, "answered"
         );
         Ok(finished)
-    }
-
-    /// Gives what was done for a request to the collector of spans, and keeps a gateway's, for who asks about it
-    /// later.
-    fn explain(
-        &self,
-        service: Service,
-        context: &RequestContext,
-        outcome: &'static str,
-        errors: Vec<Located>,
-        began: Instant,
-    ) {
-        let (is_sent, is_kept) = (self.telemetry.wants(&context.trace), service.is_gateway());
-        if !is_sent && !is_kept {
-            return;
-        }
-        let explained = self.explained(context, outcome, errors, began);
-        if is_sent {
-            self.telemetry.take(Arc::clone(&explained));
-        }
-        if is_kept {
-            self.explanations.keep(explained);
-        }
-    }
-
-    /// Gives a request to the collector of spans for which nothing was done, so that there is nothing to explain.
-    fn trace_refusal(&self, context: &RequestContext, began: Instant) {
-        if self.telemetry.wants(&context.trace) {
-            self.telemetry.take(self.explained(context, "fault", Vec::new(), began));
-        }
-    }
-
-    fn explained(
-        &self,
-        context: &RequestContext,
-        outcome: &'static str,
-        errors: Vec<Located>,
-        began: Instant,
-    ) -> Arc<Explained> {
-        let took = began.elapsed();
-        Arc::new(Explained {
-            id: Arc::clone(&context.correlation_id),
-            trace: context.trace.clone(),
-            transaction: context.transaction.number,
-            caller: Arc::clone(&context.caller),
-            at: self.clock.now() - jiff::SignedDuration::try_from(took).unwrap_or_default(),
-            took,
-            outcome,
-            errors,
-            steps: context.steps.all(),
-            routes: context.steps.routes(),
-        })
     }
 
     /// The way to the collector of spans.
@@ -808,91 +571,6 @@ impl Pipeline {
         }
     }
 
-    fn exchange(
-        &self,
-        context: &RequestContext,
-        endpoint: &str,
-        connection: &ConnectionInfo,
-        addressing: &Addressing,
-        facts: &AuditFacts,
-    ) -> Exchange {
-        let remote = Some(connection.remote.ip().into());
-        let requester = match addressing.reply_to.as_deref() {
-            // The address is the caller's choice: who it was by certificate stands beside it.
-            Some(address) if address != soap::ANONYMOUS && address != soap::NO_REPLY => {
-                AuditNode::new(address, remote).named(&*context.caller)
-            }
-            _ => AuditNode::new(&*context.caller, remote),
-        };
-        Exchange {
-            codes: context.transaction.audit_responder,
-            side: AuditSide::Responder,
-            at: self.clock.now(),
-            outcome: AuditOutcome::Success,
-            outcome_description: None,
-            requester,
-            responder: AuditNode::new(endpoint, None),
-            humans: Vec::new(),
-            purposes: Vec::new(),
-            patients: facts.patients(),
-            source: self.audit.source(),
-            correlation_id: Some(context.correlation_id.to_string()),
-        }
-    }
-
-    fn inbound_events(
-        &self,
-        context: &RequestContext,
-        endpoint: &str,
-        connection: &ConnectionInfo,
-        addressing: &Addressing,
-        facts: &AuditFacts,
-        answer: &Result<Answer, Fault>,
-    ) -> Vec<AuditEvent> {
-        let exchange = self.exchange(context, endpoint, connection, addressing, facts);
-        if let Some(refusal) = &context.asker.refusal {
-            let outcome_description = Some(format!("refused: {}", refusal.reason));
-            return vec![facts.event(Exchange {
-                outcome: AuditOutcome::SeriousFailure,
-                outcome_description,
-                ..exchange
-            })];
-        }
-        match answer {
-            Ok(answer) => {
-                let exchange = Exchange { outcome_description: answer.refusal().map(str::to_owned), ..exchange };
-                facts.events(exchange, answer.status(), answer.errors(), answer.retrieved())
-            }
-            Err(fault) => {
-                let exchange = Exchange {
-                    outcome: AuditOutcome::SeriousFailure,
-                    outcome_description: Some(fault.reason.clone()),
-                    ..exchange
-                };
-                vec![facts.event(exchange)]
-            }
-        }
-    }
-
-    /// Audits a retrieve whose bytes broke off after its success was told.
-    fn on_stream_failure(&self, taken: &Taken) -> OnFailure {
-        let Taken { context, endpoint, connection, addressing, facts, .. } = taken;
-        let exchange = self.exchange(context, endpoint, connection, addressing, facts);
-        let (facts, audit) = (facts.clone(), self.audit.clone());
-        let (correlation_id, transaction) = (Arc::clone(&context.correlation_id), context.transaction.number);
-        Arc::new(move |error: BodyError| {
-            let cause = error.without_their_words();
-            tracing::error!(%correlation_id, transaction, cause, "a document broke off; the answer was cut short");
-            let event: AuditEvent = facts.event(Exchange {
-                outcome: AuditOutcome::SeriousFailure,
-                outcome_description: Some(format!("broken off while documents were sent: {cause}")),
-                ..exchange.clone()
-            });
-            let audit = audit.clone();
-            Box::pin(async move { audit.record_late([event]).await })
-        })
-    }
-
     fn refuse(
         &self,
         service: Service,
@@ -908,61 +586,6 @@ impl Pipeline {
             code = ?refused.fault.code, subcodes = ?refused.fault.subcodes, "answered with a fault"
         );
         fault_response(refused)
-    }
-
-    fn encode(&self, taken: &Taken, addressing: Addressing, answer: Answer) -> Response<OutBody> {
-        let Taken { version, multipart, .. } = *taken;
-        let (transaction, relates_to) = (taken.context.transaction, addressing.relates_to.clone());
-        let on_failure = self.on_stream_failure(taken);
-        let simple_type = format!("{}; charset=UTF-8", version.media_type());
-        // Retrieves answer as they were asked: a client that sent no MTOM may not read it either.
-        let packaged = multipart && transaction.packaging == Packaging::Mtom;
-        let encoded = match answer {
-            Answer::Retrieve(retrieve) => {
-                return encode_retrieve(transaction, version, packaged, &addressing, retrieve, on_failure);
-            }
-            Answer::Fetch(fetch) => {
-                return fetched::encode_fetch(transaction, version, packaged, &addressing, fetch, on_failure);
-            }
-            Answer::Query(query, return_type) => {
-                let mut result = Ok(());
-                let bytes = answer::envelope(version, &addressing, None, |out| {
-                    out.reserve(query.objects.len().saturating_mul(8192).min(MOST_RESERVED));
-                    result = ebrs::write_query_response(out, &query, return_type);
-                });
-                match result {
-                    Ok(()) => bytes,
-                    Err(damaged) => {
-                        tracing::error!(%damaged, "a stored object cannot be read");
-                        let error = RegistryError::new(
-                            ErrorCode::XDSRegistryError,
-                            "a stored object is damaged; tell the operator",
-                        );
-                        answer::envelope(version, &addressing, None, |out| {
-                            let failure = crate::model::response::QueryResponse::failure(vec![error]);
-                            // A failure holds no objects that could be damaged.
-                            let _ = ebrs::write_query_response(out, &failure, return_type);
-                        })
-                    }
-                }
-            }
-            Answer::Discovery(reply) => {
-                reply.envelope(version, addressing, self.actors.responding.home(), self.clock.now())
-            }
-            Answer::Location(reply) => reply.envelope(version, &addressing),
-            Answer::Registry(registry) => answer::envelope(version, &addressing, None, |out| {
-                ebrs::write_registry_response(out, registry.status, &registry.errors);
-            }),
-        };
-        if !packaged {
-            return response(200, &simple_type, answer::full(encoded));
-        }
-        match Package::new(version, &answer::message_token(), encoded, Vec::new(), Vec::new()) {
-            Ok(package) => {
-                response(200, &package.content_type(transaction.response_action), package.into_body(on_failure))
-            }
-            Err(error) => internal(version, relates_to, &error.to_string()),
-        }
     }
 }
 
@@ -1021,98 +644,9 @@ fn hinted(service: Service, parts: &http::request::Parts) -> Option<&'static Tra
     Transaction::find(service, packaging.action()?)
 }
 
-/// A code, and a community.
-type Located = (String, Option<String>);
-
-/// An error as it may be told to others than who asked: its code, and the community.
-fn located(error: &RegistryError) -> Located {
-    (error.code.without_their_words().to_owned(), error.location.clone().filter(|at| is_home(at)))
-}
-
-/// Whether a location names a community: what else may stand there is a peer's word.
-fn is_home(location: &str) -> bool {
-    HomeCommunityId::parse(location).is_ok()
-}
-
 fn unaudited(correlation_id: &str, error: &AuditError) -> Fault {
     tracing::error!(correlation_id, %error, "no answer without its audit record");
     Fault::receiver("The audit trail takes no records; nothing is answered without one. Tell the operator.")
-}
-
-fn internal(version: Version, relates_to: Option<String>, cause: &str) -> Response<OutBody> {
-    tracing::error!(cause, "an answer could not be written");
-    let fault = Fault::receiver("The answer could not be written; the log has the cause.");
-    fault_response(&Refused { version, relates_to, attempted: None, fault })
-}
-
-/// The HTTP answer of a retrieve: its root part, and the documents behind it or in it.
-pub fn encode_retrieve(
-    transaction: &'static Transaction,
-    version: Version,
-    packaged: bool,
-    addressing: &Addressing,
-    retrieve: RetrieveResponse,
-    on_failure: OnFailure,
-) -> Response<OutBody> {
-    let status = retrieve.status();
-    if !packaged {
-        let mut start = Vec::with_capacity(4096);
-        soap::write_start(&mut start, version, addressing, None);
-        xdsb::write_retrieve_start(&mut start, status, &retrieve.errors);
-        let mut end = Vec::new();
-        xdsb::write_retrieve_end(&mut end);
-        soap::write_end(&mut end);
-        let head = |document| {
-            let mut head = Vec::new();
-            xdsb::write_inline_start(&mut head, document);
-            head
-        };
-        let heads = retrieve.documents.iter().map(head).collect();
-        let inline = Inline { start, heads, tail: xdsb::DOCUMENT_END, sources: retrieve.sources, end };
-        return response(200, &format!("{}; charset=UTF-8", version.media_type()), inline.into_body(on_failure));
-    }
-    let token = answer::message_token();
-    let parts: Vec<Part> = retrieve
-        .documents
-        .iter()
-        .enumerate()
-        .map(|(number, document)| Part {
-            content_id: answer::content_id(&token, number + 1),
-            media_type: document.mime_type.clone(),
-            size: document.size,
-        })
-        .collect();
-    let root = answer::envelope(version, addressing, None, |out| {
-        xdsb::write_retrieve_start(out, status, &retrieve.errors);
-        for (document, part) in retrieve.documents.iter().zip(&parts) {
-            xdsb::write_retrieved_include(out, document, &part.content_id);
-        }
-        xdsb::write_retrieve_end(out);
-    });
-    let package = Package::new(version, &token, root, parts, retrieve.sources);
-    send_package(transaction, version, addressing, package, on_failure)
-}
-
-/// The HTTP answer that is a package, its length said where that is known.
-fn send_package(
-    transaction: &'static Transaction,
-    version: Version,
-    addressing: &Addressing,
-    package: Result<Package, MtomError>,
-    on_failure: OnFailure,
-) -> Response<OutBody> {
-    match package {
-        Ok(package) => {
-            let content_type = package.content_type(transaction.response_action);
-            let length = package.content_length();
-            let mut response = response(200, &content_type, package.into_body(on_failure));
-            if let Some(length) = length {
-                response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-            }
-            response
-        }
-        Err(error) => internal(version, addressing.relates_to.clone(), &error.to_string()),
-    }
 }
 
 /// The status as a label.
@@ -1121,18 +655,5 @@ pub fn outcome_name(status: ResponseStatus) -> &'static str {
         ResponseStatus::Success => "Success",
         ResponseStatus::PartialSuccess => "PartialSuccess",
         ResponseStatus::Failure => "Failure",
-    }
-}
-
-fn describe(service: Service, request: &Request<Incoming>, connection: &ConnectionInfo) -> Response<OutBody> {
-    let host = request.headers().get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or("localhost");
-    let address = format!("{}://{host}/services/{}", connection.scheme, service.name());
-    match request.uri().query().and_then(|query| wsdl::describe(service, query, &address)) {
-        Some(text) => response(200, "text/xml; charset=utf-8", answer::full(Bytes::from(text))),
-        None => response(
-            404,
-            "text/plain; charset=utf-8",
-            answer::full("GET ?wsdl describes this service; POST SOAP messages to it.\n"),
-        ),
     }
 }

@@ -288,9 +288,12 @@ pub fn check_staging(data: &Path, report: &mut Report) {
     // The first start writes down whose documents these are, and does so by way of staging; what is left
     // behind stays for ever.
     let began = std::time::Instant::now();
-    while staged() > 0 && began.elapsed() < std::time::Duration::from_secs(5) {
+    let left = loop {
+        let left = staged();
+        if left == 0 || began.elapsed() > std::time::Duration::from_secs(5) {
+            break left;
+        }
         std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    let staged = staged();
-    report.must(staged == 0, || format!("{staged} files are left in staging after a start"));
+    };
+    report.must(left == 0, || format!("{left} files are left in staging after a start"));
 }

@@ -140,10 +140,16 @@ fn a_community_asks_at_the_responding_gateway_alone() {
         (TransactionId::RetrieveDocumentSet, Service::Repository, true),
         (TransactionId::MultiPatientStoredQuery, Service::Registry, true),
         (TransactionId::RegisterDocumentSet, Service::Registry, false),
+        // From there it would go on in our name.
+        (TransactionId::ProvideAndRegisterDocumentSet, Service::InitiatingGateway, true),
     ] {
         let of = |name| federation.asker(Some(&shown(name)), &[], asked(transaction, service)).refusal.is_some();
         assert_eq!((of("gateway 1"), of("hospital")), (refused, false), "{transaction:?}");
     }
+    // Whose certificates may be in other hands gives nothing either.
+    let federation = self::federation(vec![peer(1, PeerKind::Full, PeerState::Closed)]);
+    let gives = asked(TransactionId::ProvideAndRegisterDocumentSet, Service::Repository);
+    assert!(federation.asker(Some(&shown("gateway 1")), &[], gives).refusal.is_some());
 }
 
 #[test]

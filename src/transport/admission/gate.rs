@@ -10,7 +10,6 @@ use crate::actors::access::{AccessPolicy, EmergencyWord};
 use crate::actors::context::{Lane, RequestContext};
 use crate::actors::explain::Doing;
 use crate::model::vocabulary::purpose_of_use;
-use crate::transaction::TransactionId;
 use crate::transport::metrics::Metrics;
 use crate::wire::saml::purposes_of_use;
 use crate::wire::xml;
@@ -53,10 +52,7 @@ impl Gate {
     /// # Errors
     /// Why there is none.
     pub async fn admit(&self, context: &RequestContext) -> Result<Place, Refusal> {
-        let admission = match context.transaction.id {
-            TransactionId::ProvideAndRegisterDocumentSet => &self.submissions,
-            _ => &self.requests,
-        };
+        let admission = if context.transaction.carries_documents() { &self.submissions } else { &self.requests };
         let wait = match context.lane {
             Lane::Ordinary => self.limits.wait,
             Lane::Emergency => self.limits.emergency_wait,

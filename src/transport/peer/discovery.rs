@@ -18,9 +18,6 @@ use crate::transport::endpoint::iti55::outbound_facts;
 use crate::wire::hl7v3::{self, ReceivedAnswer};
 use crate::wire::xcpd;
 
-/// Matches of one answer at most: a community that knows so many knows nobody.
-const MOST_MATCHES: usize = 100;
-
 /// ResponderBusy, as all else says it (§3.55.4.2.2, case 5).
 static BUSY: LazyLock<[RegistryError; 1]> =
     LazyLock::new(|| [RegistryError::new(ErrorCode::XDSRegistryBusy, "ResponderBusy")]);
@@ -105,9 +102,6 @@ impl RemoteCommunity {
         })?;
         if !belongs(&received, query) {
             return Err(PeerFailure::Garbage("the answer is one to another query".into()));
-        }
-        if matches!(&received.answer, DiscoveryAnswer::Matches(matches) if matches.len() > MOST_MATCHES) {
-            return Err(PeerFailure::TooMany(MOST_MATCHES));
         }
         let expires = time_to_live.and_then(|text| xcpd::expiry(&text, self.services.clock.now()));
         Ok(Discovered { answer: received.answer, expires })

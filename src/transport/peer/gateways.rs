@@ -22,7 +22,7 @@ use crate::actors::ports::{GatewayView, PeerFailure};
 use crate::model::audit_event::{AuditEvent, AuditOutcome, Exchange, NetworkAccessPoint};
 use crate::model::document::RetrievedDocument;
 use crate::model::response::{ErrorCode, RegistryError, ResponseStatus};
-use crate::transaction::Transaction;
+use crate::transaction::{Transaction, TransactionId};
 use crate::transport::admission::Place;
 use crate::transport::breaker::{Breaker, BreakerLimits, Leave, Refused};
 use crate::transport::endpoint::AuditFacts;
@@ -97,6 +97,8 @@ struct Asking<'r> {
     context: &'r RequestContext,
     transaction: &'static Transaction,
     facts: &'r AuditFacts,
+    /// Whether its answer comes as a message of its own.
+    later: bool,
 }
 
 /// What a community says that has too much to do (ITI TF-3 Table 4.2.4.1-2).
@@ -110,7 +112,7 @@ fn told<T>(pace: Paced<'_>, result: &Result<T, PeerFailure>, is_busy: impl Fn(&T
         Err(PeerFailure::Unreachable(_) | PeerFailure::Overloaded) => pace.refused(now),
         Ok(answer) if is_busy(answer) => pace.refused(now),
         // That is no matter of how much it is asked.
-        Err(PeerFailure::Untrusted(_) | PeerFailure::NotAsked(_) | PeerFailure::GivenUp(_)) => {}
+        Err(PeerFailure::Untrusted(_) | PeerFailure::NotAsked(_) | PeerFailure::GivenUp(_) | PeerFailure::NotYet) => {}
         _ => pace.answered(now),
     }
 }
@@ -132,7 +134,9 @@ impl RemoteCommunity {
     {
         let began = Instant::now();
         let until = context.deadline.min(began + self.limits.budget);
-        let asking = Asking { context, transaction, facts };
+        let later = self.answers_to.is_some()
+            || transaction.id == TransactionId::CrossGatewayPatientDiscovery && self.discovery_answers_to.is_some();
+        let asking = Asking { context, transaction, facts, later };
         let is_busy = |answer: &T| judge(answer).1.iter().any(|error| BUSY.contains(&error.code));
         let first = gateways.0.first().map(|gateway| gateway.client.uri());
         let _place = match self.place(context, transaction, until, gateways).await {
@@ -158,12 +162,13 @@ impl RemoteCommunity {
             };
             let later = gateways.0.iter().skip(number + 1);
             let others = later.filter(|other| other.breaker.refused(now).is_none()).count();
-            let share = if self.answers_to.is_some() { 1 } else { u32::try_from(others + 1).unwrap_or(u32::MAX) };
+            let share = if asking.later { 1 } else { u32::try_from(others + 1).unwrap_or(u32::MAX) };
             let turn = now + until.saturating_duration_since(now) / share;
             if several && number > 0 {
                 self.note(context, Doing::Failover, now, || format!("to {uri}"));
             }
-            let (result, elsewhere) = self.attempt(&asking, leave, turn, uri, call(&gateway.client), is_busy).await;
+            let (result, elsewhere) =
+                self.attempt(&asking, leave, (turn, others > 0), uri, call(&gateway.client), is_busy).await;
             if several {
                 self.note(context, Doing::Gateway, now, || match &result {
                     Ok(_) => format!("{uri} answered"),
@@ -220,7 +225,7 @@ impl RemoteCommunity {
         (began, result): (Instant, Result<T, PeerFailure>),
         judge: impl Fn(&T) -> Judged<'_>,
     ) -> Result<T, PeerFailure> {
-        self.recorded(&Asking { context, transaction, facts }, uri, began, result, false, judge).await
+        self.recorded(&Asking { context, transaction, facts, later: false }, uri, began, result, false, judge).await
     }
 
     fn note(&self, context: &RequestContext, doing: Doing, began: Instant, said: impl FnOnce() -> String) {
@@ -258,17 +263,21 @@ impl RemoteCommunity {
         &self,
         asking: &Asking<'_>,
         leave: Leave<'_>,
-        turn: Instant,
+        (turn, has_next): (Instant, bool),
         uri: &Uri,
         call: impl Future<Output = Result<T, Unanswered>>,
         is_busy: impl Fn(&T) -> bool,
     ) -> (Result<T, PeerFailure>, bool) {
         let began = Instant::now();
         let mut pace = self.places.began(asking.transaction, began);
+        let watched = async {
+            // One whose answer comes later says nothing by taking its time.
+            if asking.later { call.await } else { pace.watch(asking.transaction, call).await }
+        };
         let result = tokio::select! {
             biased;
             failure = asking.context.given_up() => Err(Unanswered::from(failure)),
-            result = timeout_at(turn, pace.watch(asking.transaction, call)) => result.unwrap_or_else(|_| {
+            result = timeout_at(turn, watched) => result.unwrap_or_else(|_| {
                 Err(PeerFailure::Timeout(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)).into())
             }),
         };
@@ -277,14 +286,23 @@ impl RemoteCommunity {
             Err(Unanswered { failure, elsewhere, .. }) => (Err(failure), elsewhere),
         };
         match &result {
-            Err(PeerFailure::GivenUp(_)) => drop(leave),
+            // What was never sent, or is not waited for, says nothing of the gateway.
+            Err(PeerFailure::GivenUp(_) | PeerFailure::NotAsked(_)) => drop(leave),
+            // Something before it answered in its stead, and another one is there.
+            Err(PeerFailure::Garbage(_) | PeerFailure::Overloaded) if elsewhere && has_next => {
+                let silent = PeerFailure::Unreachable(String::new());
+                self.left(leave, uri, Some(&silent));
+            }
             Err(PeerFailure::Timeout(_)) if !self.is_telling(began) => {
                 drop(leave);
                 return (result, elsewhere);
             }
             result => self.left(leave, uri, result.as_ref().err()),
         }
-        told(pace, &result, is_busy);
+        // How much the community is asked is no matter of one gateway of several.
+        if !(elsewhere && has_next) {
+            told(pace, &result, is_busy);
+        }
         (result, elsewhere)
     }
 

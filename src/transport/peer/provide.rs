@@ -116,7 +116,9 @@ impl RemoteCommunity {
             result => self.left(leave, client.uri(), result.as_ref().err()),
         }
         result.map_err(|failure| match failure {
-            PeerFailure::Untrusted(_) | PeerFailure::Fault(_) => failure,
+            PeerFailure::Untrusted(_) => failure,
+            // Who blames the sender has not taken it; who blames itself may have.
+            PeerFailure::Fault(ref told) if is_senders(told) => failure,
             _ if flow.broke_off() => PeerFailure::GivenUp("the submission broke off"),
             failure if flow.is_over() => PeerFailure::Uncertain(Box::new(failure)),
             failure => failure,
@@ -148,6 +150,12 @@ impl RemoteCommunity {
         let metered: Box<dyn BodySource> = Box::new(Metered { source, flow: Arc::clone(flow) });
         Outbound { parts, sources: vec![metered], token, ..self.outbound(context, root) }
     }
+}
+
+/// Whether a fault is the sender's: its code says so, before the reason.
+fn is_senders(told: &str) -> bool {
+    let code = told.split(": ").next().unwrap_or_default();
+    ["Sender", "Client"].iter().any(|word| code.ends_with(word))
 }
 
 /// How far a package has got.

@@ -55,12 +55,11 @@ impl Deferred {
 impl Pipeline {
     /// The communities that a caller is known as.
     pub(super) fn known_as(&self, connection: &ConnectionInfo) -> Arc<[HomeCommunityId]> {
-        let known = self.callers.load().known_as(connection.identity.as_ref());
+        let by_host = self.callers.load().known_as(connection.identity.as_ref());
+        // Where certificates are listed for a community, those count and no others.
+        let by_host = by_host.iter().filter(|home| !self.actors.responding.is_pinned(home)).cloned();
         let recognised = connection.certificate().and_then(|shown| self.actors.responding.recognised(&shown));
-        match recognised.filter(|home| !known.contains(home)) {
-            Some(home) => known.iter().cloned().chain([home]).collect(),
-            None => known,
-        }
+        by_host.chain(recognised).collect()
     }
 
     /// Where the answer to a query goes that wants it later, if it may go there: then it is answered like any

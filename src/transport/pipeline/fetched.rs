@@ -3,7 +3,7 @@
 
 use http::Response;
 
-use super::{internal, response, send_package};
+use super::encode::{internal, response, send_package};
 use crate::model::fetch::FetchResponse;
 use crate::model::packed::Damaged;
 use crate::transaction::Transaction;

@@ -48,9 +48,12 @@ async fn answers_of_foreign_systems_are_taken_as_the_table_says() {
                 let request =
                     http::Request::post(broker.url("initiating-gateway")).header("content-type", content_type);
                 let request = request.body(http_body_util::Full::new(body.into())).unwrap();
-                let response = broker.client.request(request).await.expect("an answer");
-                let whole = http_body_util::BodyExt::collect(response.into_body()).await;
-                assert!(whole.is_err(), "{id}: it is taken for whole");
+                // It may break off before its head has left.
+                let whole = match broker.client.request(request).await {
+                    Ok(response) => http_body_util::BodyExt::collect(response.into_body()).await.is_ok(),
+                    Err(_) => false,
+                };
+                assert!(!whole, "{id}: it is taken for whole");
                 continue;
             }
             let reply = broker.post("initiating-gateway", &content_type, body).await;
