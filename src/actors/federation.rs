@@ -498,9 +498,13 @@ pub(super) fn has_code(errors: &[RegistryError], code: &ErrorCode) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ports::Discovered;
     use super::super::translation::replace_patients;
     use super::*;
-    use crate::model::rim::Slot;
+    use crate::model::document::{BoxFuture, DocumentRequest, RetrieveResponse};
+    use crate::model::ids::EntryUuid;
+    use crate::model::packed::PackedObject;
+    use crate::model::rim::{Body, Slot};
 
     fn query(value: &str) -> AdhocQuery {
         AdhocQuery {
@@ -509,6 +513,79 @@ mod tests {
             return_type: None,
             slots: vec![Slot::single("$XDSDocumentEntryPatientId", value.to_owned())],
         }
+    }
+
+    struct Nobody;
+
+    impl Community for Nobody {
+        fn discover<'a>(
+            &'a self,
+            _: &'a RequestContext,
+            _: &'a crate::model::discovery::DiscoveryQuery,
+        ) -> BoxFuture<'a, Result<Discovered, PeerFailure>> {
+            Box::pin(async { Err(PeerFailure::NoRoom) })
+        }
+
+        fn query<'a>(
+            &'a self,
+            _: &'a RequestContext,
+            _: &'a AdhocQuery,
+        ) -> BoxFuture<'a, Result<QueryResponse, PeerFailure>> {
+            Box::pin(async { Err(PeerFailure::NoRoom) })
+        }
+
+        fn retrieve<'a>(
+            &'a self,
+            _: &'a RequestContext,
+            _: Vec<DocumentRequest>,
+        ) -> BoxFuture<'a, Result<RetrieveResponse, PeerFailure>> {
+            Box::pin(async { Err(PeerFailure::NoRoom) })
+        }
+    }
+
+    #[test]
+    fn answers_for_several_communities_are_one_and_nobody_is_lost() {
+        let home = |n: u8| HomeCommunityId::parse(&format!("urn:oid:2.999.{n}")).unwrap();
+        let peer = Peer {
+            home: home(1),
+            name: "Hub".into(),
+            scope: Scope::Member,
+            kind: PeerKind::Hub,
+            answers: true,
+            states: PeerState::Live.into(),
+            nodes: Vec::new(),
+            translation: PatientTranslation::Discover,
+            manners: Manners::default(),
+            feed: None,
+            certificates: Vec::new(),
+            shares: Arc::default(),
+            community: Arc::new(Nobody),
+        };
+        let asked = |n: u8| AdhocQuery { home: Some(home(n).to_string()), ..query("'a^^^&2.999.1&ISO'") };
+        let object = || PackedObject::pack(&RegistryObject::new(Body::ObjectRef, EntryUuid([1; 16]).into()));
+        let one = || QueryResponse::success(vec![object()]);
+        let refusal = || {
+            let mut refusal = QueryResponse::failure(vec![RegistryError::new(ErrorCode::XDSRegistryError, "no")]);
+            // Illegal beside a Failure.
+            refusal.objects.push(object());
+            refusal
+        };
+        let (two, three) = (asked(2), asked(3));
+        let join = |answers: Vec<Result<QueryResponse, PeerFailure>>| {
+            in_one(&peer, [&two, &three].into_iter().zip(answers), Vec::new())
+        };
+        let whole = join(vec![Ok(one()), Ok(one())]).unwrap();
+        assert_eq!((whole.status, whole.objects.len()), (ResponseStatus::Success, 2));
+        for first in [true, false] {
+            let answers = if first { vec![Ok(refusal()), Ok(one())] } else { vec![Ok(one()), Ok(refusal())] };
+            let whole = join(answers).unwrap();
+            assert_eq!((whole.status, whole.objects.len(), whole.errors.len()), (ResponseStatus::PartialSuccess, 1, 1));
+        }
+        let part = join(vec![Err(PeerFailure::Timeout(9)), Ok(one())]).unwrap();
+        assert_eq!((part.status, part.objects.len()), (ResponseStatus::PartialSuccess, 1));
+        assert_eq!(part.errors[0].location.as_deref(), Some(home(2).as_str()));
+        let all_failed = join(vec![Err(PeerFailure::NoRoom), Err(PeerFailure::Timeout(9))]);
+        assert_eq!(all_failed.err(), Some(PeerFailure::Timeout(9)));
     }
 
     #[test]

@@ -226,6 +226,22 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_that_takes_long_does_not_keep_all_others_out() {
+        let (breaker, began) = (Breaker::new(LIMITS), Instant::now());
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let refused = |seconds| breaker.refused(at(seconds)).map(|refused| refused.again_in.as_secs());
+        for _ in 0..3 {
+            breaker.enter(at(0)).ok().unwrap().failed(at(0));
+        }
+        let upload = breaker.enter(at(10)).ok().unwrap();
+        assert_eq!((refused(14), breaker.enter(at(14)).is_err()), (Some(6), true));
+        assert!(breaker.enter(at(20)).ok().unwrap().answered());
+        assert_eq!(refused(20), None);
+        drop(upload);
+        assert_eq!(refused(20), None);
+    }
+
+    #[test]
     fn one_request_after_the_other_opens_it_too_however_long_each_takes() {
         let mut watched = Watched::new();
         let mut opened = Vec::new();

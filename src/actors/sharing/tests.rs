@@ -152,6 +152,27 @@ fn of_members_documents_pass_and_what_ties_them() {
 }
 
 #[test]
+fn what_one_copy_hides_no_other_shows() {
+    let of = |object: RegistryObject<'static>, home: &'static str| {
+        let mut object = object;
+        object.common.home = Some(home.into());
+        QueryResponse::success(vec![PackedObject::pack(&object)])
+    };
+    // Its own community has restricted it since; a member still holds it as it was, in another spelling of the home.
+    let mut answers = [
+        of(entry(1, "R"), "urn:oid:2.999.9"),
+        of(entry(1, "N"), "URN:OID:2.999.9"),
+        // The same id in another community is another document.
+        of(entry(1, "N"), "urn:oid:2.999.8"),
+    ];
+    answers[1].errors = vec![RegistryError::new(ErrorCode::XDSRegistryError, "its hash is …")];
+    let hides = hidden(&normal_only(), answers.iter());
+    let left: Vec<usize> = answers.iter_mut().map(|answer| leave_out(&normal_only(), &hides, answer)).collect();
+    assert_eq!(left, [1, 1, 0]);
+    assert!(!answers[1].errors[0].context.contains("hash"), "{:?}", answers[1].errors);
+}
+
+#[test]
 fn a_member_is_asked_for_what_can_be_judged() {
     let query = |kind: QueryKind| AdhocQuery {
         id: QueryDefinition::of(kind).id.to_owned(),

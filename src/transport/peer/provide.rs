@@ -285,6 +285,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_blames_itself_may_have_taken_it() {
+        for (told, senders) in [
+            ("env:Sender: You may not.", true),
+            ("soap:Client: You may not.", true),
+            ("env:Receiver: The audit trail takes no records.", false),
+            ("env:Receiver: Sender: nobody", false),
+            (": ", false),
+        ] {
+            assert_eq!(is_senders(told), senders, "{told}");
+        }
+    }
+
+    #[test]
     fn the_community_is_named_where_it_wants_to_be() {
         let home = HomeCommunityId::parse("urn:oid:2.999.1").unwrap();
         for (target_in, in_header, in_slot) in
