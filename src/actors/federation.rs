@@ -498,10 +498,9 @@ pub(super) fn has_code(errors: &[RegistryError], code: &ErrorCode) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ports::Discovered;
+    use super::super::ports::Nobody;
     use super::super::translation::replace_patients;
     use super::*;
-    use crate::model::document::{BoxFuture, DocumentRequest, RetrieveResponse};
     use crate::model::ids::EntryUuid;
     use crate::model::packed::PackedObject;
     use crate::model::rim::{Body, Slot};
@@ -512,34 +511,6 @@ mod tests {
             home: None,
             return_type: None,
             slots: vec![Slot::single("$XDSDocumentEntryPatientId", value.to_owned())],
-        }
-    }
-
-    struct Nobody;
-
-    impl Community for Nobody {
-        fn discover<'a>(
-            &'a self,
-            _: &'a RequestContext,
-            _: &'a crate::model::discovery::DiscoveryQuery,
-        ) -> BoxFuture<'a, Result<Discovered, PeerFailure>> {
-            Box::pin(async { Err(PeerFailure::NoRoom) })
-        }
-
-        fn query<'a>(
-            &'a self,
-            _: &'a RequestContext,
-            _: &'a AdhocQuery,
-        ) -> BoxFuture<'a, Result<QueryResponse, PeerFailure>> {
-            Box::pin(async { Err(PeerFailure::NoRoom) })
-        }
-
-        fn retrieve<'a>(
-            &'a self,
-            _: &'a RequestContext,
-            _: Vec<DocumentRequest>,
-        ) -> BoxFuture<'a, Result<RetrieveResponse, PeerFailure>> {
-            Box::pin(async { Err(PeerFailure::NoRoom) })
         }
     }
 

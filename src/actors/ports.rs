@@ -248,6 +248,37 @@ pub trait Community: Send + Sync {
     }
 }
 
+/// A community that answers nothing, for tests of those that ask.
+#[cfg(test)]
+pub struct Nobody;
+
+#[cfg(test)]
+impl Community for Nobody {
+    fn discover<'a>(
+        &'a self,
+        _: &'a RequestContext,
+        _: &'a DiscoveryQuery,
+    ) -> BoxFuture<'a, Result<Discovered, PeerFailure>> {
+        Box::pin(async { Err(PeerFailure::NoRoom) })
+    }
+
+    fn query<'a>(
+        &'a self,
+        _: &'a RequestContext,
+        _: &'a AdhocQuery,
+    ) -> BoxFuture<'a, Result<QueryResponse, PeerFailure>> {
+        Box::pin(async { Err(PeerFailure::NoRoom) })
+    }
+
+    fn retrieve<'a>(
+        &'a self,
+        _: &'a RequestContext,
+        _: Vec<DocumentRequest>,
+    ) -> BoxFuture<'a, Result<RetrieveResponse, PeerFailure>> {
+        Box::pin(async { Err(PeerFailure::NoRoom) })
+    }
+}
+
 /// A document set on its way to another community (Cross-Community Document Reliable Interchange §3.80).
 pub struct Delivery {
     /// The community it is for.

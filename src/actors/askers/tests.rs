@@ -4,42 +4,10 @@ use std::time::Duration;
 use super::*;
 use crate::actors::context::RequestContext;
 use crate::actors::federation::{Manners, PatientTranslation, Rules, Scope};
-use crate::actors::ports::{Community, Discovered, PeerFailure};
+use crate::actors::ports::Nobody;
 use crate::model::community::{CertificateRule, PeerKind};
-use crate::model::discovery::DiscoveryQuery;
-use crate::model::document::{BoxFuture, DocumentRequest, RetrieveResponse};
-use crate::model::response::{QueryResponse, Severity};
+use crate::model::response::Severity;
 use crate::model::sharing::{CodeLists, CodeRule};
-use crate::model::stored_query::AdhocQuery;
-
-/// A community that nobody asks here.
-struct Nobody;
-
-impl Community for Nobody {
-    fn query<'a>(
-        &'a self,
-        _: &'a RequestContext,
-        _: &'a AdhocQuery,
-    ) -> BoxFuture<'a, Result<QueryResponse, PeerFailure>> {
-        Box::pin(async { Err(PeerFailure::NoRoom) })
-    }
-
-    fn discover<'a>(
-        &'a self,
-        _: &'a RequestContext,
-        _: &'a DiscoveryQuery,
-    ) -> BoxFuture<'a, Result<Discovered, PeerFailure>> {
-        Box::pin(async { Err(PeerFailure::NoRoom) })
-    }
-
-    fn retrieve<'a>(
-        &'a self,
-        _: &'a RequestContext,
-        _: Vec<DocumentRequest>,
-    ) -> BoxFuture<'a, Result<RetrieveResponse, PeerFailure>> {
-        Box::pin(async { Err(PeerFailure::NoRoom) })
-    }
-}
 
 fn home(n: u8) -> HomeCommunityId {
     HomeCommunityId::parse(&format!("urn:oid:2.999.{n}")).unwrap()

@@ -9,12 +9,11 @@ use crate::actors::federation::{
 };
 use crate::actors::locator::{Locator, whom_to_ask};
 use crate::actors::patient_directory::ListedPatients;
-use crate::actors::ports::{Community, Delivery, Discovered};
+use crate::actors::ports::{Community, Discovered};
 use crate::model::discovery::{Address, BirthTime, Gender, PatientDemographics, PersonName, Problem};
 use crate::model::document::{BoxFuture, DocumentRequest, RetrieveResponse};
-use crate::model::fetch::FetchResponse;
 use crate::model::ids::Oid;
-use crate::model::response::{ErrorCode, QueryResponse, RegistryError, RegistryResponse, ResponseStatus};
+use crate::model::response::{ErrorCode, QueryResponse, RegistryError, ResponseStatus};
 use crate::model::rim::Slot;
 use crate::model::stored_query::AdhocQuery;
 use crate::model::time::Dtm;
@@ -77,22 +76,6 @@ impl Community for Scripted {
         _: &'a RequestContext,
         _: Vec<DocumentRequest>,
     ) -> BoxFuture<'a, Result<RetrieveResponse, PeerFailure>> {
-        Box::pin(async { Err(PeerFailure::NoRoom) })
-    }
-
-    fn fetch<'a>(
-        &'a self,
-        _: &'a RequestContext,
-        _: &'a AdhocQuery,
-    ) -> BoxFuture<'a, Result<FetchResponse, PeerFailure>> {
-        Box::pin(async { Err(PeerFailure::NoRoom) })
-    }
-
-    fn provide<'a>(
-        &'a self,
-        _: &'a RequestContext,
-        _: Delivery,
-    ) -> BoxFuture<'a, Result<RegistryResponse, PeerFailure>> {
         Box::pin(async { Err(PeerFailure::NoRoom) })
     }
 }
