@@ -1,9 +1,9 @@
 //! The reader of XML: what it accepts has no DOCTYPE and keeps its limits; its tree, written anew, is
-//! read as the same tree; a fragment keeps its meaning outside of its message.
+//! read as the same tree, and a library reads that tree too; a fragment keeps its meaning outside of its message.
 #![no_main]
 
 use causeway::wire::xml::{Document, Limits, Node, decode};
-use causeway_fuzz::{GENEROUS, tree, with_written};
+use causeway_fuzz::{GENEROUS, second_opinion, tree, with_written};
 use libfuzzer_sys::fuzz_target;
 
 fn count(node: Node<'_, '_>, depth: usize, elements: &mut usize, deepest: &mut usize) {
@@ -22,6 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(Document::parse(&text, Limits::default()).is_ok(), "wider limits refuse nothing more");
     }
     let Ok(document) = Document::parse(&text, Limits::default()) else { return };
+    second_opinion::agrees(&text, document.root());
     // Behind the XML declaration.
     let behind = if text.starts_with("<?xml") { text.split_once("?>").map_or("", |(_, rest)| rest) } else { &text };
     let markup = tree::without_comments(behind);

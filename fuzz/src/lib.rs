@@ -8,6 +8,7 @@
 
 pub mod objects;
 pub mod reference;
+pub mod second_opinion;
 pub mod tree;
 
 use std::alloc::System;

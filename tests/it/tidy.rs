@@ -65,7 +65,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("openssl::", &["transport/certificates.rs"]),
     ("::sled::", &["store/sled.rs"]),
     ("::fjall::", &["store/fjall/"]),
-    ("quick_xml::", &["wire/xml.rs", "wire/audit.rs", "validate/codes.rs"]),
+    ("quick_xml::", &["wire/audit.rs", "validate/codes.rs"]),
     ("prometheus_client::", &["transport/metrics.rs"]),
     ("prost::", &["transport/telemetry/"]),
     ("clap::", &["commands/", "main.rs"]),
