@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use super::context::RequestContext;
 use super::correlation::Correlations;
@@ -369,19 +371,38 @@ pub(super) fn undelivered(context: &RequestContext, transaction: &'static str, p
     }
 }
 
-/// Asks several peers at once; the outcomes come in the peers' order.
+/// Asks several peers at once; the outcomes come in the peers' order. Each has a task of its own, so that answers
+/// that come in the same moment are read on all processors; the tasks end when nobody waits for them any more.
 pub async fn query_peers(
     context: &RequestContext,
-    federation: &Federation,
+    federation: &Arc<Federation>,
     peers: &[&Peer],
     query: &AdhocQuery,
 ) -> Vec<Outcome<QueryResponse>> {
     join_all(peers.iter().map(|peer| async move {
-        // Each is asked by its own name, as a query by id must and any other may (§3.38.4.1.2).
-        let query = AdhocQuery { home: Some(peer.home.to_string()), ..query.clone() };
-        query_peer(context, federation, peer, &query).await
+        let task = AbortOnDropHandle::new(tokio::spawn(
+            query_by_name(context.clone(), Arc::clone(federation), peer.home.clone(), query.clone()).in_current_span(),
+        ));
+        task.await.ok().flatten().unwrap_or_else(|| Outcome {
+            home: peer.home.clone(),
+            nodes: peer.nodes.clone(),
+            name: peer.name.clone(),
+            result: Err(PeerFailure::NotAsked("this broker failed at it; its log has the cause".into())),
+        })
     }))
     .await
+}
+
+/// Asks one peer by its own name, as a query by id must and any other may (§3.38.4.1.2).
+async fn query_by_name(
+    context: RequestContext,
+    federation: Arc<Federation>,
+    home: HomeCommunityId,
+    query: AdhocQuery,
+) -> Option<Outcome<QueryResponse>> {
+    let peer = federation.peers.iter().find(|peer| peer.home == home)?;
+    let query = AdhocQuery { home: Some(home.to_string()), ..query };
+    Some(query_peer(&context, &federation, peer, &query).await)
 }
 
 /// The parameter that limits a query to some communities (ITI TF-2 §3.18.4.1.2.3.7, Target

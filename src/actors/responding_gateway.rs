@@ -124,7 +124,7 @@ impl RespondingGateway {
     async fn patient_or_ids(
         &self,
         context: &RequestContext,
-        federation: &Federation,
+        federation: &Arc<Federation>,
         own: &OwnCommunity,
         query: &AdhocQuery,
     ) -> QueryResponse {

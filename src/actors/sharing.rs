@@ -405,7 +405,7 @@ pub(super) fn shared_with(context: &RequestContext, member: &Peer, answer: &mut 
 /// The same of several members at once.
 pub(super) async fn query_members(
     context: &RequestContext,
-    federation: &Federation,
+    federation: &Arc<Federation>,
     members: &[&Peer],
     query: &AdhocQuery,
 ) -> Vec<Outcome<QueryResponse>> {

@@ -15,10 +15,10 @@
 //! ```
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 
 use super::ids::EntryUuid;
 use super::rim::{
@@ -39,7 +39,8 @@ const OFFLINE_ENTRY: u8 = 4;
 const SUPERSEDED: u8 = 8;
 const FLAGS: u8 = HAS_UUID | ON_DEMAND_ENTRY | OFFLINE_ENTRY | SUPERSEDED;
 
-static NUMBERS: LazyLock<HashMap<&'static str, usize>> =
+/// Whoever sends texts to be looked up does not choose what they are looked up in: any hash is safe.
+static NUMBERS: LazyLock<FxHashMap<&'static str, usize>> =
     LazyLock::new(|| KNOWN.iter().enumerate().map(|(number, text)| (*text, number)).collect());
 
 /// A record that does not decode: damage, or a newer version's format.
@@ -241,7 +242,14 @@ fn put_strings(out: &mut Vec<u8>, strings: &[LocalizedString<'_>]) {
     }
 }
 
-fn put_attributes(out: &mut Vec<u8>, common: &Common<'_>, parent: Option<&ObjectId<'_>>, default_type: &str) {
+/// Attributes with an id of their own, or none where that is known otherwise.
+fn put_attributes(
+    out: &mut Vec<u8>,
+    common: &Common<'_>,
+    id: Option<&ObjectId<'_>>,
+    parent: Option<&ObjectId<'_>>,
+    default_type: &str,
+) {
     // Absent parts cost one bit.
     let object_type = common.object_type.as_deref().filter(|t| *t != default_type);
     let mask = u8::from(common.home.is_some())
@@ -253,7 +261,7 @@ fn put_attributes(out: &mut Vec<u8>, common: &Common<'_>, parent: Option<&Object
         | u8::from(!common.names.is_empty()) << 6
         | u8::from(!common.descriptions.is_empty()) << 7;
     out.push(mask);
-    put_id(out, common.id.as_ref(), None);
+    put_id(out, id, None);
     if common.home.is_some() {
         put_text(out, common.home.as_deref());
     }
@@ -314,13 +322,9 @@ fn encode(object: &RegistryObject<'_>, out: &mut Vec<u8>) {
     if let Some(uuid) = uuid {
         out.extend_from_slice(&uuid.0);
     }
-    // The id is in the header already when it is a UUID.
-    let mut common = Common { id: None, ..object.common.clone() };
-    if uuid.is_none() {
-        common.id = object.common.id.clone();
-    }
     let parent = object.common.id.as_ref();
-    put_attributes(out, &common, parent, "");
+    // The id is in the header already when it is a UUID.
+    put_attributes(out, &object.common, parent.filter(|_| uuid.is_none()), parent, "");
     match &object.body {
         Body::ExtrinsicObject { mime_type, opaque } => {
             put_text(out, mime_type.as_deref());
@@ -337,10 +341,10 @@ fn encode(object: &RegistryObject<'_>, out: &mut Vec<u8>) {
         }
         Body::RegistryPackage | Body::ObjectRef => {}
     }
-    put_parts(out, &common);
+    put_parts(out, &object.common);
     put_varint(out, object.classifications.len() as u64);
     for c in &object.classifications {
-        put_attributes(out, &c.common, parent, super::vocabulary::CLASSIFICATION_TYPE);
+        put_attributes(out, &c.common, c.common.id.as_ref(), parent, super::vocabulary::CLASSIFICATION_TYPE);
         put_id(out, c.classified.as_ref(), parent);
         put_text(out, c.scheme.as_deref());
         put_text(out, c.node.as_deref());
@@ -349,7 +353,7 @@ fn encode(object: &RegistryObject<'_>, out: &mut Vec<u8>) {
     }
     put_varint(out, object.identifiers.len() as u64);
     for i in &object.identifiers {
-        put_attributes(out, &i.common, parent, super::vocabulary::IDENTIFIER_TYPE);
+        put_attributes(out, &i.common, i.common.id.as_ref(), parent, super::vocabulary::IDENTIFIER_TYPE);
         put_id(out, i.registry_object.as_ref(), parent);
         put_text(out, i.scheme.as_deref());
         put_text(out, i.value.as_deref());

@@ -104,7 +104,7 @@ fn home(n: usize) -> HomeCommunityId {
 /// Communities numbered from 1, and a gateway that asks them.
 struct World {
     fakes: Vec<Arc<Fake>>,
-    federation: Federation,
+    federation: Arc<Federation>,
     context: RequestContext,
 }
 
@@ -148,7 +148,7 @@ fn world(does: &[Does], locator: Locator) -> World {
         community: Arc::clone(fake) as Arc<dyn Community>,
     });
     let learned = Arc::new(Learned::new(0, 100));
-    let federation = Federation::new(peers.collect(), learned).with_locator(Some(Arc::new(locator)));
+    let federation = Arc::new(Federation::new(peers.collect(), learned).with_locator(Some(Arc::new(locator))));
     let mut context = RequestContext::of_our_own(
         Transaction::of(TransactionId::RegistryStoredQuery),
         "test",
@@ -173,6 +173,11 @@ fn find(status: &str, more: &[(&'static str, &str)]) -> AdhocQuery {
 }
 
 impl World {
+    /// To change it: nobody is asked meanwhile.
+    fn federation(&mut self) -> &mut Federation {
+        Arc::get_mut(&mut self.federation).unwrap()
+    }
+
     fn later(&mut self, seconds: i64) {
         self.context.at += jiff::SignedDuration::from_secs(seconds);
     }
@@ -221,9 +226,9 @@ async fn only_those_are_left_out_that_have_proven_to_hold_nothing() {
 #[tokio::test]
 async fn without_being_told_to_nothing_is_learned() {
     let mut world = world(&[Does::HoldsNothing], settings());
-    let locator = world.federation.locator.take();
+    let locator = world.federation().locator.take();
     assert_eq!((world.ask().await, world.ask().await), (vec![1], vec![1]));
-    world.federation.locator = locator;
+    world.federation().locator = locator;
     assert_eq!(world.ask().await, [1]);
 }
 
@@ -321,7 +326,7 @@ async fn hints_undo_what_was_learned() {
 #[tokio::test]
 async fn of_a_community_behind_it_a_peer_says_nothing_of_itself() {
     let mut world = world(&[Does::HoldsNothing], settings());
-    world.federation.peers[0].nodes = vec![home(50)];
+    world.federation().peers[0].nodes = vec![home(50)];
     assert_eq!(world.ask_with(&find(APPROVED, &[("$XDSDocumentEntryClassCode", "('1^^2')")])).await.0, [1]);
     let query = AdhocQuery { home: Some(home(50).to_string()), ..find(APPROVED, &[]) };
     query_peer(&world.context, &world.federation, &world.federation.peers[0], &query).await;
@@ -385,7 +390,7 @@ async fn a_locator_that_says_nothing_leaves_nobody_out() {
     // One that is not asked at all, too.
     let mut world = world(&[HoldsSomething, HoldsNothing], located());
     world.names(1, Ok(vec![1]));
-    world.federation.peers[0].states = PeerState::Suspended.into();
+    world.federation().peers[0].states = PeerState::Suspended.into();
     assert_eq!(world.ask().await, [2]);
     assert!(world.fakes[0].located.lock().unwrap().is_empty());
 }
@@ -412,11 +417,11 @@ async fn a_locator_is_asked_only_where_somebody_would_be_left_out() {
 async fn a_locator_is_asked_by_the_id_that_it_knows() {
     let mut world = world(&[Does::HoldsSomething, Does::HoldsNothing], located());
     let domain = crate::model::ids::Oid::parse("2.999.7").unwrap();
-    world.federation.peers[0].translation = PatientTranslation::Domain(domain);
+    world.federation().peers[0].translation = PatientTranslation::Domain(domain);
     world.ask().await;
     assert_eq!(*world.fakes[0].located.lock().unwrap(), ["1^^^&2.999.7&ISO"]);
     // One of whom it would have to be found out, and cannot be.
-    world.federation.peers[0].translation = PatientTranslation::Discover;
+    world.federation().peers[0].translation = PatientTranslation::Discover;
     world.ask().await;
     assert_eq!(world.fakes[0].located.lock().unwrap().len(), 1);
 }
