@@ -8,6 +8,7 @@
 mod deferred;
 mod encode;
 mod fetched;
+mod impostors;
 mod inbound;
 mod later;
 pub mod posted;
@@ -338,7 +339,7 @@ impl Pipeline {
         let context = RequestContext {
             lane: lane_of(&*connection.access, &connection.caller(), inbound.security.as_deref(), bounds.xml),
             security: inbound.security.clone(),
-            asker: self.actors.responding.asker(connection.certificate().as_ref(), &via, asked),
+            asker: self.asker(connection, &via, asked, &correlation_id),
             via,
             known_as: if service.is_gateway() { self.known_as(connection) } else { Arc::new([]) },
             gone,

@@ -36,11 +36,7 @@ pub struct ConnectionInfo {
 impl ConnectionInfo {
     /// The certificate that it shows.
     pub(super) fn certificate(&self) -> Option<ShownCertificate<'_>> {
-        self.identity.as_ref().map(|identity| ShownCertificate {
-            sha256: identity.fingerprint_sha256,
-            subject: &identity.subject,
-            common_name: &identity.common_name,
-        })
+        self.identity.as_ref().map(ShownCertificate::from)
     }
 
     pub(super) fn caller(&self) -> Arc<str> {
