@@ -1,12 +1,15 @@
 //! The composition root: configuration in, a running broker out. The one file that knows all
 //! rooms.
 
+mod callers;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use callers::callers;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -41,7 +44,6 @@ use crate::transport::audit_sink::AuditSink;
 use crate::transport::awaited::{AnswersTo, Awaited};
 use crate::transport::breaker::BreakerLimits;
 use crate::transport::callbacks::{Callbacks, Listed};
-use crate::transport::callers::Callers;
 use crate::transport::listener::{Listener, ListenerLimits};
 use crate::transport::message::{Bounds, EnvelopeRoom};
 use crate::transport::metrics::Metrics;
@@ -647,22 +649,6 @@ fn callbacks(config: &Config, client: &Arc<ReloadableClient>, answer_bounds: &Bo
     let others = config.asynchronous.callbacks.iter();
     listed.extend(others.map(|callback| Listed::new(callback.clone(), Arc::clone(&general), None, most)));
     Ok(Callbacks::new(listed).with_deferred(config.discovery.deferred))
-}
-
-/// By which certificates callers are known as peers: those that we would take for the peer's own. Where
-/// callers are accepted by other authorities than the peers are, a name says nothing.
-fn callers(config: &Config) -> Callers {
-    let gateways = config.listeners.iter().filter(|listener| listener.services.iter().any(|s| s.is_gateway()));
-    if gateways.into_iter().any(|listener| listener.tls.client_ca != config.client.client_ca) {
-        return Callers::default();
-    }
-    let is_known = |peer: &&config::Peer| peer.ca.is_none() && peer.states.first != config::PeerState::Closed;
-    let peers = config.peers.iter().filter(is_known);
-    let hosts = |peer: &config::Peer| {
-        let urls = peer.gateways().chain(&peer.patient_discovery);
-        urls.filter_map(|url| url.host().map(str::to_owned)).collect()
-    };
-    Callers::new(peers.map(|peer| (peer.home_community_id.clone(), hosts(peer))).collect())
 }
 
 fn federation(

@@ -468,6 +468,15 @@ impl Transaction {
                 .is_some_and(|stem| self.response_action.strip_suffix("Response").is_some_and(|ours| ours == stem))
     }
 
+    /// The transaction that an action answers, also by a message of its own.
+    pub fn answered_by(action: &str) -> Option<&'static Self> {
+        match action {
+            // An acknowledgement says that of several, all of which are ITI-55; of a revocation least often.
+            DEFERRED_DISCOVERY_RESPONSE | ACKNOWLEDGED => Some(Self::of(TransactionId::CrossGatewayPatientDiscovery)),
+            action => TRANSACTIONS.iter().find(|row| row.is_answered_by(action)),
+        }
+    }
+
     /// The transaction that a service receives under an action. Some stacks append `Async` to the
     /// action of an asynchronous exchange; it means the same transaction, as does a deferred one.
     pub fn find(service: Service, action: &str) -> Option<&'static Self> {
@@ -517,6 +526,11 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(row.is_answered_by(action), answers, "{action}");
+            assert_eq!(Transaction::answered_by(action).is_some_and(|found| found.id == row.id), answers, "{action}");
+        }
+        for action in [DEFERRED_DISCOVERY_RESPONSE, ACKNOWLEDGED] {
+            let found = Transaction::answered_by(action).map(|found| found.id);
+            assert_eq!(found, Some(TransactionId::CrossGatewayPatientDiscovery));
         }
     }
 

@@ -2,9 +2,11 @@
 
 use super::context::RequestContext;
 use super::federation::{Federation, Peer};
+use super::initiating_gateway::InitiatingGateway;
 use super::ports::PeerFailure;
 use super::responding_gateway::MOST_GATEWAYS;
 use crate::model::community::PeerState;
+use crate::model::ids::HomeCommunityId;
 use crate::model::response::{ErrorCode, RegistryError};
 
 impl Peer {
@@ -43,6 +45,15 @@ impl Peer {
 }
 
 impl Federation {
+    /// What a community is that was asked while it was live, and of which nothing is taken any more; none: it is asked
+    /// as ever.
+    pub(super) fn no_longer_asks(&self, context: &RequestContext, home: &HomeCommunityId) -> Option<String> {
+        let Some(peer) = self.peers.iter().find(|peer| peer.home == *home) else {
+            return Some("no peer of this gateway any more".to_owned());
+        };
+        peer.absent(context).or_else(|| (!peer.answers).then(|| "not asked any more".to_owned()))
+    }
+
     /// A warning for each community that would serve, and is not connected yet; none if they are not to be told of.
     pub fn not_connected_yet(&self, context: &RequestContext) -> Vec<RegistryError> {
         let planned = |peer: &&Peer| {
@@ -51,5 +62,13 @@ impl Federation {
         };
         let told = self.peers.iter().filter(|_| self.rules.tell_planned).filter(planned);
         told.map(|peer| peer.missing(context)).collect()
+    }
+}
+
+impl InitiatingGateway {
+    /// What a community is that was asked, and of which no answer is taken any more: suspended, closed, or gone from the
+    /// configuration; none: it is asked as ever.
+    pub fn no_longer_asks(&self, context: &RequestContext, home: &HomeCommunityId) -> Option<String> {
+        self.federation.load().no_longer_asks(context, home)
     }
 }

@@ -46,6 +46,19 @@ pub struct Asked {
     pub at: Timestamp,
 }
 
+impl Refusal {
+    /// Of a caller whose certificate bears the name of that community and is none of those listed for it. Who it is not
+    /// need not be told to it; a community that has renewed its certificate knows whom to call.
+    pub fn of_an_impostor(name: &str) -> Self {
+        let told = "The certificate of this caller bears the name of a community that is known here by another one. If it was \
+                    renewed, tell the operator of this gateway.";
+        Self {
+            told: told.to_owned(),
+            reason: format!("its certificate bears the name of {name}, and is not listed for it"),
+        }
+    }
+}
+
 fn refusal(told: impl Into<String>, reason: impl Into<String>) -> Option<Refusal> {
     Some(Refusal { told: told.into(), reason: reason.into() })
 }

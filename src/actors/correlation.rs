@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 pub use feed::NotRevoked;
 use late::Questions;
+pub use late::Unwelcome;
 use told::Told;
 
 use super::context::RequestContext;

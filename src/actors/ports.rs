@@ -82,6 +82,9 @@ pub enum PeerFailure {
     /// It is not one to be asked these days: what it is.
     #[error("is {0}, and was not asked")]
     Absent(String),
+    /// It answered, and is not one to be asked any more: what it is.
+    #[error("is {0}: its answer was not taken")]
+    NotTaken(String),
     /// It may have done what it was asked for: all of a submission was sent, and no answer came that says so.
     #[error("{0}; it is not known whether it has taken the documents")]
     Uncertain(Box<PeerFailure>),
@@ -109,6 +112,7 @@ impl PeerFailure {
             | Self::NotYet
             | Self::GivenUp(_)
             | Self::Absent(_)
+            | Self::NotTaken(_)
             | Self::Uncertain(_)
             | Self::NotAsked(_) => ErrorCode::XDSUnavailableCommunity,
         }
@@ -146,6 +150,7 @@ impl PeerFailure {
             | Self::NotYet
             | Self::GivenUp(_)
             | Self::Absent(_)
+            | Self::NotTaken(_)
             | Self::NotAsked(_) => self.to_string().into(),
         }
     }

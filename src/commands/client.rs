@@ -462,6 +462,7 @@ impl Call<'_> {
             | PeerFailure::Overloaded
             | PeerFailure::NotAsked(_)
             | PeerFailure::Absent(_)
+            | PeerFailure::NotTaken(_)
             | PeerFailure::GivenUp(_)
             | PeerFailure::NotYet
             | PeerFailure::Declined(_) => "try again later",

@@ -168,6 +168,15 @@ impl CertificateRule {
         }
     }
 
+    /// The common name of those that are meant, where that is written.
+    pub fn name(&self) -> Option<String> {
+        match self {
+            Self::Fingerprint(_) => None,
+            Self::Subject(subject) => common_name(subject),
+            Self::CommonName(name) => Some(name.clone()),
+        }
+    }
+
     /// Whether that certificate is meant.
     pub fn is(&self, shown: &ShownCertificate<'_>) -> bool {
         match self {
@@ -188,6 +197,28 @@ impl std::fmt::Debug for CertificateRule {
             Self::Subject(text) | Self::CommonName(text) => f.write_str(text),
         }
     }
+}
+
+/// The common name in a subject as RFC 4514 §2.3 writes it, without what escapes it.
+fn common_name(subject: &str) -> Option<String> {
+    let (mut attributes, mut escaped) = (vec![String::new()], false);
+    for c in subject.chars() {
+        match (c, attributes.last_mut()) {
+            ('\\', _) if !escaped => {
+                escaped = true;
+                continue;
+            }
+            (',' | '+', _) if !escaped => attributes.push(String::new()),
+            (c, Some(attribute)) => attribute.push(c),
+            (_, None) => {}
+        }
+        escaped = false;
+    }
+    let value = |attribute: &String| {
+        let (kind, value) = attribute.split_once('=')?;
+        kind.trim().eq_ignore_ascii_case("CN").then(|| value.trim().to_owned())
+    };
+    attributes.iter().find_map(value)
 }
 
 /// What is known of the certificate that a caller shows, once TLS has accepted it.
@@ -245,6 +276,19 @@ mod tests {
         }
         for wrong in ["", "*", "sha256:", "sha256:zz", &format!("sha256:{}", "+b".repeat(32)), "sha256:\u{e4}"] {
             assert!(CertificateRule::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_rule_may_name_a_common_name() {
+        for (rule, name) in [
+            ("North", Some("North")),
+            ("O=Trust, cn = North", Some("North")),
+            ("CN=North\\, and East+OU=x,O=Trust", Some("North, and East")),
+            ("O=Trust", None),
+            (&format!("sha256:{}", "ab".repeat(32)), None),
+        ] {
+            assert_eq!(CertificateRule::parse(rule).unwrap().name().as_deref(), name, "{rule}");
         }
     }
 

@@ -4,29 +4,82 @@
 //! A call is in the table from before its request is sent until its answer is here or its time is up;
 //! what comes before or after finds nobody. Each call takes one answer. The id is a random number that
 //! only the peer asked has seen; whoever posts must also have a certificate that the listener accepts.
+//! Of calls that have ended it is remembered for a while who was asked what: an answer that is refused
+//! is on record by that.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::endpoint::AuditFacts;
 use super::message::Message;
 use crate::actors::ports::PeerFailure;
 use crate::model::ids::HomeCommunityId;
 use crate::transaction::Transaction;
 
+/// Calls that have ended and are remembered at most.
+const MOST_ENDED: usize = 4_096;
+
 /// The calls that wait.
 pub struct Awaited {
     most: usize,
-    calls: Mutex<HashMap<Uuid, Waiting>>,
+    calls: Mutex<Calls>,
+}
+
+/// Those that wait, and those that lately did.
+#[derive(Default)]
+struct Calls {
+    waiting: HashMap<Uuid, Waiting>,
+    ended: HashMap<Uuid, Question>,
+    /// From the first that ended to the last.
+    order: VecDeque<Uuid>,
 }
 
 struct Waiting {
-    transaction: &'static Transaction,
-    /// The one community that may answer, where that is known of callers.
-    asked: Option<HomeCommunityId>,
-    call: oneshot::Sender<Message>,
+    question: Question,
+    call: oneshot::Sender<Result<Message, PeerFailure>>,
+}
+
+/// What was asked, and of whom.
+#[derive(Clone)]
+pub struct Question {
+    /// The transaction.
+    pub transaction: &'static Transaction,
+    /// The community.
+    pub community: HomeCommunityId,
+    /// Whether none but that community may answer, where it is known by certificate who that is.
+    pub of_it_alone: bool,
+    /// What audit says of the request; none when nobody waits any more, since patients are named in it.
+    pub facts: Option<Arc<AuditFacts>>,
+}
+
+impl Question {
+    /// Whether an answer is waited for.
+    pub fn waits(&self) -> bool {
+        self.facts.is_some()
+    }
+
+    /// Whether a caller who is known as those communities may answer.
+    pub fn is_for(&self, known_as: &[HomeCommunityId]) -> bool {
+        !self.of_it_alone || known_as.contains(&self.community)
+    }
+}
+
+impl Calls {
+    /// Ends a call that waits.
+    fn end(&mut self, id: Uuid) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&id)?;
+        if self.order.len() >= MOST_ENDED
+            && let Some(first) = self.order.pop_front()
+        {
+            self.ended.remove(&first);
+        }
+        self.order.push_back(id);
+        self.ended.insert(id, Question { facts: None, ..waiting.question.clone() });
+        Some(waiting)
+    }
 }
 
 /// Where peers send their answers, and who waits for them there.
@@ -41,12 +94,16 @@ pub struct AnswersTo {
 }
 
 impl AnswersTo {
-    /// A new call, unless too many wait.
-    pub fn enter(&self, transaction: &'static Transaction) -> Option<Call> {
-        match &self.from {
-            None => self.awaited.enter(transaction),
-            Some(home) => self.awaited.enter_for(transaction, Uuid::new_v4(), home),
-        }
+    /// A new call to that community, unless too many wait.
+    pub fn enter(
+        &self,
+        transaction: &'static Transaction,
+        community: &HomeCommunityId,
+        facts: &AuditFacts,
+    ) -> Option<Call> {
+        let (community, facts) = (community.clone(), Some(Arc::new(facts.clone())));
+        let question = Question { transaction, community, of_it_alone: self.from.is_some(), facts };
+        self.awaited.enter(Uuid::new_v4(), question)
     }
 }
 
@@ -54,7 +111,7 @@ impl AnswersTo {
 pub struct Call {
     id: Uuid,
     awaited: Arc<Awaited>,
-    answer: oneshot::Receiver<Message>,
+    answer: oneshot::Receiver<Result<Message, PeerFailure>>,
 }
 
 impl Awaited {
@@ -63,56 +120,32 @@ impl Awaited {
         Self { most, calls: Mutex::default() }
     }
 
-    fn calls(&self) -> MutexGuard<'_, HashMap<Uuid, Waiting>> {
+    fn calls(&self) -> MutexGuard<'_, Calls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.calls().is_empty()
+        self.calls().waiting.is_empty()
     }
 
-    /// A new call, unless too many wait.
-    pub fn enter(self: &Arc<Self>, transaction: &'static Transaction) -> Option<Call> {
-        self.place(transaction, Uuid::new_v4(), None)
-    }
-
-    /// The same under an identifier of the caller's, for an answer of that community and of no other.
-    pub fn enter_for(
-        self: &Arc<Self>,
-        transaction: &'static Transaction,
-        id: Uuid,
-        asked: &HomeCommunityId,
-    ) -> Option<Call> {
-        self.place(transaction, id, Some(asked.clone()))
-    }
-
-    fn place(
-        self: &Arc<Self>,
-        transaction: &'static Transaction,
-        id: Uuid,
-        asked: Option<HomeCommunityId>,
-    ) -> Option<Call> {
+    /// A new call under that identifier, unless too many wait.
+    pub fn enter(self: &Arc<Self>, id: Uuid, question: Question) -> Option<Call> {
         let mut calls = self.calls();
-        if calls.len() >= self.most || calls.contains_key(&id) {
+        if calls.waiting.len() >= self.most || calls.waiting.contains_key(&id) {
             return None;
         }
         let (call, answer) = oneshot::channel();
-        calls.insert(id, Waiting { transaction, asked, call });
+        calls.waiting.insert(id, Waiting { question, call });
         drop(calls);
         Some(Call { id, awaited: Arc::clone(self), answer })
     }
 
-    /// What the call that an answer relates to has asked for.
-    pub fn asked(&self, relates_to: &str) -> Option<&'static Transaction> {
-        self.calls().get(&id(relates_to)?).map(|waiting| waiting.transaction)
-    }
-
-    /// Whether a caller who is known as those communities may answer the call with that id, if one waits.
-    pub fn may_answer(&self, id_text: &str, known_as: &[HomeCommunityId]) -> Option<bool> {
+    /// What was asked by the call with that id, if it waits or lately did.
+    pub fn find(&self, id_text: &str) -> Option<Question> {
+        let id = id(id_text)?;
         let calls = self.calls();
-        let waiting = calls.get(&id(id_text)?)?;
-        Some(waiting.asked.as_ref().is_none_or(|asked| known_as.contains(asked)))
+        calls.waiting.get(&id).map(|waiting| &waiting.question).or_else(|| calls.ended.get(&id)).cloned()
     }
 
     /// Gives an answer to the call that waits for it.
@@ -120,10 +153,20 @@ impl Awaited {
     /// # Errors
     /// The answer back, if none does.
     pub fn hand_over(&self, relates_to: &str, answer: Message) -> Result<(), Box<Message>> {
-        let waiting = id(relates_to).and_then(|id| self.calls().remove(&id));
-        match waiting {
-            Some(waiting) => waiting.call.send(answer).map_err(Box::new),
-            None => Err(Box::new(answer)),
+        let Some(waiting) = id(relates_to).and_then(|id| self.calls().end(id)) else {
+            return Err(Box::new(answer));
+        };
+        match waiting.call.send(Ok(answer)) {
+            Err(Ok(answer)) => Err(Box::new(answer)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells the call with that id, if it waits, that it waits in vain.
+    pub fn give_up(&self, relates_to: &str, why: PeerFailure) {
+        if let Some(waiting) = id(relates_to).and_then(|id| self.calls().end(id)) {
+            // Whoever has gone away meanwhile need not be told.
+            let _ = waiting.call.send(Err(why));
         }
     }
 }
@@ -147,15 +190,16 @@ impl Call {
     /// The answer, when it is here.
     ///
     /// # Errors
-    /// When it broke off on its way.
+    /// When it broke off on its way, or was not taken.
     pub async fn answer(&mut self) -> Result<Message, PeerFailure> {
-        (&mut self.answer).await.map_err(|_| PeerFailure::Unreachable("its answer broke off".to_owned()))
+        let broke_off = |_| Err(PeerFailure::Unreachable("its answer broke off".to_owned()));
+        (&mut self.answer).await.unwrap_or_else(broke_off)
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.awaited.calls().remove(&self.id);
+        self.awaited.calls().end(self.id);
     }
 }
 
@@ -177,14 +221,25 @@ mod tests {
         }
     }
 
+    fn home(n: usize) -> HomeCommunityId {
+        HomeCommunityId::parse(&format!("urn:oid:2.999.{n}")).unwrap()
+    }
+
+    fn question(of_it_alone: bool) -> Question {
+        Question {
+            transaction: Transaction::of(TransactionId::CrossGatewayQuery),
+            community: home(2),
+            of_it_alone,
+            facts: Some(Arc::new(AuditFacts::of_no_request("AdhocQueryRequest"))),
+        }
+    }
+
     #[test]
     fn who_was_asked_may_answer_and_nobody_else() {
         let awaited = Arc::new(Awaited::new(2));
-        let transaction = Transaction::of(TransactionId::CrossGatewayPatientDiscovery);
-        let home = |n: usize| HomeCommunityId::parse(&format!("urn:oid:2.999.{n}")).unwrap();
         let query = Uuid::new_v4();
-        let call = awaited.enter_for(transaction, query, &home(2)).unwrap();
-        assert!(awaited.enter_for(transaction, query, &home(3)).is_none(), "one call for each id");
+        let call = awaited.enter(query, question(true)).unwrap();
+        assert!(awaited.enter(query, question(true)).is_none(), "one call for each id");
         for (id, known_as, expected) in [
             (query.to_string(), &[home(2)][..], Some(true)),
             (call.message_id(), &[home(1), home(2)], Some(true)),
@@ -192,22 +247,42 @@ mod tests {
             (query.to_string(), &[], Some(false)),
             (Uuid::new_v4().to_string(), &[home(2)], None),
         ] {
-            assert_eq!(awaited.may_answer(&id, known_as), expected);
+            assert_eq!(awaited.find(&id).map(|question| question.is_for(known_as)), expected);
         }
-        let open = awaited.enter(transaction).unwrap();
-        assert_eq!(awaited.may_answer(&open.message_id(), &[]), Some(true));
+        let open = awaited.enter(Uuid::new_v4(), question(false)).unwrap();
+        assert!(awaited.find(&open.message_id()).unwrap().is_for(&[]));
     }
 
     #[test]
     fn only_so_many_wait_and_who_is_gone_waits_no_longer() {
         let awaited = Arc::new(Awaited::new(2));
-        let transaction = Transaction::of(TransactionId::CrossGatewayQuery);
-        let calls = [awaited.enter(transaction).unwrap(), awaited.enter(transaction).unwrap()];
-        assert!(awaited.enter(transaction).is_none());
-        assert_eq!(awaited.asked(&calls[0].message_id()).map(|t| t.number), Some("ITI-38"));
+        let enter = || awaited.enter(Uuid::new_v4(), question(false));
+        let calls = [enter().unwrap(), enter().unwrap()];
+        assert!(enter().is_none());
+        assert!(awaited.find(&calls[0].message_id()).unwrap().waits());
         let gone = calls[1].message_id();
         drop(calls);
-        assert!(awaited.is_empty() && awaited.asked(&gone).is_none());
-        assert!(awaited.enter(transaction).is_some());
+        assert!(awaited.is_empty());
+        // Who was asked is remembered, and nothing of whom it was about.
+        let ended = awaited.find(&gone).unwrap();
+        assert!(!ended.waits() && ended.community == home(2) && ended.transaction.number == "ITI-38");
+        for _ in 0..MOST_ENDED {
+            assert!(enter().is_some());
+        }
+        assert!(awaited.find(&gone).is_none(), "of so many calls at most");
+        let calls = awaited.calls();
+        assert_eq!((calls.ended.len(), calls.order.len()), (MOST_ENDED, MOST_ENDED));
+    }
+
+    #[tokio::test]
+    async fn a_call_is_told_that_it_waits_in_vain() {
+        let awaited = Arc::new(Awaited::new(2));
+        let mut call = awaited.enter(Uuid::new_v4(), question(true)).unwrap();
+        let why = PeerFailure::NotTaken("suspended".to_owned());
+        awaited.give_up(&call.message_id(), why.clone());
+        assert_eq!(call.answer().await.err(), Some(why));
+        // Nobody is there to be told.
+        awaited.give_up("x", PeerFailure::NoRoom);
+        awaited.give_up(&call.message_id(), PeerFailure::NoRoom);
     }
 }

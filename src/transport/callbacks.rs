@@ -90,6 +90,11 @@ impl Callback {
         if uri.query().is_some() { Err(NoCallback::Query) } else { Ok(callback) }
     }
 
+    /// Its host, in small letters.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// The address to call for a text from a message, if it is this one or below it.
     fn allows(&self, text: &str) -> Option<Uri> {
         let (uri, asked) = read(text).ok()?;

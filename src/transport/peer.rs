@@ -167,10 +167,10 @@ impl RemoteCommunity {
         &self,
         context: &RequestContext,
         client: &SoapClient,
-        transaction: &'static Transaction,
+        (transaction, facts): (&'static Transaction, &AuditFacts),
         payload: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Message, Unanswered> {
-        self.ask_with(context, client, transaction, context.security.as_deref(), payload).await
+        self.ask_with(context, client, (transaction, facts), context.security.as_deref(), payload).await
     }
 
     /// The same with those header blocks besides the addressing.
@@ -178,7 +178,7 @@ impl RemoteCommunity {
         &self,
         context: &RequestContext,
         client: &SoapClient,
-        transaction: &'static Transaction,
+        (transaction, facts): (&'static Transaction, &AuditFacts),
         security: Option<&str>,
         payload: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Message, Unanswered> {
@@ -188,7 +188,7 @@ impl RemoteCommunity {
             let root = profile.envelope(&addressing, security, payload);
             return client.ask(transaction, || self.outbound(context, root.clone())).await;
         };
-        let Some(call) = answers_to.enter(transaction) else {
+        let Some(call) = answers_to.enter(transaction, &self.home, facts) else {
             return Err(PeerFailure::NotAsked("too many answers are awaited".to_owned()).into());
         };
         let addressing = profile.addressing(transaction, uri, call.message_id(), Some(&answers_to.address));
@@ -202,9 +202,10 @@ impl RemoteCommunity {
         client: &SoapClient,
         context: &RequestContext,
         query: &AdhocQuery,
+        facts: &AuditFacts,
     ) -> Result<QueryResponse, Unanswered> {
         let transaction = Transaction::of(TransactionId::CrossGatewayQuery);
-        let message = self.ask(context, client, transaction, |out| ebrs::write_query(out, query)).await?;
+        let message = self.ask(context, client, (transaction, facts), |out| ebrs::write_query(out, query)).await?;
         let began = Instant::now();
         let answer = read_answer(&message.root, client.bounds.xml, ebrs::read_query_response)?;
         context.steps.took(Some(&self.home), Doing::Read, began);
@@ -219,9 +220,11 @@ impl RemoteCommunity {
         client: &SoapClient,
         context: &RequestContext,
         requests: &[DocumentRequest],
+        facts: &AuditFacts,
     ) -> Result<RetrieveResponse, Unanswered> {
         let transaction = Transaction::of(TransactionId::CrossGatewayRetrieve);
-        let message = self.ask(context, client, transaction, |out| xdsb::write_retrieve(out, requests)).await?;
+        let message =
+            self.ask(context, client, (transaction, facts), |out| xdsb::write_retrieve(out, requests)).await?;
         Ok(retrieve_response(message, client.bounds.xml)?)
     }
 }
@@ -261,7 +264,7 @@ impl Community for RemoteCommunity {
             let mut request = Vec::new();
             ebrs::write_query(&mut request, query);
             let facts = query_facts(query, request.into());
-            let call = |client| self.call_query(client, context, query);
+            let call = |client| self.call_query(client, context, query, &facts);
             self.bounded(context, transaction, &facts, &self.gateways, call, |answer| {
                 (answer.status, &answer.errors, &[])
             })
@@ -302,7 +305,7 @@ impl Community for RemoteCommunity {
                     })
                     .collect(),
             );
-            let call = |client| self.call_retrieve(client, context, &requests);
+            let call = |client| self.call_retrieve(client, context, &requests, &facts);
             self.bounded(context, transaction, &facts, &self.gateways, call, |answer| {
                 (answer.status(), &answer.errors, &answer.documents)
             })

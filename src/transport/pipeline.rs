@@ -3,15 +3,17 @@
 //! transaction has a private copy of a step; what is its own is in [`super::endpoint`]. What comes in is read in
 //! `pipeline/inbound.rs`, answers are written in `encode.rs`, what stays of a request is in `record.rs`; what is done for
 //! an answer that goes elsewhere in `later.rs` and `deferred.rs`. Answers that come as messages to the calls that
-//! wait for them go through `posted.rs`.
+//! wait for them go through `posted.rs`, those that are refused through `unwanted.rs`.
 
 mod deferred;
 mod encode;
 mod fetched;
+mod impostors;
 mod inbound;
 mod later;
 pub mod posted;
 mod record;
+mod unwanted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +59,7 @@ pub use encode::{encode_retrieve, fault_response};
 pub use inbound::{ConnectionInfo, Inbound, Refused, read_request};
 use inbound::{Read, gateways_passed, read_envelope};
 use record::located;
+use unwanted::{Came, Unwanted};
 
 /// The HTTP header that tells a request's correlation id, to clients and to the peers we ask.
 pub const CORRELATION_ID: http::HeaderName = http::HeaderName::from_static("x-correlation-id");
@@ -312,10 +315,11 @@ impl Pipeline {
         let inbound = match read {
             Ok(Read::Request(inbound)) => *inbound,
             Ok(Read::Answer(mut posted)) => {
-                if let Some(deferred) = posted.deferred.take() {
-                    return self.take_deferred(posted, *deferred, message, connection, &correlation_id, began).await;
-                }
-                return self.take_answer(posted, message, connection, &correlation_id, began).await;
+                let came = Came { service, connection, correlation_id: &correlation_id, began };
+                return match posted.deferred.take() {
+                    Some(deferred) => self.take_deferred(posted, *deferred, message, came).await,
+                    None => self.take_answer(posted, message, came).await,
+                };
             }
             Err(refused) => {
                 message.attachments.drain().await;
@@ -338,7 +342,7 @@ impl Pipeline {
         let context = RequestContext {
             lane: lane_of(&*connection.access, &connection.caller(), inbound.security.as_deref(), bounds.xml),
             security: inbound.security.clone(),
-            asker: self.actors.responding.asker(connection.certificate().as_ref(), &via, asked),
+            asker: self.asker(connection, &via, asked, &correlation_id),
             via,
             known_as: if service.is_gateway() { self.known_as(connection) } else { Arc::new([]) },
             gone,
@@ -434,6 +438,15 @@ impl Pipeline {
         mut refused: Refused,
     ) -> Response<OutBody> {
         refused.attempted = refused.attempted.or_else(|| hinted(service, parts));
+        if refused.attempted.is_none() {
+            refused.attempted = unwanted::claimed(parts);
+            refused.is_answer = refused.attempted.is_some();
+        }
+        if refused.is_answer {
+            let came = Came { service, connection, correlation_id, began };
+            let unread = Unwanted::new(refused.fault.clone(), "it cannot be read, or no answers are taken there");
+            return self.refuse_answer(came, refused, unread).await;
+        }
         if let Some(transaction) = refused.attempted {
             let message_id = refused.relates_to.as_deref();
             let trace = self.telemetry.trace_of(&parts.headers, correlation_id);
@@ -626,6 +639,7 @@ impl Taken {
             version: self.version,
             relates_to: self.addressing.message_id.clone(),
             attempted: Some(self.context.transaction),
+            is_answer: false,
             fault,
         }
     }

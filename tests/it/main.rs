@@ -14,6 +14,7 @@ mod feeds;
 mod fetch;
 mod gateways;
 mod hostile;
+mod impostors;
 mod lifecycle;
 mod load;
 mod locator;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::{Correlations, Said};
 use crate::actors::context::RequestContext;
+use crate::actors::federation::Federation;
 use crate::actors::initiating_gateway::InitiatingGateway;
 use crate::actors::ports::Discovered;
 use crate::model::discovery::InstanceId;
@@ -19,6 +20,17 @@ struct Question {
     patient: PatientId,
     peer: HomeCommunityId,
     until: Instant,
+}
+
+/// Why an answer is not taken that nobody waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unwelcome {
+    /// No such question is remembered.
+    NotAsked,
+    /// The caller is not known as the community that was asked.
+    NotTheirs(HomeCommunityId),
+    /// The community that was asked is none to be asked any more: what it is.
+    Absent(HomeCommunityId, String),
 }
 
 /// The questions, by the identifiers of their queries.
@@ -60,16 +72,16 @@ impl Correlations {
     async fn take_late(
         &self,
         context: &RequestContext,
+        federation: &Federation,
         query_id: &InstanceId,
         discovered: Discovered,
-    ) -> Option<HomeCommunityId> {
-        let (patient, peer) = self.questions.find(query_id)?;
+    ) -> Result<HomeCommunityId, Unwelcome> {
+        let (patient, peer) = self.questions.find(query_id).ok_or(Unwelcome::NotAsked)?;
+        if let Some(is) = federation.no_longer_asks(context, &peer) {
+            return Err(Unwelcome::Absent(peer, is));
+        }
         if !context.known_as.contains(&peer) {
-            tracing::warn!(
-                correlation_id = %context.correlation_id, transaction = "ITI-55", community = %peer, caller = %context.caller,
-                "a caller that is not known as this community answers for it: that is not taken"
-            );
-            return None;
+            return Err(Unwelcome::NotTheirs(peer));
         }
         let person = self.patients.person(&patient).await;
         // That it does not answer is an answer too, and nothing to keep.
@@ -81,20 +93,24 @@ impl Correlations {
             let expires = expires.max(now.saturating_add(soon).unwrap_or(now));
             self.told.keep(&peer, &patient, Arc::from(known), expires, now);
         }
-        Some(peer)
+        Ok(peer)
     }
 }
 
 impl InitiatingGateway {
-    /// Takes the answer to a question of ours that nobody waits for any more; the community whose it is, if it is one.
+    /// Takes the answer to a question of ours that nobody waits for any more; the community whose it is.
+    ///
+    /// # Errors
+    /// Why it is not taken.
     pub async fn late_discovery(
         &self,
         context: &RequestContext,
         query_id: &InstanceId,
         discovered: Discovered,
-    ) -> Option<HomeCommunityId> {
-        let correlations = self.federation.load().correlations.clone()?;
-        correlations.take_late(context, query_id, discovered).await
+    ) -> Result<HomeCommunityId, Unwelcome> {
+        let federation = self.federation.load_full();
+        let correlations = federation.correlations.as_ref().ok_or(Unwelcome::NotAsked)?;
+        correlations.take_late(context, &federation, query_id, discovered).await
     }
 }
 

@@ -4,6 +4,8 @@
 //! The call waits under the identifier of its query, which is a random number that only the peer asked has
 //! seen. Who posts the answer must be known as that peer too, see [`crate::transport::callers`].
 
+use std::sync::Arc;
+
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
@@ -14,7 +16,8 @@ use crate::actors::ports::{Discovered, PeerFailure};
 use crate::model::discovery::{DiscoveryQuery, Priority};
 use crate::model::time::Dtm;
 use crate::transaction::{DEFERRED_DISCOVERY, Transaction, TransactionId};
-use crate::transport::awaited::AnswersTo;
+use crate::transport::awaited::{AnswersTo, Question};
+use crate::transport::endpoint::AuditFacts;
 use crate::wire::hl7v3;
 use crate::wire::soap::Addressing;
 
@@ -35,13 +38,15 @@ impl RemoteCommunity {
         &self,
         client: &SoapClient,
         context: &RequestContext,
-        query: &DiscoveryQuery,
+        (query, facts): (&DiscoveryQuery, &AuditFacts),
         to: &AnswersTo,
         until: Instant,
     ) -> Result<Discovered, Unanswered> {
         let transaction = Transaction::of(TransactionId::CrossGatewayPatientDiscovery);
         let id = query.query_id.extension.as_deref().and_then(|id| Uuid::try_parse(id).ok());
-        let call = to.awaited.enter_for(transaction, id.unwrap_or_else(Uuid::new_v4), &self.home);
+        let (community, facts) = (self.home.clone(), Some(Arc::new(facts.clone())));
+        let question = Question { transaction, community, of_it_alone: true, facts };
+        let call = to.awaited.enter(id.unwrap_or_else(Uuid::new_v4), question);
         let Some(mut call) = call else {
             return Err(PeerFailure::NotAsked("too many answers are awaited".to_owned()).into());
         };

@@ -14,6 +14,7 @@ use crate::model::document::RetrievedDocument;
 use crate::model::response::{ErrorCode, RegistryError, ResponseStatus};
 use crate::model::time::Dtm;
 use crate::transaction::{Transaction, TransactionId};
+use crate::transport::endpoint::AuditFacts;
 use crate::transport::endpoint::iti55::outbound_facts;
 use crate::wire::hl7v3::{self, ReceivedAnswer};
 use crate::wire::xcpd;
@@ -55,14 +56,14 @@ impl RemoteCommunity {
         let gateways = self.discovery.as_ref().unwrap_or(&self.gateways);
         let Some(to) = &self.discovery_answers_to else {
             let facts = outbound_facts(query);
-            let call = |client| self.call_discover(client, context, query);
+            let call = |client| self.call_discover(client, context, query, &facts);
             return self.bounded(context, transaction, &facts, gateways, call, judge).await;
         };
         let query = Self::deferred(query, to);
         // Before the time of the whole call is up: who has taken the question is no failure of the network.
         let until = context.deadline.min(Instant::now() + self.limits.budget);
         let facts = outbound_facts(&query);
-        let call = |client| self.call_discover_later(client, context, &query, to, until);
+        let call = |client| self.call_discover_later(client, context, (&query, &facts), to, until);
         self.bounded(context, transaction, &facts, gateways, call, judge).await
     }
 
@@ -80,13 +81,14 @@ impl RemoteCommunity {
         client: &SoapClient,
         context: &RequestContext,
         query: &DiscoveryQuery,
+        facts: &AuditFacts,
     ) -> Result<Discovered, Unanswered> {
         let transaction = Transaction::of(TransactionId::CrossGatewayPatientDiscovery);
         let (created, address) = (Dtm::from_timestamp(self.services.clock.now()), client.uri().to_string());
         let prefix = client.profile().v3_home_prefix;
         let write = |out: &mut Vec<u8>| hl7v3::write_request_to(out, query, created, Some(&address), prefix);
         let headers = Self::discovery_headers(context, query);
-        let message = self.ask_with(context, client, transaction, headers.as_deref(), write).await?;
+        let message = self.ask_with(context, client, (transaction, facts), headers.as_deref(), write).await?;
         Ok(self.read_discovered(client, &message, query)?)
     }
 

@@ -13,7 +13,7 @@ use crate::model::response::{ErrorCode, RegistryError, ResponseStatus};
 use crate::model::rim::Body;
 use crate::model::stored_query::AdhocQuery;
 use crate::transaction::{Transaction, TransactionId};
-use crate::transport::endpoint::query_facts;
+use crate::transport::endpoint::{AuditFacts, query_facts};
 use crate::transport::message::Message;
 use crate::wire::xml;
 use crate::wire::{ebrs, xcf};
@@ -29,7 +29,7 @@ impl RemoteCommunity {
         let mut request = Vec::new();
         ebrs::write_query(&mut request, query);
         let facts = query_facts(query, request.into());
-        let call = |client| self.call_fetch(client, context, query);
+        let call = |client| self.call_fetch(client, context, query, &facts);
         self.bounded(context, transaction, &facts, &self.gateways, call, |fetched| {
             (fetched.answer.status, &fetched.answer.errors, &[])
         })
@@ -41,9 +41,10 @@ impl RemoteCommunity {
         client: &SoapClient,
         context: &RequestContext,
         query: &AdhocQuery,
+        facts: &AuditFacts,
     ) -> Result<FetchResponse, Unanswered> {
         let transaction = Transaction::of(TransactionId::CrossGatewayFetch);
-        let message = self.ask(context, client, transaction, |out| ebrs::write_query(out, query)).await?;
+        let message = self.ask(context, client, (transaction, facts), |out| ebrs::write_query(out, query)).await?;
         let began = Instant::now();
         let fetched = fetch_response(message, client.bounds.xml)?;
         context.steps.took(Some(&self.home), Doing::Read, began);

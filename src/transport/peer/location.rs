@@ -9,7 +9,8 @@ use crate::model::discovery::PatientLocation;
 use crate::model::ids::PatientId;
 use crate::model::response::ResponseStatus;
 use crate::transaction::{Transaction, TransactionId};
-use crate::transport::endpoint::iti56::facts;
+use crate::transport::endpoint::AuditFacts;
+use crate::transport::endpoint::iti56;
 use crate::wire::xcpd;
 
 impl RemoteCommunity {
@@ -22,9 +23,9 @@ impl RemoteCommunity {
         let transaction = Transaction::of(TransactionId::PatientLocationQuery);
         let mut request = Vec::new();
         xcpd::write_location_request(&mut request, patient);
-        let facts = facts(patient, request.into());
+        let facts = iti56::facts(patient, request.into());
         let gateways = self.discovery.as_ref().unwrap_or(&self.gateways);
-        let call = |client| self.call_locate(client, context, patient);
+        let call = |client| self.call_locate(client, context, patient, &facts);
         self.bounded(context, transaction, &facts, gateways, call, |_| (ResponseStatus::Success, &[], &[])).await
     }
 
@@ -33,10 +34,11 @@ impl RemoteCommunity {
         client: &SoapClient,
         context: &RequestContext,
         patient: &PatientId,
+        facts: &AuditFacts,
     ) -> Result<Vec<PatientLocation>, Unanswered> {
         let transaction = Transaction::of(TransactionId::PatientLocationQuery);
         let write = |out: &mut Vec<u8>| xcpd::write_location_request(out, patient);
-        let message = self.ask(context, client, transaction, write).await?;
+        let message = self.ask(context, client, (transaction, facts), write).await?;
         let locations = read_answer(&message.root, client.bounds.xml, xcpd::read_location_response)?;
         if locations.len() > self.limits.results {
             return Err(PeerFailure::TooMany(self.limits.results).into());

@@ -9,19 +9,21 @@
 use std::sync::Arc;
 
 use http::Response;
-use tokio::time::Instant;
 
 use super::later::accepted;
 use super::posted::{ANSWERED_AT, Posted};
+use super::unwanted::{Came, Unwanted};
 use super::{ConnectionInfo, Pipeline, Taken, response, unaudited};
 use crate::actors::access::Decision;
 use crate::actors::context::RequestContext;
+use crate::actors::correlation::Unwelcome;
 use crate::actors::ports::Discovered;
-use crate::model::audit_event::{AuditNode, AuditOutcome, AuditSide, Exchange};
+use crate::model::audit_event::AuditOutcome;
 use crate::model::discovery::{DiscoveryAnswer, MessageHeader, Priority};
 use crate::model::ids::HomeCommunityId;
 use crate::transaction::{DEFERRED_DISCOVERY_RESPONSE, Service, Transaction, TransactionId};
 use crate::transport::answer::{self, OutBody};
+use crate::transport::awaited::Question;
 use crate::transport::callbacks::Elsewhere;
 use crate::transport::endpoint::{Payload, iti55};
 use crate::transport::message::Message;
@@ -107,78 +109,84 @@ impl Pipeline {
         posted: Posted,
         deferred: Deferred,
         mut message: Message,
-        connection: &ConnectionInfo,
-        correlation_id: &Arc<str>,
-        began: Instant,
+        came: Came<'_>,
     ) -> Response<OutBody> {
         message.attachments.drain().await;
         let transaction = Transaction::of(TransactionId::CrossGatewayPatientDiscovery);
-        let refuse = |fault| {
-            let refused = posted.refused(Some(transaction), fault);
-            self.refuse(ANSWERED_AT, correlation_id, connection, began, &refused)
+        let taken = self.take_told(deferred, message, transaction, came).await;
+        let (header, late) = match taken {
+            Ok(taken) => taken,
+            Err(unwanted) => return self.refuse_answer(came, posted.refused(Some(transaction)), *unwanted).await,
         };
-        let context = self.context(transaction, correlation_id, connection, None, began);
-        let context = RequestContext { known_as: self.known_as(connection), ..context };
-        if let Decision::Deny(reason) = connection.access.decide(&context, ANSWERED_AT) {
-            tracing::warn!(%correlation_id, transaction = transaction.number, caller = %context.caller, reason, "denied");
-            return refuse(Fault::sender("This caller may not answer here.").with_status(403));
-        }
-        let answer = match deferred.answer {
-            Ok(answer) => answer,
-            Err(error) => return refuse(Fault::sender(format!("{error}."))),
-        };
-        let Some(query_id) = &answer.query_id else {
-            return refuse(Fault::sender("queryAck names no query."));
-        };
-        let header = answer.header.clone();
-        let waits =
-            query_id.extension.as_deref().and_then(|id| Some((id, self.awaited.may_answer(id, &context.known_as)?)));
-        let is_handed_over = match waits {
-            Some((_, false)) => {
-                tracing::warn!(
-                    %correlation_id, transaction = transaction.number, caller = %context.caller,
-                    "a caller answers who is not known as the community that was asked: that is not taken"
-                );
-                return refuse(Fault::not_awaited());
-            }
-            Some((id, true)) => self.awaited.hand_over(id, message).is_ok(),
-            None => false,
-        };
-        if !is_handed_over {
-            let expires = deferred.time_to_live.and_then(|text| xcpd::expiry(&text, self.clock.now()));
-            let (target, is_refusal) = (answer.target.clone(), matches!(answer.answer, DiscoveryAnswer::Refused(_)));
-            let discovered = Discovered { answer: answer.answer, expires };
-            let Some(home) = self.actors.initiating.late_discovery(&context, query_id, discovered).await else {
-                return refuse(Fault::not_awaited());
-            };
-            let facts = iti55::late_facts(deferred.query_by_parameter, target.as_ref(), &home);
-            let exchange = Exchange {
-                codes: transaction.audit_requester,
-                side: AuditSide::Requester,
-                at: self.clock.now(),
-                outcome: if is_refusal { AuditOutcome::SeriousFailure } else { AuditOutcome::Success },
-                outcome_description: Some("the answer came after its time".to_owned()),
-                requester: AuditNode::new(self.actors.responding.home().as_str(), None),
-                responder: AuditNode::new(&*context.caller, Some(connection.remote.ip().into())),
-                humans: Vec::new(),
-                purposes: Vec::new(),
-                patients: Vec::new(),
-                source: self.audit.source(),
-                correlation_id: Some(context.correlation_id.to_string()),
-            };
-            if let Err(error) = self.audit.record([facts.event(exchange)]).await {
-                return refuse(unaudited(correlation_id, &error));
-            }
-        }
-        self.metrics.count(
-            transaction.number,
-            "posted",
-            if is_handed_over { "taken" } else { "late" },
-            began.elapsed(),
-        );
+        let Came { connection, correlation_id, began, .. } = came;
+        self.metrics.count(transaction.number, "posted", if late { "late" } else { "taken" }, began.elapsed());
         tracing::info!(
-            %correlation_id, transaction = transaction.number, caller = %context.caller, late = !is_handed_over, "an answer came"
+            %correlation_id, transaction = transaction.number, caller = %connection.caller(), late, "an answer came"
         );
         self.acknowledgement(posted.version, posted.message_id.clone(), &header)
+    }
+
+    /// Gives such an answer to whom it is for; what to acknowledge, and whether nobody waited any more.
+    async fn take_told(
+        &self,
+        deferred: Deferred,
+        message: Message,
+        transaction: &'static Transaction,
+        came: Came<'_>,
+    ) -> Result<(MessageHeader, bool), Box<Unwanted>> {
+        let Came { connection, correlation_id, began, .. } = came;
+        let context = self.context(transaction, correlation_id, connection, None, began);
+        let context = RequestContext { known_as: self.known_as(connection), ..context };
+        let unwanted = |fault, reason: &'static str| Box::new(Unwanted::new(fault, reason));
+        if let Decision::Deny(reason) = connection.access.decide(&context, ANSWERED_AT) {
+            tracing::warn!(%correlation_id, transaction = transaction.number, caller = %context.caller, reason, "denied");
+            let fault = Fault::sender("This caller may not answer here.").with_status(403);
+            return Err(unwanted(fault, "this caller may not answer here"));
+        }
+        let answer = deferred.answer;
+        let answer = answer.map_err(|error| unwanted(Fault::sender(format!("{error}.")), "it cannot be read"))?;
+        let Some(query_id) = &answer.query_id else {
+            return Err(unwanted(Fault::sender("queryAck names no query."), "it names no query"));
+        };
+        let header = answer.header.clone();
+        if let Some(id) = query_id.extension.as_deref()
+            && let Some(question) = self.awaited.find(id).filter(Question::waits)
+        {
+            if let Some(unwanted) = self.of_absent(&context, &question, id) {
+                return Err(Box::new(unwanted));
+            }
+            if !question.is_for(&context.known_as) {
+                return Err(Box::new(Unwanted::not_theirs().to(&question)));
+            }
+            if self.awaited.hand_over(id, message).is_ok() {
+                return Ok((header, false));
+            }
+        }
+        let expires = deferred.time_to_live.and_then(|text| xcpd::expiry(&text, self.clock.now()));
+        let (target, is_refusal) = (answer.target.clone(), matches!(answer.answer, DiscoveryAnswer::Refused(_)));
+        let discovered = Discovered { answer: answer.answer, expires };
+        let facts = |home| iti55::late_facts(deferred.query_by_parameter, target.as_ref(), home);
+        let home = match self.actors.initiating.late_discovery(&context, query_id, discovered).await {
+            Ok(home) => home,
+            Err(Unwelcome::NotAsked) => {
+                return Err(unwanted(Fault::not_awaited(), "it answers no question of ours, or one of long ago"));
+            }
+            Err(Unwelcome::NotTheirs(home)) => {
+                return Err(Box::new(Unwanted { community: Some(home), ..Unwanted::not_theirs() }));
+            }
+            Err(Unwelcome::Absent(home, is)) => {
+                // What is given back is believed to be the question from the community itself alone.
+                let is_theirs = context.known_as.contains(&home);
+                let facts = is_theirs.then(|| Arc::new(facts(&home)));
+                return Err(Box::new(Unwanted { facts, ..Unwanted::of_absent(&home, &is, is_theirs) }));
+            }
+        };
+        let outcome = if is_refusal { AuditOutcome::SeriousFailure } else { AuditOutcome::Success };
+        let facts = facts(&home);
+        let told = (outcome, "the answer came after its time".to_owned());
+        let event = facts.event(self.answered_exchange(came, transaction, &facts, told));
+        let recorded = self.audit.record([event]).await;
+        recorded.map_err(|error| unwanted(unaudited(correlation_id, &error), "it could not be put on record"))?;
+        Ok((header, true))
     }
 }

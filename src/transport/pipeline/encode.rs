@@ -103,7 +103,7 @@ impl Pipeline {
 pub(super) fn internal(version: Version, relates_to: Option<String>, cause: &str) -> Response<OutBody> {
     tracing::error!(cause, "an answer could not be written");
     let fault = Fault::receiver("The answer could not be written; the log has the cause.");
-    fault_response(&Refused { version, relates_to, attempted: None, fault })
+    fault_response(&Refused { version, relates_to, attempted: None, is_answer: false, fault })
 }
 
 /// The HTTP answer of a retrieve: its root part, and the documents behind it or in it.

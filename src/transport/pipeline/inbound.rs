@@ -36,11 +36,7 @@ pub struct ConnectionInfo {
 impl ConnectionInfo {
     /// The certificate that it shows.
     pub(super) fn certificate(&self) -> Option<ShownCertificate<'_>> {
-        self.identity.as_ref().map(|identity| ShownCertificate {
-            sha256: identity.fingerprint_sha256,
-            subject: &identity.subject,
-            common_name: &identity.common_name,
-        })
+        self.identity.as_ref().map(ShownCertificate::from)
     }
 
     pub(super) fn caller(&self) -> Arc<str> {
@@ -83,13 +79,15 @@ pub struct Refused {
     pub(super) relates_to: Option<String>,
     /// What the message wanted, as far as it could be made out.
     pub(super) attempted: Option<&'static Transaction>,
+    /// Whether it wanted to answer that, rather than to ask it.
+    pub(super) is_answer: bool,
     pub(super) fault: Fault,
 }
 
 impl Refused {
     /// Of a message that could not be read far enough to know anything of it.
     pub(super) fn unread(fault: Fault) -> Self {
-        Self { version: Version::V12, relates_to: None, attempted: None, fault }
+        Self { version: Version::V12, relates_to: None, attempted: None, is_answer: false, fault }
     }
 }
 
@@ -115,12 +113,14 @@ pub(super) fn read_envelope(
     let document = Document::parse(&text, limits).map_err(|e| Refused::unread(e.into()))?;
     let version = soap::version(&document);
     let refused = |fault| {
-        Box::new(Refused {
-            version,
-            relates_to: soap::message_id(&document),
-            attempted: soap::action(&document).and_then(|action| Transaction::find(service, &action)),
-            fault,
-        })
+        let (relates_to, action) = (soap::message_id(&document), soap::action(&document));
+        let asked = action.as_deref().and_then(|action| Transaction::find(service, action));
+        let answered = || action.as_deref().and_then(Transaction::answered_by);
+        let (attempted, is_answer) = match asked {
+            None => answered().map_or((None, false), |answered| (Some(answered), true)),
+            asked => (asked, false),
+        };
+        Box::new(Refused { version, relates_to, attempted, is_answer, fault })
     };
     let mut envelope = soap::read(&document).map_err(refused)?;
     if version == Version::V11 && envelope.addressing.action.is_none() {

@@ -2,20 +2,22 @@
 //! that wait for them.
 //!
 //! Their size is bounded as that of peers' answers, not of requests. Documents behind the envelope are
-//! drawn by the waiting call as its own reader takes them; who posts is told 202 when all is read.
-
-use std::sync::Arc;
+//! drawn by the waiting call as its own reader takes them; who posts is told 202 when all is read. What is not taken
+//! is on record first (`unwanted.rs`).
 
 use http::Response;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use super::deferred::Deferred;
 use super::later::accepted;
-use super::{ConnectionInfo, Pipeline, Refused};
+use super::unwanted::{Came, Unwanted};
+use super::{Pipeline, Refused};
 use crate::actors::access::Decision;
+use crate::actors::context::RequestContext;
+use crate::actors::ports::PeerFailure;
 use crate::transaction::{Packaging, Service, TRANSACTIONS, Transaction};
 use crate::transport::answer::OutBody;
+use crate::transport::awaited::Question;
 use crate::transport::message::{Bounds, Message};
 use crate::wire::soap::{self, Addressing, Envelope, Fault, Version};
 
@@ -52,8 +54,15 @@ impl Posted {
         Self { version: envelope.version, message_id, action, relates_to, is_fault, deferred }
     }
 
-    pub(super) fn refused(&self, asked: Option<&'static Transaction>, fault: Fault) -> Refused {
-        Refused { version: self.version, relates_to: self.message_id.clone(), attempted: asked, fault }
+    /// The fault for it; its words come later.
+    pub(super) fn refused(&self, transaction: Option<&'static Transaction>) -> Refused {
+        let (version, relates_to, fault) = (self.version, self.message_id.clone(), Fault::not_awaited());
+        Refused { version, relates_to, attempted: transaction, is_answer: true, fault }
+    }
+
+    /// Whether it is what a request is answered by.
+    fn answers(&self, transaction: &Transaction) -> bool {
+        self.is_fault || transaction.is_answered_by(self.action.as_deref().unwrap_or_default())
     }
 }
 
@@ -64,42 +73,21 @@ impl Pipeline {
     }
 
     /// Hands an answer to the call that waits for it.
-    pub(super) async fn take_answer(
-        &self,
-        posted: Posted,
-        mut message: Message,
-        connection: &ConnectionInfo,
-        correlation_id: &Arc<str>,
-        began: Instant,
-    ) -> Response<OutBody> {
-        // What one community is asked another does not answer.
-        let may_answer = self.awaited.may_answer(&posted.relates_to, &self.known_as(connection));
-        let asked = self.awaited.asked(&posted.relates_to).filter(|_| may_answer == Some(true));
-        let refused = |fault| posted.refused(asked, fault);
-        let refusal = match asked {
-            None => Some(Fault::not_awaited()),
-            Some(transaction) => {
-                let action = posted.action.as_deref().unwrap_or_default();
-                let context = self.context(transaction, correlation_id, connection, None, began);
-                match connection.access.decide(&context, ANSWERED_AT) {
-                    Decision::Permit if posted.is_fault || transaction.is_answered_by(action) => None,
-                    Decision::Permit => Some(Fault::action_not_supported(
-                        action,
-                        format!("The request that this relates to was {} ({}).", transaction.title, transaction.number),
-                    )),
-                    Decision::Deny(reason) => {
-                        tracing::warn!(%correlation_id, transaction = transaction.number, caller = %context.caller, reason, "denied");
-                        Some(Fault::sender("This caller may not answer here.").with_status(403))
-                    }
-                }
+    pub(super) async fn take_answer(&self, posted: Posted, mut message: Message, came: Came<'_>) -> Response<OutBody> {
+        let found = self.awaited.find(&posted.relates_to);
+        // What it relates to counts; of what relates to nothing, what it says of itself.
+        let of_question = found.as_ref().map(|question| question.transaction);
+        let transaction = of_question.or_else(|| Transaction::answered_by(posted.action.as_deref()?));
+        let refused = || posted.refused(transaction);
+        let question = match self.wanted(&posted, found, came) {
+            Ok(question) => question,
+            Err(unwanted) => {
+                message.attachments.drain().await;
+                return self.refuse_answer(came, refused(), *unwanted).await;
             }
         };
-        if let Some(fault) = refusal {
-            message.attachments.drain().await;
-            return self.refuse(ANSWERED_AT, correlation_id, connection, began, &refused(fault));
-        }
         let (ended, read) = oneshot::channel();
-        if posted.is_fault || asked.is_some_and(|transaction| transaction.packaging == Packaging::Simple) {
+        if posted.is_fault || question.transaction.packaging == Packaging::Simple {
             // All that counts of it is here.
             message.attachments.drain().await;
             let _ = ended.send(true);
@@ -108,11 +96,11 @@ impl Pipeline {
         }
         if let Err(mut unwanted) = self.awaited.hand_over(&posted.relates_to, message) {
             unwanted.attachments.drain().await;
-            return self.refuse(ANSWERED_AT, correlation_id, connection, began, &refused(Fault::not_awaited()));
+            return self.refuse_answer(came, refused(), Unwanted::late().to(&question)).await;
         }
         tracing::info!(
-            %correlation_id, transaction = asked.map_or("none", |transaction| transaction.number),
-            caller = %connection.caller(), "an answer came"
+            correlation_id = %came.correlation_id, transaction = question.transaction.number,
+            community = %question.community, caller = %came.connection.caller(), "an answer came"
         );
         let whole = tokio::select! {
             whole = read => whole.unwrap_or(false),
@@ -121,6 +109,52 @@ impl Pipeline {
         if whole {
             return accepted();
         }
-        self.refuse(ANSWERED_AT, correlation_id, connection, began, &refused(Fault::not_awaited()))
+        let unwanted = Unwanted::new(Fault::not_awaited(), "it broke off, or was not wanted to its end");
+        self.refuse_answer(came, refused(), unwanted.to(&question)).await
+    }
+
+    /// Refuses an answer of a community that was asked while it was live, and is not any more; the call that waits for
+    /// it is told, for nobody may answer it. Who is not known as that community is not.
+    pub(super) fn of_absent(&self, context: &RequestContext, question: &Question, id: &str) -> Option<Unwanted> {
+        let is = self.actors.initiating.no_longer_asks(context, &question.community)?;
+        let unwanted = Unwanted::of_absent(&question.community, &is, question.is_for(&context.known_as));
+        self.awaited.give_up(id, PeerFailure::NotTaken(is));
+        Some(unwanted.to(question))
+    }
+
+    /// What an answer is wanted for.
+    ///
+    /// # Errors
+    /// Why it is not taken. Who may answer is judged first: to others nothing is said of the question.
+    fn wanted(&self, posted: &Posted, found: Option<Question>, came: Came<'_>) -> Result<Question, Box<Unwanted>> {
+        let unwanted = |fault, reason: &'static str| Box::new(Unwanted::new(fault, reason));
+        let Some(question) = found else {
+            return Err(unwanted(Fault::not_awaited(), "it relates to no request of ours, or to one of long ago"));
+        };
+        let Came { connection, correlation_id, began, .. } = came;
+        let transaction = question.transaction;
+        let context = self.context(transaction, correlation_id, connection, None, began);
+        let context = RequestContext { known_as: self.known_as(connection), ..context };
+        if let Some(unwanted) = self.of_absent(&context, &question, &posted.relates_to) {
+            return Err(Box::new(unwanted));
+        }
+        if !question.is_for(&context.known_as) {
+            return Err(Box::new(Unwanted::not_theirs().to(&question)));
+        }
+        if let Decision::Deny(reason) = connection.access.decide(&context, ANSWERED_AT) {
+            tracing::warn!(%correlation_id, transaction = transaction.number, caller = %context.caller, reason, "denied");
+            let fault = Fault::sender("This caller may not answer here.").with_status(403);
+            return Err(Box::new(unwanted(fault, "this caller may not answer here").to(&question)));
+        }
+        if !question.waits() {
+            return Err(Box::new(Unwanted::late().to(&question)));
+        }
+        if !posted.answers(transaction) {
+            let action = posted.action.as_deref().unwrap_or_default();
+            let told = format!("The request that this relates to was {} ({}).", transaction.title, transaction.number);
+            let fault = Fault::action_not_supported(action, told);
+            return Err(Box::new(unwanted(fault, "it is no answer to what was asked").to(&question)));
+        }
+        Ok(question)
     }
 }

@@ -16,31 +16,41 @@ use crate::fetch::{fetch, query as fetch_query};
 use crate::support::*;
 
 const RETRIEVE: &str = "urn:ihe:iti:2007:RetrieveDocumentSet";
-const ANSWER: &str = "urn:ihe:iti:2007:CrossGatewayQueryResponse";
-const FAR: &str = "urn:oid:2.999.900.2";
+pub const ANSWER: &str = "urn:ihe:iti:2007:CrossGatewayQueryResponse";
+pub const FAR: &str = "urn:oid:2.999.900.2";
+
+fn options(limits: &str) -> Options {
+    Options { limits: limits.to_owned(), home: Some("urn:oid:2.999.900.1".into()), ..Options::default() }
+}
 
 /// A broker whose neighbour at that address sends its answers to it.
-async fn near(far: &str, peer: &str, limits: &str) -> TestBroker {
-    let options =
-        || Options { limits: limits.to_owned(), home: Some("urn:oid:2.999.900.1".into()), ..Options::default() };
-    let broker = TestBroker::start(options()).await;
+pub async fn near(far: &str, peer: &str, limits: &str) -> TestBroker {
+    let broker = TestBroker::start(options(limits)).await;
     // Its port is known only now.
-    let more = format!(
-        "[asynchronous]\naddress = \"{}\"\n[[peer]]\nname = \"Far\"\nhome_community_id = \"{FAR}\"\n\
-         responding_gateway = \"{far}\"\nexchange = \"asynchronous\"\n{peer}\n",
-        broker.url("initiating-gateway")
-    );
-    let text = toml(broker.dir.path(), &Options { more, ..options() });
-    let config = causeway::config::Config::from_toml(&text, broker.dir.path()).unwrap_or_else(|e| panic!("{e}"));
-    broker.broker.reload(config).expect("peers that can be used");
+    reload(&broker, &neighbour(far, peer), limits);
     broker
 }
 
-async fn ask(near: &TestBroker) -> QueryResponse {
+/// What it is told of its neighbour.
+pub fn neighbour(far: &str, more: &str) -> String {
+    format!(
+        "[[peer]]\nname = \"Far\"\nhome_community_id = \"{FAR}\"\n\
+         responding_gateway = \"{far}\"\nexchange = \"asynchronous\"\n{more}\n"
+    )
+}
+
+pub fn reload(broker: &TestBroker, peers: &str, limits: &str) {
+    let more = format!("[asynchronous]\naddress = \"{}\"\n{peers}", broker.url("initiating-gateway"));
+    let text = toml(broker.dir.path(), &Options { more, ..options(limits) });
+    let config = causeway::config::Config::from_toml(&text, broker.dir.path()).unwrap_or_else(|e| panic!("{e}"));
+    broker.broker.reload(config).expect("peers that can be used");
+}
+
+pub async fn ask(near: &TestBroker) -> QueryResponse {
     near.query_at("initiating-gateway", QUERY, &find(PATIENT)).await
 }
 
-fn assert_unavailable(response: &QueryResponse, why: &str) {
+pub fn assert_unavailable(response: &QueryResponse, why: &str) {
     let [error] = &response.errors[..] else { panic!("{:?}", response.errors) };
     assert_eq!((error.code.as_str(), error.location.as_deref()), ("XDSUnavailableCommunity", Some(FAR)));
     assert!(error.context.contains(why), "{error:?}");
@@ -117,12 +127,17 @@ impl Asked {
         post(self.addressing.reply_to.as_deref().unwrap(), action, relates_to, payload).await
     }
 
-    fn id(&self) -> String {
+    pub fn id(&self) -> String {
         self.addressing.message_id.clone().unwrap()
     }
 }
 
 async fn post(to: &str, action: &str, relates_to: &str, payload: &str) -> Reply {
+    post_as("client", to, action, relates_to, payload).await
+}
+
+/// Posts an answer with that certificate.
+pub async fn post_as(certificate: &str, to: &str, action: &str, relates_to: &str, payload: &str) -> Reply {
     let addressing = soap::Addressing {
         action: Some(action.to_owned()),
         message_id: Some(soap::new_message_id()),
@@ -136,7 +151,7 @@ async fn post(to: &str, action: &str, relates_to: &str, payload: &str) -> Reply 
         .header("content-type", "application/soap+xml; charset=UTF-8")
         .body(Full::new(body.into()))
         .unwrap();
-    let response = client("client").request(request).await.expect("an answer");
+    let response = client(certificate).request(request).await.expect("an answer");
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.expect("a whole answer").to_bytes();
     Reply { status, content_type: "application/soap+xml".into(), body }
@@ -194,7 +209,7 @@ where
     url
 }
 
-const TAKEN: Option<(u16, String)> = Some((202, String::new()));
+pub const TAKEN: Option<(u16, String)> = Some((202, String::new()));
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_may_come_before_the_request_is_taken_or_much_later() {

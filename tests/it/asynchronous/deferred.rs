@@ -216,6 +216,16 @@ async fn a_late_answer_serves_the_next_query_and_only_its_author_can_give_it() {
     assert_fault(&post_as("server", &own, answer(&other, Some("P-66"))).await, 400, "wsa:RelatesTo");
     let nothing = said(ANSWER, None, |out| out.extend_from_slice(b"<PRPA_IN201306UV02 xmlns=\"urn:hl7-org:v3\"/>"));
     assert_eq!(post_as("server", &own, nothing).await.status, 400);
+    // Each is on record, by what is known of the question; of whom it was about nothing is.
+    let refused = refusals(&near);
+    let reasons = ["not known as the community that was asked", "answers no question of ours", "cannot be read"];
+    assert_eq!(refused.len(), reasons.len(), "{refused:#?}");
+    for (record, reason) in refused.iter().zip(reasons) {
+        assert!(record.contains(reason) && record.contains("csd-code=\"ITI-55\""), "{record}");
+        assert!(record.contains("EventOutcomeIndicator=\"8\"") && !record.contains("P-66"), "{record}");
+        assert!(!record.contains("ParticipantObjectQuery"), "{record}");
+    }
+    assert!(refused[0].contains(&home(2)) && !refused[1].contains(&home(2)), "{refused:#?}");
     // Nor at another service.
     let reply = post_as("server", &near.url("responding-gateway"), answer(&question, Some("P-66"))).await;
     assert_fault(&reply, 400, "wsa:ActionNotSupported");
@@ -235,6 +245,52 @@ async fn a_late_answer_serves_the_next_query_and_only_its_author_can_give_it() {
     let late = |record: &&String| record.contains("csd-code=\"ITI-55\"") && record.contains("came after its time");
     assert_eq!(records.iter().filter(late).count(), 2);
     assert!(records.iter().any(|record| record.contains("its answer is not here yet")));
+}
+
+fn refusals(near: &TestBroker) -> Vec<String> {
+    audit_records(&near.broker).into_iter().filter(|record| record.contains("an answer was refused")).collect()
+}
+
+/// What a community says that was asked while it was live, and is suspended or closed now.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_community_says_that_is_asked_no_more_is_not_taken() {
+    let turn = |near: &TestBroker, peer: &str| {
+        let more = format!("[asynchronous]\naddress = \"{}\"\n{peer}", near.url("initiating-gateway"));
+        reload(near, &options(1, &more, ""));
+    };
+    let closing = "changes = [{ from = \"2020-01-01\", state = \"closed\" }]";
+    for (now, status, words) in [
+        ("state = \"suspended\"", 403, "is suspended"),
+        (closing, 403, "is closed since 2020-01-01"),
+        // One that is closed from the first is nobody's any more, and told nothing.
+        ("state = \"closed\"", 400, "is closed"),
+    ] {
+        let (url, mut questions) = acknowledging().await;
+        let quickly = |more: &str| peer_at(&url, &format!("timeout = \"300ms\"\n{more}"));
+        let near = near(&quickly(""), "").await;
+        let own = near.url("initiating-gateway");
+        ask(&near).await;
+        let question = received(&questions.recv().await.unwrap());
+        turn(&near, &quickly(now));
+        let reply = post_as("server", &own, answer(&question, Some("P-77"))).await;
+        assert_fault(&reply, status, if status == 403 { words } else { "wsa:RelatesTo" });
+        let refused = refusals(&near);
+        assert!(refused.len() == 1 && refused[0].contains(words) && refused[0].contains(&home(2)), "{refused:#?}");
+        // Nothing of it is kept: live again, it is asked again.
+        let patiently = |more: &str| peer_at(&url, &format!("timeout = \"30s\"\n{more}"));
+        turn(&near, &patiently(""));
+        let post = async {
+            let question = questions.recv().await.unwrap();
+            assert!(!question.starts_with("queried"), "{question}");
+            turn(&near, &patiently(now));
+            let reply = post_as("server", &own, answer(&received(&question), Some("P-77"))).await;
+            assert_fault(&reply, status, if status == 403 { words } else { "wsa:RelatesTo" });
+        };
+        let ((_, response), ()) = tokio::join!(ask(&near), post);
+        assert_unavailable(&response, &format!("{words}: its answer was not taken"));
+        assert_eq!(refusals(&near).len(), 2);
+        near.broker.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

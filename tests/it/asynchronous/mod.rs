@@ -3,6 +3,7 @@
 mod asked;
 mod asking;
 mod deferred;
+mod refused;
 
 use crate::support::Reply;
 
