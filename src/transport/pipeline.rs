@@ -47,6 +47,7 @@ use crate::actors::initiating_gateway::InitiatingGateway;
 use crate::actors::ports::Clock;
 use crate::actors::responding_gateway::RespondingGateway;
 use crate::model::discovery::MessageHeader;
+use crate::model::emergency::EmergencyClaim;
 use crate::model::response::{RegistryError, ResponseStatus};
 use crate::store::audit_trail::AuditError;
 use crate::transaction::{DEFERRED_DISCOVERY_RESPONSE, Packaging, Service, Transaction, TransactionId};
@@ -336,7 +337,8 @@ impl Pipeline {
         };
         let asked = Asked { transaction, service, at: self.clock.now() };
         let context = RequestContext {
-            lane: lane_of(&*connection.access, &connection.caller(), inbound.security.as_deref(), bounds.xml),
+            lane: lane_of(&*connection.access, &connection.caller(), inbound.emergency),
+            emergency: inbound.emergency,
             security: inbound.security.clone(),
             asker: self.actors.responding.asker(connection.certificate().as_ref(), &via, asked),
             via,
@@ -471,6 +473,7 @@ impl Pipeline {
             known_as: Arc::new([]),
             security: None,
             lane: Lane::default(),
+            emergency: EmergencyClaim::No,
             asker: Asker::default(),
             via: Arc::new([]),
             cut: self.cut.clone(),
