@@ -4,6 +4,10 @@
 //! A call is in the table from before its request is sent until its answer is here or its time is up;
 //! what comes before or after finds nobody. Each call takes one answer. The id is a random number that
 //! only the peer asked has seen; whoever posts must also have a certificate that the listener accepts.
+//!
+//! A call need not hold a place among the requests to its peer while it waits, so this is its bound: all may be so many
+//! (`limits.awaited_answers`), and those that one community alone may answer half of them: one that never does leaves
+//! room for others.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +23,29 @@ use crate::transaction::Transaction;
 /// The calls that wait.
 pub struct Awaited {
     most: usize,
-    calls: Mutex<HashMap<Uuid, Waiting>>,
+    calls: Mutex<Calls>,
+}
+
+#[derive(Default)]
+struct Calls {
+    waiting: HashMap<Uuid, Waiting>,
+    /// How many there are that one community alone may answer; no zeros.
+    of_one: HashMap<HomeCommunityId, usize>,
+}
+
+impl Calls {
+    fn remove(&mut self, id: &Uuid) -> Option<Waiting> {
+        let waiting = self.waiting.remove(id)?;
+        if let Some(asked) = &waiting.asked
+            && let Some(number) = self.of_one.get_mut(asked)
+        {
+            *number -= 1;
+            if *number == 0 {
+                self.of_one.remove(asked);
+            }
+        }
+        Some(waiting)
+    }
 }
 
 struct Waiting {
@@ -63,13 +89,13 @@ impl Awaited {
         Self { most, calls: Mutex::default() }
     }
 
-    fn calls(&self) -> MutexGuard<'_, HashMap<Uuid, Waiting>> {
+    fn calls(&self) -> MutexGuard<'_, Calls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.calls().is_empty()
+        self.calls().waiting.is_empty()
     }
 
     /// A new call, unless too many wait.
@@ -94,24 +120,31 @@ impl Awaited {
         asked: Option<HomeCommunityId>,
     ) -> Option<Call> {
         let mut calls = self.calls();
-        if calls.len() >= self.most || calls.contains_key(&id) {
+        if calls.waiting.len() >= self.most || calls.waiting.contains_key(&id) {
             return None;
         }
+        if let Some(asked) = &asked {
+            let number = calls.of_one.entry(asked.clone()).or_default();
+            if *number >= self.most.div_ceil(2) {
+                return None;
+            }
+            *number += 1;
+        }
         let (call, answer) = oneshot::channel();
-        calls.insert(id, Waiting { transaction, asked, call });
+        calls.waiting.insert(id, Waiting { transaction, asked, call });
         drop(calls);
         Some(Call { id, awaited: Arc::clone(self), answer })
     }
 
     /// What the call that an answer relates to has asked for.
     pub fn asked(&self, relates_to: &str) -> Option<&'static Transaction> {
-        self.calls().get(&id(relates_to)?).map(|waiting| waiting.transaction)
+        self.calls().waiting.get(&id(relates_to)?).map(|waiting| waiting.transaction)
     }
 
     /// Whether a caller who is known as those communities may answer the call with that id, if one waits.
     pub fn may_answer(&self, id_text: &str, known_as: &[HomeCommunityId]) -> Option<bool> {
         let calls = self.calls();
-        let waiting = calls.get(&id(id_text)?)?;
+        let waiting = calls.waiting.get(&id(id_text)?)?;
         Some(waiting.asked.as_ref().is_none_or(|asked| known_as.contains(asked)))
     }
 
@@ -196,6 +229,32 @@ mod tests {
         }
         let open = awaited.enter(transaction).unwrap();
         assert_eq!(awaited.may_answer(&open.message_id(), &[]), Some(true));
+    }
+
+    #[test]
+    fn one_community_has_half_of_them_at_most() {
+        for (most, of_one) in [(1, 1), (4, 2), (5, 3)] {
+            let awaited = Arc::new(Awaited::new(most));
+            let transaction = Transaction::of(TransactionId::CrossGatewayPatientDiscovery);
+            let home = |n: usize| HomeCommunityId::parse(&format!("urn:oid:2.999.{n}")).unwrap();
+            let enter = |n| awaited.enter_for(transaction, Uuid::new_v4(), &home(n));
+            let mut calls: Vec<_> = std::iter::from_fn(|| enter(2)).collect();
+            assert_eq!(calls.len(), of_one);
+            // Another one has the rest.
+            let others: Vec<_> = std::iter::from_fn(|| enter(3)).collect();
+            assert_eq!(others.len(), (most - of_one).min(of_one));
+            drop(others);
+            // Room comes back with a call that ends, and with one that is answered.
+            drop(calls.pop());
+            let call = enter(2).expect("room");
+            assert!(awaited.calls().remove(&call.id).is_some());
+            let next = enter(2).expect("room");
+            // One that was answered and has ended has given it back once.
+            drop(call);
+            assert!(enter(2).is_none());
+            drop((next, calls));
+            assert!(awaited.is_empty() && awaited.calls().of_one.is_empty());
+        }
     }
 
     #[test]
