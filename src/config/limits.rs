@@ -150,7 +150,7 @@ limits! {
     boundary_bytes: usize = 70, 1 => 70;
     /// One document, on the way in and on the way through.
     document_bytes: u64 = 2 * GIB, 1024 => 1024 * GIB;
-    /// Disk for documents of retrieves and fetches from several communities, over all; beyond, an error names who has no room.
+    /// Disk for documents of several communities in one answer, over all answers; beyond, an error names who has no room.
     spool_bytes: u64 = 16 * GIB, MIB as u64 => 4096 * GIB;
     /// All of one submission.
     submission_bytes: u64 = 4 * GIB, 64 * 1024 => 4096 * GIB;
