@@ -47,7 +47,7 @@ use crate::transport::callbacks::{Callbacks, Listed};
 use crate::transport::listener::{Listener, ListenerLimits};
 use crate::transport::message::{Bounds, EnvelopeRoom};
 use crate::transport::metrics::Metrics;
-use crate::transport::peer::{AdaptiveLimits, PeerLimits, PeerServices, RemoteCommunity, SoapClient};
+use crate::transport::peer::{AdaptiveLimits, PeerLimits, PeerServices, PlaceLimits, RemoteCommunity, SoapClient};
 use crate::transport::pipeline::{Actors, LaterLimits, Pipeline, PipelineLimits};
 use crate::transport::remote_registry::RemoteRegistry;
 use crate::transport::telemetry::{Collector, Telemetry};
@@ -678,7 +678,7 @@ fn federation(
                     most: peer.max_in_flight,
                     budget: peer.timeout,
                 },
-                queue: config.limits.peer_queue,
+                places: PlaceLimits { submissions: config.limits.peer_submissions, queue: config.limits.peer_queue },
                 results: config.limits.results,
                 breaker: BreakerLimits {
                     failures: config.limits.breaker_failures,

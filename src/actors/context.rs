@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::askers::Asker;
 use super::explain::Steps;
 use super::ports::PeerFailure;
+use crate::model::emergency::EmergencyClaim;
 use crate::model::ids::HomeCommunityId;
 use crate::transaction::Transaction;
 
@@ -27,6 +28,8 @@ pub struct RequestContext {
     pub known_as: Arc<[HomeCommunityId]>,
     /// `wsse:Security` as received: handed on, not trusted.
     pub security: Option<Arc<str>>,
+    /// Whether `security` says that it is an emergency; where that is believed, `lane` says so too.
+    pub emergency: EmergencyClaim,
     /// Where it stands among those that wait.
     pub lane: Lane,
     /// Who is behind it, where it asks for what communities are given.
@@ -99,6 +102,7 @@ impl RequestContext {
             caller: caller.into(),
             known_as: Arc::new([]),
             security: None,
+            emergency: EmergencyClaim::No,
             lane: Lane::default(),
             asker: Asker::default(),
             via: Arc::new([]),

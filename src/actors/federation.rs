@@ -317,7 +317,7 @@ pub(super) fn stamped(context: &RequestContext, peer: &Peer, query: &AdhocQuery,
 }
 
 /// The answers of a peer for the communities that it speaks for, in one; a failure if all failed.
-fn in_one<'q>(
+pub(super) fn in_one<'q>(
     peer: &Peer,
     answers: impl Iterator<Item = (&'q AdhocQuery, Result<QueryResponse, PeerFailure>)>,
     told: Vec<RegistryError>,
@@ -340,8 +340,7 @@ fn in_one<'q>(
             }
             (Ok(answer), None) => whole = Some(answer),
             (Err(failure), _) => {
-                let home = query.home.as_deref().and_then(|home| HomeCommunityId::parse(home).ok());
-                missing.push(unavailable(home.as_ref().unwrap_or(&peer.home), &peer.name, &failure));
+                missing.push(not_delivered(peer, query, &failure));
                 last = Some(failure);
             }
         }
@@ -354,6 +353,12 @@ fn in_one<'q>(
     }
     whole.errors.extend(missing.into_iter().chain(told));
     Ok(whole)
+}
+
+/// The error that names the community that a query was for.
+pub(super) fn not_delivered(peer: &Peer, query: &AdhocQuery, failure: &PeerFailure) -> RegistryError {
+    let home = query.home.as_deref().and_then(|home| HomeCommunityId::parse_lenient(home.trim()).ok());
+    unavailable(home.as_ref().unwrap_or(&peer.home), &peer.name, failure)
 }
 
 /// Logs that a community did not deliver; one that is not asked these days is told apart.

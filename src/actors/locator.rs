@@ -30,6 +30,7 @@ use super::explain::Doing;
 use super::federation::{Federation, Peer};
 use super::ports::{PeerFailure, Tally};
 use super::translation::{asked_for, known_as};
+use crate::model::emergency::EmergencyClaim;
 use crate::model::ids::{HomeCommunityId, PatientId};
 use crate::model::response::{ErrorCode, QueryResponse, RegistryError, ResponseStatus};
 use crate::model::stored_query::AdhocQuery;
@@ -177,24 +178,17 @@ pub(super) fn learn(
     }
 }
 
-/// Words of purposes of use that mean that somebody's life may depend on it (ActReason, XSPA).
-const EMERGENCIES: [&str; 3] = ["ETREAT", "BTG", "EMERGENCY"];
-
-/// Whether whoever asks is known for it (`emergency_callers`), or an assertion says so. It need not be verified for that: whoever says so wrongly has everybody asked.
-fn is_emergency(context: &RequestContext) -> bool {
-    if context.lane == Lane::Emergency {
-        return true;
+/// Why everybody is asked although it is known who holds nothing, if somebody's life may depend on it: whoever asks is
+/// known for that (`emergency_callers`), or the assertion says so, or cannot be read. It need not be verified, nor
+/// clear: whoever says so wrongly has everybody asked.
+fn emergency(context: &RequestContext) -> Option<&'static str> {
+    match (context.lane, context.emergency) {
+        (Lane::Emergency, _) | (_, EmergencyClaim::Yes) => Some("everybody is asked: it is an emergency"),
+        (_, EmergencyClaim::Unclear) => {
+            Some("everybody is asked: the assertion does not show whether it is an emergency")
+        }
+        (Lane::Ordinary, EmergencyClaim::No) => None,
     }
-    let Some(security) = &context.security else { return false };
-    // A word of its own: signatures hold any three letters.
-    let inside = |at: Option<char>| at.is_some_and(|c| c.is_ascii_alphanumeric() || "+/=_".contains(c));
-    EMERGENCIES.iter().any(|word| {
-        security.match_indices(word).any(|(at, word)| {
-            let (before, behind) = (security.get(..at), security.get(at + word.len()..));
-            !inside(before.and_then(|text| text.chars().next_back()))
-                && !inside(behind.and_then(|text| text.chars().next()))
-        })
-    })
 }
 
 impl Locator {
@@ -207,8 +201,8 @@ impl Locator {
 
     /// Whether it is time to ask everybody, and why, in words.
     fn broadcast(&self, context: &RequestContext, known: &OfPatient) -> Option<&'static str> {
-        if is_emergency(context) {
-            return Some("everybody is asked: it is an emergency");
+        if let Some(why) = emergency(context) {
+            return Some(why);
         }
         let lately = |at| is_fresh(at, context.at, self.broadcast_every);
         match known.everybody_asked {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::context::RequestContext;
 use super::explain::Doing;
@@ -20,7 +20,7 @@ use super::federation::{self, Federation, Peer};
 use super::fingerprints::{Checked, Fingerprint};
 use super::merge::{locate, unavailable};
 use super::ports::PeerFailure;
-use super::spool::Spool;
+use super::spool::{Became, Spool, Taken};
 use crate::model::document::{BodyError, BodySource, BoxFuture, DocumentRequest, RetrieveResponse};
 use crate::model::ids::HomeCommunityId;
 use crate::model::response::{ErrorCode, RegistryError, Severity, has_error};
@@ -129,41 +129,29 @@ async fn keep(
     if response.documents.is_empty() {
         return response;
     }
-    let (mut kept, began) = (spool.empty(), Instant::now());
     let sources = std::mem::take(&mut response.sources);
-    let failure = tokio::select! {
-        drawn = timeout_at(context.deadline, kept.draw(sources)) => match drawn {
-            Ok(drawn) => drawn.err(),
-            Err(_) => Some(PeerFailure::Timeout(began.elapsed().as_millis() as u64)),
-        },
-        failure = context.given_up() => Some(failure),
-    };
-    context.steps.ended(Some(&peer.home), Doing::Keep, began, failure.as_ref().map_or(Ok("all of them".into()), Err));
+    let Taken { kept, became, why_missing } = spool.take(context, &peer.home, sources, expected).await;
     let (mut map, mut whole, mut missing, mut wrong) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (number, mut document) in std::mem::take(&mut response.documents).into_iter().enumerate() {
-        let content = kept.content(number);
-        let expected = expected.get(number).copied().flatten();
-        match content {
-            Some(content) if expected.is_none_or(|expected| expected.fits(content.size, &content.sha1)) => {
-                document.size = Some(content.size);
+    for (mut document, became) in std::mem::take(&mut response.documents).into_iter().zip(became) {
+        let named = match became {
+            Became::Whole(size) => {
+                document.size = Some(size);
                 map.push(Some(whole.len()));
                 whole.push(document);
+                continue;
             }
-            other => {
-                map.push(None);
-                let named = if other.is_some() { &mut wrong } else { &mut missing };
-                named.push(document.request.unique_id.to_string());
-            }
-        }
+            Became::OtherBytes => &mut wrong,
+            Became::Missing => &mut missing,
+        };
+        map.push(None);
+        named.push(document.request.unique_id.to_string());
     }
     response.documents = whole;
     if !wrong.is_empty() {
         response.errors.push(undelivered(context, peer, &PeerFailure::OtherBytes, &wrong.join(", ")));
     }
     if !missing.is_empty() {
-        let failure =
-            failure.unwrap_or_else(|| PeerFailure::Garbage("a document that was announced did not come".into()));
-        response.errors.push(undelivered(context, peer, &failure, &missing.join(", ")));
+        response.errors.push(undelivered(context, peer, &why_missing, &missing.join(", ")));
     }
     response.sources = vec![Box::new(Renumbered { source: Box::new(kept), offset: 0, map: Some(Arc::new(map)) })];
     response

@@ -6,9 +6,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
+use super::context::RequestContext;
+use super::explain::Doing;
+use super::fingerprints::Fingerprint;
 use super::ports::PeerFailure;
 use crate::model::document::{BodyError, BodySource, BoxFuture};
+use crate::model::ids::HomeCommunityId;
 use crate::store::{Content, DocumentReader, DocumentStore, StagedDocument, StoreError};
 
 /// Bytes that are counted as one.
@@ -28,10 +33,62 @@ impl Spool {
         Self { store, room: Arc::new(Semaphore::new(places)) }
     }
 
+    /// Keeps a community's documents until all are there or the time is up. For each, by number, `expected` is what its
+    /// entry states.
+    pub(super) async fn take(
+        &self,
+        context: &RequestContext,
+        from: &HomeCommunityId,
+        sources: Vec<Box<dyn BodySource>>,
+        expected: &[Option<Fingerprint>],
+    ) -> Taken {
+        let (mut kept, began) = (self.empty(), Instant::now());
+        let failure = tokio::select! {
+            drawn = timeout_at(context.deadline, kept.draw(sources)) => match drawn {
+                Ok(drawn) => drawn.err(),
+                Err(_) => Some(PeerFailure::Timeout(began.elapsed().as_millis() as u64)),
+            },
+            failure = context.given_up() => Some(failure),
+        };
+        let said = failure.as_ref().map_or(Ok("all of them".into()), Err);
+        context.steps.ended(Some(from), Doing::Keep, began, said);
+        let became = |(number, expected): (usize, &Option<Fingerprint>)| match kept.content(number) {
+            Some(content) if expected.is_none_or(|expected| expected.fits(content.size, &content.sha1)) => {
+                Became::Whole(content.size)
+            }
+            Some(_) => Became::OtherBytes,
+            None => Became::Missing,
+        };
+        let became = expected.iter().enumerate().map(became).collect();
+        let why_missing =
+            failure.unwrap_or_else(|| PeerFailure::Garbage("a document that was announced did not come".into()));
+        Taken { kept, became, why_missing }
+    }
+
     /// Nothing kept yet.
     pub fn empty(&self) -> Kept {
         Kept { spool: self.clone(), documents: VecDeque::new(), held: None, reading: None }
     }
+}
+
+/// What has become of a document that was to be kept.
+pub(super) enum Became {
+    /// It is there, of that size.
+    Whole(u64),
+    /// It has other bytes than its entry states.
+    OtherBytes,
+    /// It did not come whole.
+    Missing,
+}
+
+/// What came of keeping a community's documents.
+pub(super) struct Taken {
+    /// Those that came whole.
+    pub(super) kept: Kept,
+    /// What became of each, by number.
+    pub(super) became: Vec<Became>,
+    /// Why some are missing, if some are.
+    pub(super) why_missing: PeerFailure,
 }
 
 /// One community's documents; dropping it discards their files.

@@ -150,7 +150,7 @@ limits! {
     boundary_bytes: usize = 70, 1 => 70;
     /// One document, on the way in and on the way through.
     document_bytes: u64 = 2 * GIB, 1024 => 1024 * GIB;
-    /// Disk for documents of retrieves from several communities, over all answers; beyond, an error names who has no room.
+    /// Disk for documents of several communities in one answer, over all answers; beyond, an error names who has no room.
     spool_bytes: u64 = 16 * GIB, MIB as u64 => 4096 * GIB;
     /// All of one submission.
     submission_bytes: u64 = 4 * GIB, 64 * 1024 => 4096 * GIB;
@@ -186,6 +186,8 @@ limits! {
     peer_response_bytes: usize = 10 * MIB, 64 * KIB => 1024 * MIB;
     /// Requests that wait for one peer, beyond those under way to it (`max_in_flight`); more are told at once.
     peer_queue: usize = 64, 0 => 100_000;
+    /// Submissions on their way to one peer (ITI-80), in places of their own, `max_in_flight` at most.
+    peer_submissions: usize = 16, 1 => 100_000;
     /// Requests to a peer in any case, however slow it is; as many as its `max_in_flight` keep their number fixed.
     peer_floor: usize = 4, 1 => 100_000;
     /// Calls to a peer without an answer, one after the other, after which it is not asked for a while.

@@ -7,6 +7,7 @@ pub mod audit_event;
 pub mod community;
 pub mod discovery;
 pub mod document;
+pub mod emergency;
 pub mod fetch;
 pub mod hl7;
 pub mod ids;

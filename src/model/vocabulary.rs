@@ -103,6 +103,8 @@ pub mod purpose_of_use {
     pub const ACT_REASON: &str = "2.16.840.1.113883.5.8";
     /// Its codes for emergency treatment, and for breaking the glass.
     pub const EMERGENCY: [&str; 2] = ["ETREAT", "BTG"];
+    /// Words that mean one where it is not said of which code system they are, or of another one (XSPA).
+    pub const EMERGENCY_WORDS: [&str; 3] = ["ETREAT", "BTG", "EMERGENCY"];
 }
 
 /// availabilityStatus: Approved (ITI TF-3 §4.2.3.2.2).

@@ -6,6 +6,10 @@
 //! only the peer asked has seen; whoever posts must also have a certificate that the listener accepts.
 //! Of calls that have ended it is remembered for a while who was asked what: an answer that is refused
 //! is on record by that.
+//!
+//! A call need not hold a place among the requests to its peer while it waits, so this is its bound: all may be so many
+//! (`limits.awaited_answers`), and those that one community alone may answer half of them: one that never does leaves
+//! room for others.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +36,8 @@ pub struct Awaited {
 #[derive(Default)]
 struct Calls {
     waiting: HashMap<Uuid, Waiting>,
+    /// How many there are that one community alone may answer; no zeros.
+    of_one: HashMap<HomeCommunityId, usize>,
     ended: HashMap<Uuid, Question>,
     /// From the first that ended to the last.
     order: VecDeque<Uuid>,
@@ -71,6 +77,14 @@ impl Calls {
     /// Ends a call that waits.
     fn end(&mut self, id: Uuid) -> Option<Waiting> {
         let waiting = self.waiting.remove(&id)?;
+        if waiting.question.of_it_alone
+            && let Some(number) = self.of_one.get_mut(&waiting.question.community)
+        {
+            *number -= 1;
+            if *number == 0 {
+                self.of_one.remove(&waiting.question.community);
+            }
+        }
         if self.order.len() >= MOST_ENDED
             && let Some(first) = self.order.pop_front()
         {
@@ -134,6 +148,13 @@ impl Awaited {
         let mut calls = self.calls();
         if calls.waiting.len() >= self.most || calls.waiting.contains_key(&id) {
             return None;
+        }
+        if question.of_it_alone {
+            let number = calls.of_one.entry(question.community.clone()).or_default();
+            if *number >= self.most.div_ceil(2) {
+                return None;
+            }
+            *number += 1;
         }
         let (call, answer) = oneshot::channel();
         calls.waiting.insert(id, Waiting { question, call });
@@ -251,6 +272,30 @@ mod tests {
         }
         let open = awaited.enter(Uuid::new_v4(), question(false)).unwrap();
         assert!(awaited.find(&open.message_id()).unwrap().is_for(&[]));
+    }
+
+    #[test]
+    fn one_community_has_half_of_them_at_most() {
+        for (most, of_one) in [(1, 1), (4, 2), (5, 3)] {
+            let awaited = Arc::new(Awaited::new(most));
+            let enter = |n| awaited.enter(Uuid::new_v4(), Question { community: home(n), ..question(true) });
+            let mut calls: Vec<_> = std::iter::from_fn(|| enter(2)).collect();
+            assert_eq!(calls.len(), of_one);
+            // Another one has the rest.
+            let others: Vec<_> = std::iter::from_fn(|| enter(3)).collect();
+            assert_eq!(others.len(), (most - of_one).min(of_one));
+            drop(others);
+            // Room comes back with a call that ends, and with one that is answered.
+            drop(calls.pop());
+            let call = enter(2).expect("room");
+            assert!(awaited.calls().end(call.id).is_some());
+            let next = enter(2).expect("room");
+            // One that was answered and has ended has given it back once.
+            drop(call);
+            assert!(enter(2).is_none());
+            drop((next, calls));
+            assert!(awaited.is_empty() && awaited.calls().of_one.is_empty());
+        }
     }
 
     #[test]

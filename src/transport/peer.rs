@@ -48,7 +48,8 @@ pub use discovery::belongs;
 pub use envelope::{following_message_id, read_answer, read_envelope, request_envelope, request_envelope_with_id};
 pub use fetch::fetch_response;
 use gateways::Gateways;
-use places::PeerPlaces;
+pub use places::PlaceLimits;
+use places::{Held, PeerPlaces};
 pub use provide::TargetIn;
 pub use received::retrieve_response;
 
@@ -100,8 +101,8 @@ pub struct PeerLimits {
     pub budget: Duration,
     /// Requests to it at the same time, while it is well and while it is not.
     pub in_flight: AdaptiveLimits,
-    /// Requests that wait for one of those to end.
-    pub queue: usize,
+    /// Submissions to it, and what waits for one of those to end.
+    pub places: PlaceLimits,
     /// Objects of one answer.
     pub results: usize,
     /// When it is not worth asking.
@@ -131,13 +132,13 @@ impl RemoteCommunity {
         limits: PeerLimits,
         services: PeerServices,
     ) -> Self {
-        let numbers = services.metrics.places(home.as_str());
+        let places = PeerPlaces::new(limits.in_flight, limits.places, &home, &services.metrics);
         Self {
             home,
             gateways: Gateways::new(clients, limits.breaker),
             discovery: None,
             limits,
-            places: PeerPlaces::new(limits.in_flight, limits.queue, numbers),
+            places,
             services,
             answers_to: None,
             target_in: TargetIn::default(),
@@ -264,7 +265,7 @@ impl Community for RemoteCommunity {
             let mut request = Vec::new();
             ebrs::write_query(&mut request, query);
             let facts = query_facts(query, request.into());
-            let call = |client| self.call_query(client, context, query, &facts);
+            let call = |client, _: Held| self.call_query(client, context, query, &facts);
             self.bounded(context, transaction, &facts, &self.gateways, call, |answer| {
                 (answer.status, &answer.errors, &[])
             })
@@ -305,7 +306,7 @@ impl Community for RemoteCommunity {
                     })
                     .collect(),
             );
-            let call = |client| self.call_retrieve(client, context, &requests, &facts);
+            let call = |client, _: Held| self.call_retrieve(client, context, &requests, &facts);
             self.bounded(context, transaction, &facts, &self.gateways, call, |answer| {
                 (answer.status(), &answer.errors, &answer.documents)
             })

@@ -49,6 +49,7 @@ use crate::actors::initiating_gateway::InitiatingGateway;
 use crate::actors::ports::Clock;
 use crate::actors::responding_gateway::RespondingGateway;
 use crate::model::discovery::MessageHeader;
+use crate::model::emergency::EmergencyClaim;
 use crate::model::response::{RegistryError, ResponseStatus};
 use crate::store::audit_trail::AuditError;
 use crate::transaction::{DEFERRED_DISCOVERY_RESPONSE, Packaging, Service, Transaction, TransactionId};
@@ -340,7 +341,8 @@ impl Pipeline {
         };
         let asked = Asked { transaction, service, at: self.clock.now() };
         let context = RequestContext {
-            lane: lane_of(&*connection.access, &connection.caller(), inbound.security.as_deref(), bounds.xml),
+            lane: lane_of(&*connection.access, &connection.caller(), inbound.emergency),
+            emergency: inbound.emergency,
             security: inbound.security.clone(),
             asker: self.asker(connection, &via, asked, &correlation_id),
             via,
@@ -484,6 +486,7 @@ impl Pipeline {
             known_as: Arc::new([]),
             security: None,
             lane: Lane::default(),
+            emergency: EmergencyClaim::No,
             asker: Asker::default(),
             via: Arc::new([]),
             cut: self.cut.clone(),

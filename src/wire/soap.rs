@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
+use super::saml;
 use super::xdr;
 use super::xml::{Document, Node, Ns, XmlError, push_attr, push_text};
+use crate::model::emergency::EmergencyClaim;
 use crate::model::vocabulary::ns;
 
 /// The anonymous endpoint: the answer goes back on the same connection.
@@ -232,6 +234,8 @@ pub struct Envelope<'d, 'a> {
     pub addressing: Addressing,
     /// `wsse:Security`, byte for byte with its namespaces; read and verified elsewhere.
     pub security: Option<String>,
+    /// Whether that says that it is an emergency.
+    pub emergency: EmergencyClaim,
     /// `xcpd:CorrelationTimeToLive` (ITI TF-2 §3.55.4.1.2).
     pub correlation_ttl: Option<String>,
     /// The trace that the message says it belongs to.
@@ -431,7 +435,7 @@ pub fn read<'d, 'a>(document: &'d Document<'a>) -> Result<Envelope<'d, 'a>, Faul
         _ => return Err(Fault::sender("The env:Body holds more than one element.")),
     };
     let (mut addressing, mut security, mut correlation_ttl) = (Addressing::default(), None, None);
-    let trace = header.and_then(read_trace);
+    let (trace, mut emergency) = (header.and_then(read_trace), EmergencyClaim::No);
     let mut home_blocks = Vec::new();
     if let Some(header) = header {
         let mut not_understood = Vec::new();
@@ -455,6 +459,7 @@ pub fn read<'d, 'a>(document: &'d Document<'a>) -> Result<Envelope<'d, 'a>, Faul
                     });
                 }
                 security = Some(block.fragment());
+                emergency = saml::emergency_claim(block);
             }
         }
         if !not_understood.is_empty() {
@@ -466,7 +471,7 @@ pub fn read<'d, 'a>(document: &'d Document<'a>) -> Result<Envelope<'d, 'a>, Faul
         }
         addressing = read_addressing(header)?;
     }
-    Ok(Envelope { version, addressing, security, correlation_ttl, trace, home_blocks, payload })
+    Ok(Envelope { version, addressing, security, emergency, correlation_ttl, trace, home_blocks, payload })
 }
 
 impl Addressing {

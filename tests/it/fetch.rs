@@ -1,11 +1,16 @@
 //! ITI-63 between brokers: entries with their documents, in one answer.
 
+use causeway::model::discovery::{DiscoveryAnswer, InstanceId, PatientDemographics, PatientMatch};
+use causeway::model::ids::{HomeCommunityId, PatientId};
 use causeway::model::response::ResponseStatus;
 use causeway::model::rim::Slot;
 use causeway::model::stored_query::{AdhocQuery, FETCH, WITH_DOCUMENTS};
+use causeway::model::time::Dtm;
+use causeway::wire::hl7v3::{self, Answering};
 use causeway::wire::xdsb::Binary;
-use causeway::wire::{ebrs, xcf};
+use causeway::wire::{ebrs, soap, xcf, xml};
 
+use crate::asynchronous::asking::far;
 use crate::gateways::peer;
 use crate::support::*;
 
@@ -217,4 +222,113 @@ async fn the_patient_is_asked_for_as_the_community_knows_them() {
     let near = community(1, 0, Options { more, ..Options::default() }).await;
     let fetched = fetch(&near, "initiating-gateway", &query(Some(&home(2)))).await;
     assert_eq!(fetched.entries.iter().map(|(id, ..)| id.as_str()).collect::<Vec<_>>(), ["2.999.922.2.1"]);
+}
+
+/// Who is known behind a hub: a community, and the patient's id there.
+fn known(found: &[(usize, &str)]) -> DiscoveryAnswer {
+    let matched = |(n, id): &(usize, &str)| PatientMatch {
+        id: PatientId::parse(&format!("{id}^^^&2.999.923.{n}&ISO")).expect("a patient"),
+        home: HomeCommunityId::parse(&home(*n)).ok(),
+        demographics: PatientDemographics::default(),
+        degree: Some(100),
+        is_locator: false,
+    };
+    DiscoveryAnswer::Matches(found.iter().map(matched).collect())
+}
+
+/// What a hub answers to ITI-55.
+fn discovered(root: &str, answer: &DiscoveryAnswer) -> String {
+    let document = xml::Document::parse(root, xml::Limits::default()).expect("an envelope");
+    let envelope = soap::read(&document).expect("an envelope");
+    let query = hl7v3::read_request(envelope.payload).expect("a query");
+    let own = HomeCommunityId::parse(&home(2)).expect("a home");
+    let with = Answering {
+        own: &own,
+        message_id: &InstanceId::new("2.999.2.10", "m-1"),
+        created: Dtm::parse("20260301120000").expect("a time"),
+        request: &query.header,
+        query_id: query.query_id.as_ref(),
+        query_by_parameter: query.query_by_parameter.as_deref(),
+    };
+    let action = "urn:hl7-org:v3:PRPA_IN201306UV02:CrossGatewayPatientDiscovery";
+    let out = crate::support::envelope(action, |out| hl7v3::write_response(out, &with, answer));
+    String::from_utf8(out).expect("text")
+}
+
+/// Hands a fetch on to the community behind a hub that it names; what that one says.
+async fn handed_on(url: &str, root: String) -> Option<(u16, String)> {
+    let request = http::Request::post(url)
+        .header("content-type", "application/soap+xml; charset=UTF-8")
+        .body(http_body_util::Full::new(root.into()))
+        .ok()?;
+    let response = client("client").request(request).await.ok()?;
+    let status = response.status().as_u16();
+    let body = http_body_util::BodyExt::collect(response.into_body()).await.ok()?.to_bytes();
+    Some((status, String::from_utf8(body.into()).ok()?))
+}
+
+/// A hub that knows the patient at itself and behind it: each of them is asked by its own id, and who breaks off, and
+/// who may know the patient and cannot be asked, is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_is_asked_for_all_communities_that_it_speaks_for() {
+    let mut communities = Vec::new();
+    for n in [2, 3] {
+        let broker = community(n, 0, Options::default()).await;
+        for number in 0..n {
+            let (id, patient) = (format!("2.999.922.{n}.{number}"), format!("P-{n}^^^&2.999.923.{n}&ISO"));
+            broker.provide(&id, &patient, format!("document {number} of community {n}").as_bytes()).await;
+        }
+        communities.push(broker);
+    }
+    let urls: Vec<_> = communities.iter().map(|broker| broker.url("responding-gateway")).collect();
+    let (told, mut fetches) = tokio::sync::mpsc::unbounded_channel();
+    let hub = far(move |_, asked| {
+        let (urls, told) = (urls.clone(), told.clone());
+        async move {
+            if asked.addressing.action.as_deref() != Some(FETCH_ACTION) {
+                let found = known(&[(2, "P-2"), (3, "P-3"), (4, "P-4"), (5, "P-5"), (5, "P-6")]);
+                return Some((200, discovered(&asked.root, &found)));
+            }
+            let named = |n: usize| asked.root.contains(&format!("home=\"{}\"", home(n)));
+            let n = (2..6).find(|n| named(*n)).expect("one that was told of");
+            let _ = told.send((n, asked.root.contains(&format!("P-{n}^^^&amp;2.999.923.{n}&amp;ISO"))));
+            match urls.get(n - 2) {
+                Some(url) => handed_on(url, asked.root).await,
+                // The connection breaks off.
+                None => None,
+            }
+        }
+    })
+    .await;
+    let node = format!("nodes = [{{ name = \"Node\", home_community_id = \"{}\" }}]", home(3));
+    for bounds in ["", "max_in_flight = 1"] {
+        let more = peer("Hub", &home(2), &hub, "neighbour", &format!("{node}\n{bounds}"));
+        let more = more.replace("same-domain", "discover").replace("\"full\"", "\"hub\"");
+        let near = community(1, 1, Options { more, ..Options::default() }).await;
+        let mut fetched = fetch(&near, "initiating-gateway", &query(Some(&home(2)))).await;
+        fetched.entries.sort();
+        let of = |n: usize| {
+            (0..n).map(move |number| {
+                let content = format!("document {number} of community {n}").into_bytes();
+                (format!("2.999.922.{n}.{number}"), home(n), content)
+            })
+        };
+        let expected: Vec<_> = of(2).chain(of(3)).collect();
+        assert!(fetched.entries == expected, "{:?} {:?}", fetched.entries, fetched.errors);
+        let missing = |n| ("XDSUnavailableCommunity".to_owned(), Some(home(n)));
+        assert_eq!((fetched.status, fetched.errors), (ResponseStatus::PartialSuccess, vec![missing(4), missing(5)]));
+        let mut asked = Vec::new();
+        while let Ok(fetch) = fetches.try_recv() {
+            asked.push(fetch);
+        }
+        asked.sort_unstable();
+        // A connection that breaks off is tried once more.
+        assert_eq!(asked, [(2, true), (3, true), (4, true), (4, true)]);
+        // A node that is named is asked alone, and so passes through.
+        let fetched = fetch(&near, "initiating-gateway", &query(Some(&home(3)))).await;
+        assert_eq!((fetched.status, fetched.entries.len(), fetched.errors.len()), (ResponseStatus::Success, 3, 0));
+        assert_eq!(fetches.try_recv(), Ok((3, true)));
+        assert!(fetches.try_recv().is_err());
+        near.broker.stop().await;
+    }
 }

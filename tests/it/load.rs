@@ -104,7 +104,7 @@ async fn post(client: &HttpClient, url: &str, content_type: &str, body: Vec<u8>)
 }
 
 /// A security header whose assertion, which nobody has signed, claims a purpose of use.
-fn claim(code: &str) -> String {
+pub fn claim(code: &str) -> String {
     format!(
         "<w:Security xmlns:w=\"http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd\">\
          <s:Assertion xmlns:s=\"urn:oasis:names:tc:SAML:2.0:assertion\" ID=\"_1\"><s:AttributeStatement>\

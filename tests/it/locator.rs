@@ -12,6 +12,7 @@ use causeway::simulate::fault::Fault;
 use causeway::simulate::{Settings, Simulation, records};
 
 use crate::gateways::peer;
+use crate::load::claim;
 use crate::support::*;
 
 const QUERY: &str = "urn:ihe:iti:2007:RegistryStoredQuery";
@@ -67,14 +68,19 @@ impl Federation {
 
     /// The answer, and by number from 0 who saw a query.
     async fn ask(&self, query: &AdhocQuery) -> (QueryResponse, Vec<bool>) {
-        let counted = || -> Vec<u64> {
-            let all = self.simulation.communities().iter();
-            all.map(|community| community.counters.requests.load(Ordering::Relaxed)).collect()
-        };
-        let before = counted();
+        let before = self.requests();
         let response = self.gateway.query_at("initiating-gateway", QUERY, query).await;
-        let asked = before.iter().zip(counted()).map(|(before, after)| *before < after).collect();
+        let asked = self.seen_since(&before);
         (response, asked)
+    }
+
+    fn requests(&self) -> Vec<u64> {
+        let all = self.simulation.communities().iter();
+        all.map(|community| community.counters.requests.load(Ordering::Relaxed)).collect()
+    }
+
+    fn seen_since(&self, before: &[u64]) -> Vec<bool> {
+        before.iter().zip(self.requests()).map(|(before, after)| *before < after).collect()
     }
 
     /// Has the gateway read its configuration again, with other peers and settings.
@@ -187,6 +193,39 @@ async fn what_is_known_outlives_a_reload() {
     // The policy is read again, too.
     reload(more.replace("directed", "broadcast"));
     assert_eq!(federation.ask(&federation.find()).await.1, EVERYBODY);
+}
+
+/// One reading of the assertion for who goes first and for whom to ask: where it cannot be read everybody is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_is_asked_where_an_assertion_may_speak_of_an_emergency() {
+    let federation = Federation::directed("per_user = false\n").await;
+    assert_eq!(federation.ask(&federation.find()).await.1, EVERYBODY);
+    let holders = &federation.holders;
+    let plain = claim("ETREAT").replace("2.16.840.1.113883.5.8", "");
+    let sealed = claim("TREAT").replace("s:Assertion", "s:EncryptedAssertion");
+    let elsewhere = claim("TREAT").replace("ID=\"_1\"", "ID=\"ETREAT\"");
+    for (header, asked) in [
+        (claim("ETREAT"), &EVERYBODY.to_vec()),
+        (claim("BTG"), &EVERYBODY.to_vec()),
+        (claim("TREAT"), holders),
+        (plain, &EVERYBODY.to_vec()),
+        (sealed, &EVERYBODY.to_vec()),
+        (elsewhere, holders),
+    ] {
+        let addressing = causeway::wire::soap::Addressing {
+            action: Some(QUERY.to_owned()),
+            message_id: Some(causeway::wire::soap::new_message_id()),
+            ..Default::default()
+        };
+        let version = causeway::wire::soap::Version::V12;
+        let body = causeway::transport::answer::envelope(version, &addressing, Some(&header), |out| {
+            causeway::wire::ebrs::write_query(out, &federation.find());
+        });
+        let before = federation.requests();
+        let reply = federation.gateway.post("initiating-gateway", "application/soap+xml; charset=UTF-8", body).await;
+        assert_eq!(reply.query().status, ResponseStatus::Success, "{header}");
+        assert_eq!(federation.seen_since(&before), *asked, "{header}");
+    }
 }
 
 /// A community that asks about the patient may know them by now.

@@ -354,3 +354,68 @@ async fn a_submission_that_is_sent_again_is_one() {
     }
     assert_eq!(far.query(&find(PATIENT)).await.objects.len(), 1);
 }
+
+/// A submission whose source gives its document when the test does, and ends it when the test drops this.
+fn begun(
+    near: &TestBroker,
+    unique_id: &str,
+) -> (tokio::sync::mpsc::UnboundedSender<Bytes>, tokio::task::JoinHandle<Reply>) {
+    let (more, mut chunks) = tokio::sync::mpsc::unbounded_channel::<Bytes>();
+    let whole = packed(&root(PROVIDE, &Named::by(Some(&home(2)), None), unique_id, None), &[("0@test", b"letter")]);
+    let end = whole.len() - "\r\n--b--\r\n".len();
+    let (head, tail) = (Bytes::copy_from_slice(&whole[..end]), Bytes::copy_from_slice(&whole[end..]));
+    more.send(head).unwrap();
+    let chunks = futures_util::stream::poll_fn(move |cx| chunks.poll_recv(cx));
+    let chunks = futures_util::StreamExt::chain(chunks, futures_util::stream::iter([tail]));
+    let chunks = futures_util::StreamExt::map(chunks, |chunk| Ok::<_, std::io::Error>(Frame::data(chunk)));
+    let connector = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(
+            (*causeway::transport::tls::ReloadableClient::new(CERTIFICATES.files("client")).unwrap().config()).clone(),
+        )
+        .https_only()
+        .enable_http1()
+        .build();
+    let client = Client::builder(TokioExecutor::new())
+        .build::<_, http_body_util::combinators::BoxBody<Bytes, std::io::Error>>(connector);
+    let body = BodyExt::boxed(StreamBody::new(chunks));
+    let request = http::Request::post(near.url("initiating-gateway")).header("content-type", TYPE).body(body).unwrap();
+    let task = tokio::spawn(async move {
+        let response = client.request(request).await.expect("an answer");
+        let status = response.status().as_u16();
+        let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
+        let body = response.into_body().collect().await.expect("a whole answer").to_bytes();
+        Reply { status, content_type, body }
+    });
+    (more, task)
+}
+
+/// Slow sources hold places of their own: queries of the same community are answered meanwhile, and only so many wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_submissions_leave_queries_their_places() {
+    let (near, far) = pair("max_in_flight = 2\ntimeout = \"4s\"").await;
+    far.provide("2.999.912.9", PATIENT, b"there").await;
+    let begun: Vec<_> = ["2.999.912.1", "2.999.912.2"].map(|unique_id| begun(&near, unique_id)).into();
+    let held = format!("causeway_places_held{{places=\"{} submissions\",lane=\"ordinary\"}} 2", home(2));
+    let began = std::time::Instant::now();
+    while !near.broker.metrics().text().contains(&held) {
+        assert!(began.elapsed() < Duration::from_secs(10), "{}", near.broker.metrics().text());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let everything = find(PATIENT);
+    let query = || near.query_at("initiating-gateway", "urn:ihe:iti:2007:RegistryStoredQuery", &everything);
+    for response in futures_util::future::join_all((0..4).map(|_| query())).await {
+        assert_eq!((response.status, response.objects.len()), (ResponseStatus::Success, 1), "{:?}", response.errors);
+    }
+    let named = Named::by(Some(&home(2)), None);
+    let refused = provide(&near, "initiating-gateway", &named, "2.999.912.3").await.registry();
+    assert_eq!(told(&refused), [("XDSUnavailableCommunity", Some(home(2).as_str()))]);
+    let context = &refused.errors[0].context;
+    assert!(context.contains("too many submissions to it are under way"), "{context}");
+    assert!(context.ends_with("nothing was delivered"), "{context}");
+    for (more, task) in begun {
+        assert!(!task.is_finished());
+        drop(more);
+        assert_eq!(task.await.unwrap().registry().status, ResponseStatus::Success);
+    }
+    assert_eq!(query().await.objects.len(), 3);
+}

@@ -9,10 +9,8 @@ use super::{Admission, AdmissionLimits, Place, Refusal};
 use crate::actors::access::{AccessPolicy, EmergencyWord};
 use crate::actors::context::{Lane, RequestContext};
 use crate::actors::explain::Doing;
-use crate::model::vocabulary::purpose_of_use;
+use crate::model::emergency::EmergencyClaim;
 use crate::transport::metrics::Metrics;
-use crate::wire::saml::purposes_of_use;
-use crate::wire::xml;
 
 /// Bounds of a [`Gate`], from `[limits]`.
 #[derive(Debug, Clone, Copy)]
@@ -79,20 +77,14 @@ impl Gate {
 }
 
 /// The lane of a request: whether it is one of emergency treatment, and is believed to be.
-pub fn lane_of(access: &dyn AccessPolicy, caller: &str, security: Option<&str>, limits: xml::Limits) -> Lane {
+pub fn lane_of(access: &dyn AccessPolicy, caller: &str, claim: EmergencyClaim) -> Lane {
     let is_emergency = match access.emergency(caller) {
         EmergencyWord::Always => true,
-        EmergencyWord::IfClaimed => security.is_some_and(|security| claims_emergency(security, limits)),
+        // What may be a claim is none: others wait for it.
+        EmergencyWord::IfClaimed => claim == EmergencyClaim::Yes,
         EmergencyWord::Never => false,
     };
     if is_emergency { Lane::Emergency } else { Lane::Ordinary }
-}
-
-/// Whether a security header claims that its request is for emergency treatment.
-fn claims_emergency(security: &str, limits: xml::Limits) -> bool {
-    purposes_of_use(security, limits).iter().any(|purpose| {
-        purpose.code_system == purpose_of_use::ACT_REASON && purpose_of_use::EMERGENCY.contains(&purpose.code.as_str())
-    })
 }
 
 #[cfg(test)]
@@ -101,35 +93,19 @@ mod tests {
     use crate::actors::access::ListenerPolicy;
     use crate::transaction::Service;
 
-    fn claim(code: &str, system: &str) -> String {
-        format!(
-            "<Security xmlns=\"urn:x\"><Assertion xmlns=\"urn:oasis:names:tc:SAML:2.0:assertion\"><AttributeStatement>\
-             <Attribute Name=\"urn:oasis:names:tc:xspa:1.0:subject:purposeofuse\"><AttributeValue>\
-             <PurposeOfUse xmlns=\"urn:hl7-org:v3\" code=\"{code}\" codeSystem=\"{system}\"/>\
-             </AttributeValue></Attribute></AttributeStatement></Assertion></Security>"
-        )
-    }
-
     #[test]
     fn only_who_is_named_is_believed() {
         let names = |name: &str| [name.to_owned()];
         let policy = ListenerPolicy::new(Service::ALL, [], []).with_emergencies(names("ambulance"), names("hospital"));
-        let lane = |caller, security: Option<&str>| lane_of(&policy, caller, security, xml::Limits::default());
-        let emergency = claim("ETREAT", purpose_of_use::ACT_REASON);
-        assert_eq!(lane("ambulance", None), Lane::Emergency);
-        assert_eq!(lane("hospital", Some(&emergency)), Lane::Emergency);
-        assert_eq!(lane("hospital", Some(&claim("BTG", purpose_of_use::ACT_REASON))), Lane::Emergency);
-        for (caller, security) in [
-            ("stranger", Some(emergency.as_str())),
-            ("*", Some(&emergency)),
-            ("hospital", None),
-            ("hospital", Some("no header")),
-            ("hospital", Some(&claim("TREAT", purpose_of_use::ACT_REASON))),
-            // The code means something in its own system alone.
-            ("hospital", Some(&claim("ETREAT", "2.999.1"))),
-            ("hospital", Some(&claim("ETREAT", ""))),
+        for (caller, claim, lane) in [
+            ("ambulance", EmergencyClaim::No, Lane::Emergency),
+            ("hospital", EmergencyClaim::Yes, Lane::Emergency),
+            ("hospital", EmergencyClaim::No, Lane::Ordinary),
+            ("hospital", EmergencyClaim::Unclear, Lane::Ordinary),
+            ("stranger", EmergencyClaim::Yes, Lane::Ordinary),
+            ("*", EmergencyClaim::Yes, Lane::Ordinary),
         ] {
-            assert_eq!(lane(caller, security), Lane::Ordinary, "{caller}");
+            assert_eq!(lane_of(&policy, caller, claim), lane, "{caller} {claim:?}");
         }
     }
 }

@@ -59,6 +59,13 @@ pub(super) struct Unanswered {
     pub(super) elsewhere: bool,
 }
 
+impl Unanswered {
+    /// One that no other gateway is to be asked after.
+    pub(super) fn for_good(failure: PeerFailure) -> Self {
+        Self { failure, broke_off: false, elsewhere: false }
+    }
+}
+
 impl From<PeerFailure> for Unanswered {
     fn from(failure: PeerFailure) -> Self {
         use PeerFailure::{Timeout, Unreachable, Untrusted};

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::client::{SoapClient, Unanswered};
+use super::places::Held;
 use super::{Outbound, RemoteCommunity, read_envelope};
 use crate::actors::context::RequestContext;
 use crate::actors::ports::{Discovered, PeerFailure};
@@ -33,14 +34,16 @@ impl RemoteCommunity {
         DiscoveryQuery { priority: Priority::Deferred, respond_to: Some(to.address.clone()), ..query.clone() }
     }
 
-    /// Asks, and waits for the answer until then; one on the connection is taken too.
+    /// Asks, and waits for the answer until then; one on the connection is taken too. The place is given back when the
+    /// question is taken: while its answer is waited for nothing is asked of the peer, and what waits has a bound of
+    /// its own.
     pub(super) async fn call_discover_later(
         &self,
         client: &SoapClient,
         context: &RequestContext,
         (query, facts): (&DiscoveryQuery, &AuditFacts),
         to: &AnswersTo,
-        until: Instant,
+        (until, place): (Instant, Held),
     ) -> Result<Discovered, Unanswered> {
         let transaction = Transaction::of(TransactionId::CrossGatewayPatientDiscovery);
         let id = query.query_id.extension.as_deref().and_then(|id| Uuid::try_parse(id).ok());
@@ -74,8 +77,11 @@ impl RemoteCommunity {
             Some(Ok(())) => {}
         }
         drop(message);
+        place.give_back();
         match timeout_at(until, call.answer()).await {
-            Ok(answer) => Ok(self.read_discovered(client, &answer?, query)?),
+            Ok(Ok(answer)) => Ok(self.read_discovered(client, &answer, query)?),
+            // The question is taken: it is not for another gateway, for which there would be no place either.
+            Ok(Err(failure)) => Err(Unanswered::for_good(failure)),
             Err(_) => Err(PeerFailure::NotYet.into()),
         }
     }

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::client::Unanswered;
 use super::gateways::Gateways;
+use super::places::Held;
 use super::{Message, RemoteCommunity, SoapClient, read_envelope};
 use crate::actors::context::RequestContext;
 use crate::actors::ports::{Discovered, PeerFailure};
@@ -56,14 +57,14 @@ impl RemoteCommunity {
         let gateways = self.discovery.as_ref().unwrap_or(&self.gateways);
         let Some(to) = &self.discovery_answers_to else {
             let facts = outbound_facts(query);
-            let call = |client| self.call_discover(client, context, query, &facts);
+            let call = |client, _: Held| self.call_discover(client, context, query, &facts);
             return self.bounded(context, transaction, &facts, gateways, call, judge).await;
         };
         let query = Self::deferred(query, to);
         // Before the time of the whole call is up: who has taken the question is no failure of the network.
         let until = context.deadline.min(Instant::now() + self.limits.budget);
         let facts = outbound_facts(&query);
-        let call = |client| self.call_discover_later(client, context, (&query, &facts), to, until);
+        let call = |client, place| self.call_discover_later(client, context, (&query, &facts), to, (until, place));
         self.bounded(context, transaction, &facts, gateways, call, judge).await
     }
 

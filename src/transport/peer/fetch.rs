@@ -3,6 +3,7 @@
 use super::RemoteCommunity;
 use super::client::{SoapClient, Unanswered};
 use super::envelope::read_answer;
+use super::places::Held;
 use super::received::Announced;
 use crate::actors::context::RequestContext;
 use crate::actors::explain::Doing;
@@ -29,7 +30,7 @@ impl RemoteCommunity {
         let mut request = Vec::new();
         ebrs::write_query(&mut request, query);
         let facts = query_facts(query, request.into());
-        let call = |client| self.call_fetch(client, context, query, &facts);
+        let call = |client, _: Held| self.call_fetch(client, context, query, &facts);
         self.bounded(context, transaction, &facts, &self.gateways, call, |fetched| {
             (fetched.answer.status, &fetched.answer.errors, &[])
         })

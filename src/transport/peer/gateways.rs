@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::RemoteCommunity;
 use super::client::{SoapClient, Unanswered};
-use super::places::Paced;
+use super::places::{Held, Paced};
 use crate::actors::context::RequestContext;
 use crate::actors::explain::Doing;
 use crate::actors::ports::{GatewayView, PeerFailure};
@@ -99,6 +99,8 @@ struct Asking<'r> {
     facts: &'r AuditFacts,
     /// Whether its answer comes as a message of its own.
     later: bool,
+    /// Its place, where it may be given back before there is an answer.
+    place: Option<&'r Held>,
 }
 
 /// What a community says that has too much to do (ITI TF-3 Table 4.2.4.1-2).
@@ -126,7 +128,7 @@ impl RemoteCommunity {
         transaction: &'static Transaction,
         facts: &AuditFacts,
         gateways: &'a Gateways,
-        call: impl Fn(&'a SoapClient) -> F,
+        call: impl Fn(&'a SoapClient, Held) -> F,
         judge: impl Fn(&T) -> Judged<'_>,
     ) -> Result<T, PeerFailure>
     where
@@ -136,13 +138,14 @@ impl RemoteCommunity {
         let until = context.deadline.min(began + self.limits.budget);
         let later = self.answers_to.is_some()
             || transaction.id == TransactionId::CrossGatewayPatientDiscovery && self.discovery_answers_to.is_some();
-        let asking = Asking { context, transaction, facts, later };
+        let asking = Asking { context, transaction, facts, later, place: None };
         let is_busy = |answer: &T| judge(answer).1.iter().any(|error| BUSY.contains(&error.code));
         let first = gateways.0.first().map(|gateway| gateway.client.uri());
-        let _place = match self.place(context, transaction, until, gateways).await {
-            Ok(place) => place,
+        let place = match self.place(context, transaction, until, gateways).await {
+            Ok(place) => Held::new(place),
             Err(failure) => return self.recorded(&asking, first, began, Err(failure), false, &judge).await,
         };
+        let asking = Asking { place: Some(&place), ..asking };
         let several = gateways.0.len() > 1;
         let (mut failed, mut soonest) = (None, None);
         for (number, gateway) in gateways.0.iter().enumerate() {
@@ -167,8 +170,9 @@ impl RemoteCommunity {
             if several && number > 0 {
                 self.note(context, Doing::Failover, now, || format!("to {uri}"));
             }
-            let (result, elsewhere) =
-                self.attempt(&asking, leave, (turn, others > 0), uri, call(&gateway.client), is_busy).await;
+            let (result, elsewhere) = self
+                .attempt(&asking, leave, (turn, others > 0), uri, call(&gateway.client, place.clone()), is_busy)
+                .await;
             if several {
                 self.note(context, Doing::Gateway, now, || match &result {
                     Ok(_) => format!("{uri} answered"),
@@ -225,7 +229,15 @@ impl RemoteCommunity {
         (began, result): (Instant, Result<T, PeerFailure>),
         judge: impl Fn(&T) -> Judged<'_>,
     ) -> Result<T, PeerFailure> {
-        self.recorded(&Asking { context, transaction, facts, later: false }, uri, began, result, false, judge).await
+        self.recorded(
+            &Asking { context, transaction, facts, later: false, place: None },
+            uri,
+            began,
+            result,
+            false,
+            judge,
+        )
+        .await
     }
 
     fn note(&self, context: &RequestContext, doing: Doing, began: Instant, said: impl FnOnce() -> String) {
@@ -249,9 +261,9 @@ impl RemoteCommunity {
         let place = tokio::select! {
             biased;
             failure = context.given_up() => return Err(failure),
-            place = self.places.admit(context, turn) => place,
+            place = self.places.admit(context, transaction, turn) => place,
         };
-        match self.places.words() {
+        match self.places.words(transaction) {
             Some(words) => context.steps.came_of(Some(&self.home), Doing::Queue, asked, || words.into()),
             None => context.steps.took(Some(&self.home), Doing::Queue, asked),
         }
@@ -301,7 +313,11 @@ impl RemoteCommunity {
         }
         // How much the community is asked is no matter of one gateway of several.
         if !(elsewhere && has_next) {
-            told(pace, &result, is_busy);
+            match asking.place.and_then(Held::given_back) {
+                // Whatever it says later: so long it was busy with us.
+                Some(at) => pace.answered(at),
+                None => told(pace, &result, is_busy),
+            }
         }
         (result, elsewhere)
     }

@@ -3,6 +3,7 @@
 use super::RemoteCommunity;
 use super::client::{SoapClient, Unanswered};
 use super::envelope::read_answer;
+use super::places::Held;
 use crate::actors::context::RequestContext;
 use crate::actors::ports::PeerFailure;
 use crate::model::discovery::PatientLocation;
@@ -25,7 +26,7 @@ impl RemoteCommunity {
         xcpd::write_location_request(&mut request, patient);
         let facts = iti56::facts(patient, request.into());
         let gateways = self.discovery.as_ref().unwrap_or(&self.gateways);
-        let call = |client| self.call_locate(client, context, patient, &facts);
+        let call = |client, _: Held| self.call_locate(client, context, patient, &facts);
         self.bounded(context, transaction, &facts, gateways, call, |_| (ResponseStatus::Success, &[], &[])).await
     }
 

@@ -1,7 +1,11 @@
 //! The places of requests to one community: how many there are, who has one, and what each call says of how many
 //! there should be.
+//!
+//! Submissions stream for as long as their sources take, so they have places of their own (`limits.peer_submissions`):
+//! slow ones take none from queries. A community that does one thing at a time (`max_in_flight = 1`) is the exception:
+//! there the one place is for both.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -9,15 +13,60 @@ use tokio::time::{Instant, timeout};
 use super::adaptive::{Adaptive, AdaptiveLimits, Started};
 use crate::actors::context::RequestContext;
 use crate::actors::ports::{CommunityLoad, PeerFailure};
+use crate::model::ids::HomeCommunityId;
 use crate::transaction::{Transaction, TransactionId};
 use crate::transport::admission::{Admission, AdmissionLimits, Place, Refusal};
-use crate::transport::metrics::PlaceNumbers;
+use crate::transport::metrics::Metrics;
 
 /// Places among the requests to one community.
 pub struct PeerPlaces {
     admission: Admission,
+    /// Those of submissions, where they are others.
+    submissions: Option<Admission>,
     adaptive: Mutex<Adaptive>,
     most: usize,
+}
+
+/// How many places there are, besides those of [`AdaptiveLimits`].
+#[derive(Debug, Clone, Copy)]
+pub struct PlaceLimits {
+    /// Submissions at the same time.
+    pub submissions: usize,
+    /// Requests that wait, and as many submissions.
+    pub queue: usize,
+}
+
+/// A place that a call may give back before it has ended: whoever holds it waits for something else.
+#[derive(Clone)]
+pub struct Held(Arc<Mutex<Holding>>);
+
+struct Holding {
+    place: Option<Place>,
+    given_back: Option<Instant>,
+}
+
+impl Held {
+    /// Holds a place until then, or until nobody holds it any more.
+    pub fn new(place: Place) -> Self {
+        Self(Arc::new(Mutex::new(Holding { place: Some(place), given_back: None })))
+    }
+
+    fn holding(&self) -> MutexGuard<'_, Holding> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives it back.
+    pub fn give_back(&self) {
+        let mut holding = self.holding();
+        if holding.place.take().is_some() {
+            holding.given_back = Some(Instant::now());
+        }
+    }
+
+    /// When it was given back, if it was.
+    pub fn given_back(&self) -> Option<Instant> {
+        self.holding().given_back
+    }
 }
 
 /// A call that tells how it went.
@@ -28,11 +77,18 @@ pub struct Paced<'p> {
 
 impl PeerPlaces {
     /// Places that are all free.
-    pub fn new(limits: AdaptiveLimits, queue: usize, numbers: PlaceNumbers) -> Self {
+    pub fn new(limits: AdaptiveLimits, more: PlaceLimits, community: &HomeCommunityId, metrics: &Metrics) -> Self {
         // What ordinary requests may not have of a community that is slow is left to emergencies.
-        let places = AdmissionLimits { places: limits.most, reserve: 0, queue, queue_of_one: queue };
-        let adaptive = Mutex::new(Adaptive::new(limits));
-        Self { admission: Admission::new(places, numbers), adaptive, most: limits.most }
+        let of = |places, numbers| {
+            let limits = AdmissionLimits { places, reserve: 0, queue: more.queue, queue_of_one: more.queue };
+            Admission::new(limits, numbers)
+        };
+        let admission = of(limits.most, metrics.places(community.as_str()));
+        let submissions = (limits.most > 1).then(|| {
+            let places = more.submissions.min(limits.most);
+            of(places, metrics.places(&format!("{community} submissions")))
+        });
+        Self { admission, submissions, adaptive: Mutex::new(Adaptive::new(limits)), most: limits.most }
     }
 
     fn adaptive(&self) -> MutexGuard<'_, Adaptive> {
@@ -43,20 +99,28 @@ impl PeerPlaces {
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn admit(&self, context: &RequestContext, until: Instant) -> Result<Place, PeerFailure> {
-        self.admission.admit(&context.caller, context.lane, until).await.map_err(|refusal| {
+    pub async fn admit(
+        &self,
+        context: &RequestContext,
+        transaction: &Transaction,
+        until: Instant,
+    ) -> Result<Place, PeerFailure> {
+        let submissions = self.submissions.as_ref().filter(|_| transaction.carries_documents());
+        let (admission, of) = submissions.map_or((&self.admission, "requests"), |places| (places, "submissions"));
+        admission.admit(&context.caller, context.lane, until).await.map_err(|refusal| {
             let why = match refusal {
-                Refusal::Late | Refusal::Gone => "too many requests to it are under way",
-                Refusal::Full | Refusal::OwnFull | Refusal::Displaced => "too many requests wait for it",
+                Refusal::Late | Refusal::Gone => format!("too many {of} to it are under way"),
+                Refusal::Full | Refusal::OwnFull | Refusal::Displaced => format!("too many {of} wait for it"),
             };
-            PeerFailure::NotAsked(why.into())
+            PeerFailure::NotAsked(why)
         })
     }
 
     /// What is to be said of a wait for it: nothing as long as there are as many as are configured.
-    pub fn words(&self) -> Option<String> {
+    pub fn words(&self, transaction: &Transaction) -> Option<String> {
         let limit = self.adaptive().limit();
-        (limit < self.most).then(|| format!("{limit} at once, {} when it is well", self.most))
+        let adapts = self.submissions.is_none() || !transaction.carries_documents();
+        (adapts && limit < self.most).then(|| format!("{limit} at once, {} when it is well", self.most))
     }
 
     /// A call to it begins.
@@ -116,5 +180,64 @@ impl Paced<'_> {
     /// It was not taken, or answered with "busy".
     pub fn refused(self, now: Instant) {
         self.places.adapt(|adaptive| adaptive.refused(self.started, now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(most: usize, submissions: usize) -> PeerPlaces {
+        let limits = AdaptiveLimits { floor: most, most, budget: Duration::from_secs(8) };
+        let community = HomeCommunityId::parse("urn:oid:2.999.1").unwrap();
+        PeerPlaces::new(limits, PlaceLimits { submissions, queue: 0 }, &community, &Metrics::default())
+    }
+
+    /// How many more of that transaction get a place, the others being held.
+    async fn more(places: &PeerPlaces, transaction: TransactionId, held: &mut Vec<Place>) -> (usize, String) {
+        let transaction = Transaction::of(transaction);
+        let context = RequestContext::of_our_own(transaction, "test", Duration::from_secs(8));
+        for number in 0.. {
+            match places.admit(&context, transaction, Instant::now()).await {
+                Ok(place) => held.push(place),
+                Err(failure) => return (number, failure.to_string()),
+            }
+        }
+        unreachable!()
+    }
+
+    #[tokio::test]
+    async fn submissions_take_no_place_of_a_query_and_have_few() {
+        use TransactionId::{CrossGatewayDocumentProvide as Provide, CrossGatewayQuery as Query};
+        for (most, submissions, expected) in [(32, 16, (16, 32)), (4, 16, (4, 4)), (4, 1, (1, 4)), (1, 16, (1, 0))] {
+            let (places, mut held) = (places(most, submissions), Vec::new());
+            let (handed_on, why) = more(&places, Provide, &mut held).await;
+            let kind = if most == 1 { "requests" } else { "submissions" };
+            assert!(why.contains(&format!("too many {kind} wait for it")), "{why}");
+            let (asked, why) = more(&places, Query, &mut held).await;
+            assert!(why.contains("too many requests wait for it"), "{why}");
+            assert_eq!((handed_on, asked), expected);
+            assert_eq!(places.load().under_way, most, "submissions of their own are not counted with the others");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_place_can_be_given_back_while_its_call_goes_on() {
+        let (places, mut held) = (places(1, 1), Vec::new());
+        assert_eq!(more(&places, TransactionId::CrossGatewayQuery, &mut held).await.0, 1);
+        let call = Held::new(held.pop().unwrap());
+        let other = call.clone();
+        assert!(call.given_back().is_none());
+        other.give_back();
+        let at = call.given_back();
+        other.give_back();
+        assert!(at.is_some() && call.given_back() == at, "once");
+        assert_eq!(more(&places, TransactionId::CrossGatewayQuery, &mut held).await.0, 1);
+        // And with the last who holds it.
+        let call = Held::new(held.pop().unwrap());
+        drop(call.clone());
+        assert_eq!(more(&places, TransactionId::CrossGatewayQuery, &mut held).await.0, 0);
+        drop(call);
+        assert_eq!(more(&places, TransactionId::CrossGatewayQuery, &mut held).await.0, 1);
     }
 }

@@ -10,6 +10,7 @@ use super::posted::Posted;
 use crate::actors::access::AccessPolicy;
 use crate::actors::responding_gateway::MOST_GATEWAYS;
 use crate::model::community::ShownCertificate;
+use crate::model::emergency::EmergencyClaim;
 use crate::model::ids::HomeCommunityId;
 use crate::transaction::{Service, Transaction, TransactionId};
 use crate::transport::callbacks::{Callbacks, Elsewhere};
@@ -61,6 +62,8 @@ pub struct Inbound {
     /// What audit says of it.
     pub facts: AuditFacts,
     pub(super) security: Option<Arc<str>>,
+    /// Whether that says that it is an emergency.
+    pub(super) emergency: EmergencyClaim,
     /// The trace that its envelope names.
     pub(super) trace: Option<soap::TraceHeader>,
     /// Where its answer goes, if not back on its connection.
@@ -145,6 +148,7 @@ pub(super) fn read_envelope(
         payload,
         facts,
         security: envelope.security.map(Into::into),
+        emergency: envelope.emergency,
         trace: envelope.trace,
         elsewhere,
     })))

@@ -184,8 +184,8 @@ where
                 let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
                     let (manners, count) = (Arc::clone(&manners), Arc::clone(&count));
                     async move {
+                        let content_type = request.headers()["content-type"].to_str().unwrap_or_default().to_owned();
                         let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
-                        let content_type = String::from("application/soap+xml");
                         let root = Reply { status: 200, content_type, body }.root();
                         let document = xml::Document::parse(&root, xml::Limits::default()).expect("an envelope");
                         let addressing = soap::read(&document).expect("an envelope").addressing;

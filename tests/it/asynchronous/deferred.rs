@@ -293,6 +293,41 @@ async fn what_a_community_says_that_is_asked_no_more_is_not_taken() {
     }
 }
 
+/// A place is held until the question is taken, and not while its answer is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_is_taken_holds_no_place() {
+    let (url, mut questions) = acknowledging().await;
+    let near = near(&peer_at(&url, "timeout = \"20s\"\nmax_in_flight = 1"), "").await;
+    let near = std::sync::Arc::new(near);
+    let asked = |patient: &'static str| {
+        let near = std::sync::Arc::clone(&near);
+        tokio::spawn(async move { near.query_at("initiating-gateway", QUERY, &find(patient)).await })
+    };
+    let first = asked(PATIENT);
+    let question = received(&questions.recv().await.unwrap());
+    // The only place is free for the next one, which would be told else that it has waited in vain.
+    let second = asked("9990000026^^^&2.16.840.1.113883.2.1.4.1&ISO");
+    let next =
+        tokio::time::timeout(Duration::from_secs(9), questions.recv()).await.expect("asked while the first waits");
+    let next = received(&next.unwrap());
+    assert!(!first.is_finished() && !second.is_finished());
+    let own = near.url("initiating-gateway");
+    for (question, id) in [(&next, "P-2"), (&question, "P-1")] {
+        assert_eq!(post_as("server", &own, answer(question, Some(id))).await.status, 200);
+    }
+    for (task, what) in [(first, "the first"), (second, "the second")] {
+        let response = task.await.unwrap();
+        assert_eq!(
+            (response.status, response.errors.len()),
+            (ResponseStatus::Success, 0),
+            "{what}: {:?}",
+            response.errors
+        );
+    }
+    let queried = [questions.recv().await.unwrap(), questions.recv().await.unwrap()].concat();
+    assert!(queried.contains("P-1^^^") && queried.contains("P-2^^^"), "{queried}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn that_nobody_is_known_may_come_late_too_and_is_forgotten_soon() {
     let (url, mut questions) = acknowledging().await;

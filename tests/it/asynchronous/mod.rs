@@ -1,7 +1,7 @@
 //! Answers that do not come back on their connection (WS-Addressing asynchronous exchange, ITI TF-2 §V.5).
 
 mod asked;
-mod asking;
+pub mod asking;
 mod deferred;
 mod refused;
 
