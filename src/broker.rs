@@ -649,15 +649,9 @@ fn callbacks(config: &Config, client: &Arc<ReloadableClient>, answer_bounds: &Bo
     Ok(Callbacks::new(listed).with_deferred(config.discovery.deferred))
 }
 
-/// By which certificates callers are known as peers: those that we would take for the peer's own. Where
-/// callers are accepted by other authorities than the peers are, a name says nothing.
+/// By which certificates callers are known as peers: those that we would take for the peer's own.
 fn callers(config: &Config) -> Callers {
-    let gateways = config.listeners.iter().filter(|listener| listener.services.iter().any(|s| s.is_gateway()));
-    if gateways.into_iter().any(|listener| listener.tls.client_ca != config.client.client_ca) {
-        return Callers::default();
-    }
-    let is_known = |peer: &&config::Peer| peer.ca.is_none() && peer.states.first != config::PeerState::Closed;
-    let peers = config.peers.iter().filter(is_known);
+    let peers = config.peers.iter().filter(|peer| config.knows_by_host(peer));
     let hosts = |peer: &config::Peer| {
         let urls = peer.gateways().chain(&peer.patient_discovery);
         urls.filter_map(|url| url.host().map(str::to_owned)).collect()
