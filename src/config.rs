@@ -12,6 +12,8 @@
 mod emergency;
 mod limits;
 mod locator;
+mod meant;
+mod names;
 mod peers;
 mod people;
 mod profiles;
@@ -182,6 +184,8 @@ pub struct Config {
     pub telemetry: Option<Telemetry>,
     /// Every bound.
     pub limits: Limits,
+    /// What works, and is most likely not what was meant: for `causeway check`.
+    pub notes: Vec<ConfigFinding>,
 }
 
 /// Whose broker this is (`[community]`).
@@ -576,7 +580,7 @@ impl Config {
         let reader = Reader { base: base_dir, findings: &findings };
         let config = reader.config(Section::new("", root, &findings));
         match config {
-            Some(config) if findings.is_empty() => Ok(config),
+            Some(config) if findings.is_empty() => Ok(Self { notes: findings.into_notes(), ..config }),
             _ => Err(ConfigError::new(file.to_owned(), text, findings.into_sorted())),
         }
     }

@@ -25,12 +25,7 @@ fn hosts(peer: &config::Peer) -> impl Iterator<Item = String> {
 }
 
 fn known(config: &Config) -> Vec<(HomeCommunityId, Vec<String>)> {
-    let gateways = config.listeners.iter().filter(|listener| listener.services.iter().any(|s| s.is_gateway()));
-    if gateways.into_iter().any(|listener| listener.tls.client_ca != config.client.client_ca) {
-        return Vec::new();
-    }
-    let is_known = |peer: &&config::Peer| peer.ca.is_none() && peer.states.first != config::PeerState::Closed;
-    let peers = config.peers.iter().filter(is_known);
+    let peers = config.peers.iter().filter(|peer| config.knows_by_host(peer));
     peers.map(|peer| (peer.home_community_id.clone(), hosts(peer).collect())).collect()
 }
 

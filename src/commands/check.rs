@@ -4,6 +4,8 @@
 //! codes, and each peer that would be asked, step by step, within its own timeout. Only
 //! a configuration that cannot be read ends it early, with all its findings.
 
+mod federation;
+
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener};
@@ -142,6 +144,18 @@ fn of_configuration(error: ConfigError) -> Vec<Check> {
     checks.collect()
 }
 
+/// What the reading itself found odd.
+fn of_notes(config: &Config) -> Vec<Check> {
+    let checks = config.notes.iter().cloned().map(|note| Check {
+        status: Status::Warn,
+        check: note.key,
+        line: note.line,
+        what: note.what,
+        fix: Some(note.fix),
+    });
+    checks.collect()
+}
+
 fn table(checks: &[Check], colour: Colour) -> String {
     let mut table = Table::new(&[("", Align::Left), ("", Align::Left), ("", Align::Left)]);
     for check in checks {
@@ -170,7 +184,7 @@ fn table(checks: &[Check], colour: Colour) -> String {
 /// Looks at everything that a readable configuration names.
 pub async fn examine(config: &Config) -> Vec<Check> {
     let now = Timestamp::now();
-    let mut checks = vec![];
+    let mut checks = of_notes(config);
     checks.extend(community(config));
     for (index, listener) in config.listeners.iter().enumerate() {
         // The first listener's certificate also calls unless [client] has another.
@@ -184,16 +198,23 @@ pub async fn examine(config: &Config) -> Vec<Check> {
     checks.extend(administration(config));
     checks.extend(storage(config));
     checks.extend(codes(config));
+    checks.extend(federation::settings(config));
     let peers = join_all(config.peers.iter().map(|peer| reach_peer(config, peer, now))).await;
     checks.extend(peers.into_iter().flatten());
     let within = std::time::Duration::from_secs(10);
     if let Some(url) = &config.registry {
-        checks.extend(reach("registry", url, &config.client, within, config, now).await);
+        checks.extend(reach("registry", url, &config.client, within, config, now, None).await);
     }
-    // Over http it is on this machine, and there is nothing of ours to be wrong.
-    if let Some(telemetry) = config.telemetry.as_ref().filter(|to| to.endpoint.scheme_str() == Some("https")) {
-        let files = config.tls_with(telemetry.ca.as_ref());
-        checks.extend(reach("telemetry", &telemetry.endpoint, &files, within, config, now).await);
+    if let Some(telemetry) = &config.telemetry {
+        checks.extend(if telemetry.endpoint.scheme_str() == Some("https") {
+            let files = config.tls_with(telemetry.ca.as_ref());
+            reach("telemetry", &telemetry.endpoint, &files, within, config, now, None).await
+        } else {
+            // There is nothing of ours to be wrong, but that it is so is not to be overlooked.
+            let mut report = Report::new("telemetry");
+            report.ok(format!("{}, in the clear, not called", telemetry.endpoint));
+            report.checks
+        });
     }
     checks
 }
@@ -513,9 +534,14 @@ async fn reached(config: &Config, peer: &Peer, now: Timestamp, subject: String) 
     };
     let reached = gateways.iter().enumerate().map(|(at, url)| {
         let (subject, files) = (number(at), &files);
-        async move { reach(&subject, url, files, peer.timeout, config, now).await }
+        async move { reach(&subject, url, files, peer.timeout, config, now, Some(peer)).await }
     });
-    of_gateways(join_all(reached).await)
+    let mut checks = of_gateways(join_all(reached).await);
+    if let Some(url) = &peer.patient_discovery {
+        let subject = format!("{subject}, patient discovery");
+        checks.extend(reach(&subject, url, &files, peer.timeout, config, now, Some(peer)).await);
+    }
+    checks
 }
 
 /// What was found of each gateway of a peer; while one of them can be asked, what is wrong with another is a warning.
@@ -536,6 +562,7 @@ async fn reach(
     within: std::time::Duration,
     config: &Config,
     now: Timestamp,
+    peer: Option<&Peer>,
 ) -> Vec<Check> {
     let mut report = Report::new(subject);
     let files = files.clone();
@@ -557,9 +584,9 @@ async fn reach(
     let connector = TlsConnector::from(settings);
     match call(url, &connector, Instant::now() + within).await {
         Ok(answer) => {
-            peer_certificate(&mut report, answer.certificate.as_deref(), config.community.profile, now);
+            peer_certificate(&mut report, answer.certificate.as_deref(), config.community.profile, now, peer);
             if !report.has_failed() {
-                report.ok(format!("{url} answers HTTP {} over {}", answer.status, answer.version));
+                answered(&mut report, url, &answer);
             }
         }
         Err(Trouble { step, what, fix }) => report.fail(format!("{url}: {step}: {what}"), fix),
@@ -567,10 +594,36 @@ async fn reach(
     report.checks
 }
 
-fn peer_certificate(report: &mut Report, der: Option<&[u8]>, profile: Profile, now: Timestamp) {
+/// The status is that of a request for the description, which not everybody has.
+fn answered(report: &mut Report, url: &Uri, answer: &Answer) {
+    let what = format!("{url} answers HTTP {} over {}", answer.status, answer.version);
+    match answer.status.as_str() {
+        "404" | "410" => report.warn(
+            what,
+            "fine if it only has no description to show; else correct the path: causeway doctor asks in earnest",
+        ),
+        "401" | "403" => {
+            report.warn(what, "most likely it does not know our certificate: ask its operators, or causeway doctor");
+        }
+        "502" | "503" | "504" => report.warn(what, "something before it cannot reach it: ask its operators"),
+        status if status.starts_with('3') => {
+            report.warn(what, "it is called nowhere else: write the address that it has moved to");
+        }
+        _ => report.ok(what),
+    }
+}
+
+fn peer_certificate(report: &mut Report, der: Option<&[u8]>, profile: Profile, now: Timestamp, peer: Option<&Peer>) {
     let Some(facts) = der.and_then(|der| certificates::facts(der).ok()) else {
         return;
     };
+    let rules = peer.map(|peer| peer.certificates.as_slice()).filter(|rules| !rules.is_empty());
+    if rules.is_some_and(|rules| !federation::is_meant(rules, &facts)) {
+        report.warn(
+            format!("its gateway shows {}, which is none of its certificates", facts.subject),
+            "fine if it shows another one when it calls us; else compare them",
+        );
+    }
     let left = facts.days_left(now);
     if left < PEER_EXPIRY_DAYS {
         report.warn(format!("its certificate expires in {left} days, on {}", facts.not_after), "tell its operators");

@@ -52,8 +52,8 @@ pub struct Args {
     /// Another community: its name, its identity, its Responding Gateway (repeatable)
     #[arg(long = "peer", value_name = "NAME=HOME=URL")]
     pub peers: Vec<PeerArgument>,
-    /// Listen for HL7 v2 identity feeds (comes with a later version)
-    #[arg(long, value_name = "ADDR")]
+    /// Listen for HL7 v2 identity feeds: refused until there are any, and not offered until then
+    #[arg(long, value_name = "ADDR", hide = true)]
     pub mllp: Option<String>,
     /// A patient domain that is taken (repeatable; default: any)
     #[arg(long = "patient-domain", value_name = "OID", value_parser = Oid::parse)]
@@ -332,6 +332,14 @@ mod tests {
         assert_eq!(fs::read(dir.path().join("certs/server.pem")).unwrap(), before);
         assert_eq!(made(dir.path(), &["--name=Other", "--force"]).unwrap().community.name, "Other");
         assert_ne!(fs::read(dir.path().join("certs/server.pem")).unwrap(), before);
+    }
+
+    #[test]
+    fn what_is_refused_is_not_offered() {
+        use clap::CommandFactory;
+        let help = Line::command().render_long_help().to_string();
+        assert!(help.contains("--peer") && !help.to_ascii_lowercase().contains("mllp"), "{help}");
+        assert!(!help.contains("later version"), "{help}");
     }
 
     #[test]

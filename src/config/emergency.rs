@@ -15,7 +15,7 @@ impl Reader<'_> {
                     what,
                     "name the callers one by one, by the common names of their certificates",
                 );
-            } else {
+            } else if self.is_common_name(&text) {
                 names.push(text.value);
             }
         }

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::Peer;
-use super::raw::{Section, Spot};
+use super::meant::PeerSpots;
+use super::raw::Section;
 use super::read::Reader;
 
 /// Whom a query by patient goes to (`[locator]`).
@@ -69,13 +70,13 @@ impl Reader<'_> {
     }
 
     /// Who is spoken for is spoken for by a locator, with the places where that stands.
-    pub(super) fn located(&self, peers: &[Peer], spots: &[Spot]) {
+    pub(super) fn located(&self, peers: &[Peer], spots: &[PeerSpots]) {
         for (peer, spot) in peers.iter().zip(spots) {
             let Some(by) = &peer.located_by else { continue };
             let speaks = |other: &Peer| other.locator && other.home_community_id == *by && other != peer;
             if !peers.iter().any(speaks) {
                 self.findings.add(
-                    spot,
+                    &spot.located_by,
                     format!("no other peer with locator = true has the home_community_id {by}"),
                     "name the peer that says where patients are known, and write locator = true there",
                 );

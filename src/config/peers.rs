@@ -3,9 +3,11 @@
 
 use http::Uri;
 
-use super::raw::{Section, Spot, Text};
+use super::meant::is_same;
+use super::raw::{Section, Spot, Text, quoted};
 use super::read::Reader;
-use super::{CertificateRule, GatewayRules, Peer, Shares};
+use super::{CertificateRule, GatewayRules, Peer, Service, Shares};
+use crate::model::community::NoRule;
 use crate::model::sharing::{CodeLists, CodeRule};
 
 /// An address in examples.
@@ -20,24 +22,41 @@ impl Reader<'_> {
             section.required(KEY, EXAMPLE);
             return (None, Vec::new());
         }
-        let written = section.has(KEY);
+        let is_empty = section.is_empty_list(KEY);
         let texts = section.one_or_more(KEY);
-        if written && texts.is_empty() {
+        if is_empty {
             let fix = format!("write {KEY} = \"{EXAMPLE}\", or a list in order of preference");
             self.findings.add(&spot, "there is no address in it", fix);
         }
         let mut gateways: Vec<Uri> = Vec::new();
         for text in texts {
             let spot = text.spot.clone();
+            if text.value.matches("://").count() > 1 {
+                let fix = format!("write {KEY} = [\"{EXAMPLE}\", \"…\"], each in quotes of its own");
+                self.findings.add(&spot, "there are several addresses in one text", fix);
+                continue;
+            }
             let Some(uri) = self.url(Some(text)) else { continue };
-            if gateways.contains(&uri) {
+            if gateways.iter().any(|other| is_same(other, &uri)) {
                 self.findings.add(&spot, "the address is there twice", "remove one of them");
                 continue;
             }
+            self.is_a_gateways(&spot, &uri);
             gateways.push(uri);
         }
         let mut gateways = gateways.into_iter();
         (gateways.next(), gateways.collect())
+    }
+
+    /// Whether the path can be that of a Responding Gateway.
+    fn is_a_gateways(&self, spot: &Spot, uri: &Uri) {
+        let what = match Service::from_path(uri.path()) {
+            Some(Service::RespondingGateway) => return,
+            Some(other) => format!("the path is that of another service, {}", other.name()),
+            None if uri.path() == "/" => "there is no path in it".to_owned(),
+            None => return,
+        };
+        self.findings.note(spot, what, format!("write it like {EXAMPLE}, if the peer has it there"));
     }
 
     /// `certificates` of a peer.
@@ -45,9 +64,18 @@ impl Reader<'_> {
         let mut rules = Vec::new();
         for text in section.texts("certificates") {
             match CertificateRule::parse(&text.value) {
-                Ok(rule) => rules.push(rule),
-                Err(what) => {
-                    let fix = "write a common name, a subject as \"CN=…,O=…\", or \"sha256:\" and the fingerprint";
+                Ok(rule) => {
+                    if let CertificateRule::Subject(subject) = &rule
+                        && let Some(name) = subject.common_name().filter(|_| subject.is_bare_name())
+                    {
+                        let what =
+                            "it is taken for the whole subject: a certificate with more in its own is not recognised";
+                        self.findings.note(&text.spot, what, format!("write {} for the common name", quoted(name)));
+                    }
+                    rules.push(rule);
+                }
+                Err(NoRule { what, fix, instead }) => {
+                    let fix = instead.map_or_else(|| fix.to_owned(), |text| format!("write {}", quoted(&text)));
                     self.findings.add(&text.spot, what, fix);
                 }
             }
@@ -57,7 +85,8 @@ impl Reader<'_> {
 
     /// A certificate is one community's.
     pub(super) fn not_another_ones(&self, spot: &Spot, peer: &Peer, others: &[Peer]) {
-        let same = |other: &&Peer| other.certificates.iter().any(|rule| peer.certificates.contains(rule));
+        let meets = |rule: &CertificateRule| peer.certificates.iter().any(|own| own.meets(rule));
+        let same = |other: &&Peer| other.certificates.iter().any(meets);
         if let Some(other) = others.iter().find(same) {
             let what = format!("\"{}\" is recognised by the same certificate", other.name);
             self.findings.add(spot, what, "leave it with one of them: who asks must be known for certain");
@@ -90,9 +119,9 @@ impl Reader<'_> {
     }
 
     fn code_list(&self, section: &mut Section<'_>, key: &'static str) -> Vec<CodeRule> {
-        let (spot, written) = (section.spot(key), section.has(key));
+        let (spot, is_empty) = (section.spot(key), section.is_empty_list(key));
         let texts = section.texts(key);
-        if written && texts.is_empty() {
+        if is_empty {
             // One could take it for "none of them".
             self.findings.add(&spot, "an empty list is no rule", "name codes, or remove the key");
         }

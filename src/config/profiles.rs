@@ -3,7 +3,7 @@
 use http::Uri;
 
 use super::PeerExchange;
-use super::raw::{Section, Spot, suggestion};
+use super::raw::{Section, Spot, as_key, suggestion};
 use super::read::Reader;
 use crate::transport::peer::profile::{PeerProfile, SoapVersion, To};
 
@@ -41,7 +41,8 @@ impl Reader<'_> {
             if found.is_none() {
                 let names: Vec<&str> = profiles.iter().map(|profile| profile.name.as_str()).collect();
                 let what = format!("there is no profile \"{}\"", text.value);
-                let fix = format!("{}, or describe it in [profile.{}]", suggestion(&text.value, &names), text.value);
+                let key = as_key(&text.value);
+                let fix = format!("{}, or describe it in [profile.{key}]", suggestion(&text.value, &names));
                 self.findings.add(&text.spot, what, fix);
             }
             found.cloned()

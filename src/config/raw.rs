@@ -45,7 +45,9 @@ enum Value {
     Table(BTreeMap<String, Node>),
     /// As it is written.
     Fraction(String),
-    /// A date: nothing here takes one.
+    /// Without quotes, as it is written.
+    Date(String),
+    /// Nothing here takes one.
     Other(&'static str),
 }
 
@@ -58,7 +60,18 @@ impl Value {
             Self::Fraction(_) => "a fraction",
             Self::List(_) => "a list",
             Self::Table(_) => "a section",
+            Self::Date(_) => "a date",
             Self::Other(kind) => kind,
+        }
+    }
+
+    /// What was meant, if only the quotes are missing.
+    fn unquoted(&self) -> Option<String> {
+        match self {
+            Self::Integer(number) => Some(number.to_string()),
+            Self::Boolean(boolean) => Some(boolean.to_string()),
+            Self::Fraction(written) | Self::Date(written) => Some(written.clone()),
+            Self::Text(_) | Self::List(_) | Self::Table(_) | Self::Other(_) => None,
         }
     }
 }
@@ -77,31 +90,90 @@ pub(super) struct Text {
     pub(super) spot: Spot,
 }
 
-/// Collects everything that is wrong.
+/// Collects everything that is wrong, and beside it what deserves a look.
 #[derive(Debug, Default)]
-pub(super) struct Findings(RefCell<Vec<ConfigFinding>>);
+pub(super) struct Findings {
+    wrong: RefCell<Vec<ConfigFinding>>,
+    notes: RefCell<Vec<ConfigFinding>>,
+}
 
-impl Findings {
-    pub(super) fn add(&self, spot: &Spot, what: impl AsRef<str>, fix: impl Into<String>) {
-        let what = what.as_ref();
+/// In the order of the file; what has no line comes last.
+fn sorted(mut all: Vec<ConfigFinding>) -> Vec<ConfigFinding> {
+    all.sort_by_key(|finding| finding.line.unwrap_or(usize::MAX));
+    all
+}
+
+impl ConfigFinding {
+    fn at(spot: &Spot, what: &str, fix: String) -> Self {
         let (line, what) = match &spot.origin {
             Origin::Line(line) => (Some(*line), what.to_owned()),
             Origin::Variable(name) => (None, format!("{what} (environment variable {name})")),
             Origin::Absent => (None, what.to_owned()),
         };
-        self.0.borrow_mut().push(ConfigFinding { line, key: spot.key.clone(), what, fix: fix.into() });
+        Self { line, key: spot.key.clone(), what, fix }
+    }
+}
+
+impl Findings {
+    pub(super) fn add(&self, spot: &Spot, what: impl AsRef<str>, fix: impl Into<String>) {
+        self.wrong.borrow_mut().push(ConfigFinding::at(spot, what.as_ref(), fix.into()));
+    }
+
+    /// Something that works, and is most likely not what was meant.
+    pub(super) fn note(&self, spot: &Spot, what: impl AsRef<str>, fix: impl Into<String>) {
+        self.notes.borrow_mut().push(ConfigFinding::at(spot, what.as_ref(), fix.into()));
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
+        self.wrong.borrow().is_empty()
     }
 
-    /// All of them in the order of the file; what has no line comes last.
+    /// All that is wrong.
     pub(super) fn into_sorted(self) -> Vec<ConfigFinding> {
-        let mut all = self.0.into_inner();
-        all.sort_by_key(|finding| finding.line.unwrap_or(usize::MAX));
-        all
+        sorted(self.wrong.into_inner())
     }
+
+    /// What deserves a look.
+    pub(super) fn into_notes(self) -> Vec<ConfigFinding> {
+        sorted(self.notes.into_inner())
+    }
+}
+
+/// A name as a key of TOML.
+pub(super) fn as_key(name: &str) -> String {
+    if !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
+        return name.to_owned();
+    }
+    quoted(name)
+}
+
+/// A text as a value of TOML.
+pub(super) fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// The path of a section as its header has it: entries of lists have no numbers there.
+fn header(path: &str) -> String {
+    let (mut header, mut in_quotes, mut in_number, mut escaped) = (String::new(), false, false, false);
+    for c in path.chars() {
+        in_quotes ^= c == '"' && !escaped;
+        escaped = in_quotes && c == '\\' && !escaped;
+        in_number |= c == '[' && !in_quotes;
+        if !in_number {
+            header.push(c);
+        }
+        in_number &= c != ']';
+    }
+    header
 }
 
 // --- reading the file ------------------------------------------------------------------------
@@ -158,7 +230,7 @@ impl Lines {
             }
             DeValue::Boolean(boolean) => Value::Boolean(boolean),
             DeValue::Float(number) => Value::Fraction(number.as_str().replace('_', "")),
-            DeValue::Datetime(_) => Value::Other("a date"),
+            DeValue::Datetime(date) => Value::Date(date.to_string()),
             DeValue::Array(list) => Value::List(list.into_iter().map(|element| self.element(element)).collect()),
             DeValue::Table(table) => self.table(table),
         }
@@ -280,7 +352,7 @@ impl<'f> Section<'f> {
             Value::Table(entries) => entries,
             other => {
                 let what = format!("{} is not a section", other.kind());
-                findings.add(&spot, what, format!("write [{path}] and its keys below"));
+                findings.add(&spot, what, format!("write [{}] and its keys below", header(path)));
                 BTreeMap::new()
             }
         };
@@ -319,7 +391,11 @@ impl<'f> Section<'f> {
             Value::Text(value) => Some(Text { value, spot }),
             other => {
                 let what = format!("{} where a text is expected", other.kind());
-                self.findings.add(&spot, what, format!("write {key} = \"…\""));
+                let fix = match other.unquoted() {
+                    Some(meant) => format!("write {key} = \"{meant}\", in quotes"),
+                    None => format!("write {key} = \"…\""),
+                };
+                self.findings.add(&spot, what, fix);
                 None
             }
         }
@@ -435,7 +511,16 @@ impl<'f> Section<'f> {
         self.bounded(key, default, (min, max), units::parse_duration, write)
     }
 
-    fn list(&mut self, key: &'static str) -> Vec<Node> {
+    /// Whether a list is written there, and nothing in it.
+    pub(super) fn is_empty_list(&self, key: &str) -> bool {
+        self.entries.get(key).is_some_and(|node| match (&node.value, &node.origin) {
+            (Value::List(list), _) => list.is_empty(),
+            (Value::Text(text), Origin::Variable(_)) => text.split(',').all(|part| part.trim().is_empty()),
+            _ => false,
+        })
+    }
+
+    fn list(&mut self, key: &'static str, fix: &str) -> Vec<Node> {
         let Some((node, spot)) = self.take(key) else {
             return Vec::new();
         };
@@ -449,7 +534,7 @@ impl<'f> Section<'f> {
                 .collect(),
             other => {
                 let what = format!("{} where a list is expected", other.kind());
-                self.findings.add(&spot, what, format!("write {key} = [ … ]"));
+                self.findings.add(&spot, what, fix);
                 Vec::new()
             }
         }
@@ -459,13 +544,14 @@ impl<'f> Section<'f> {
     pub(super) fn texts(&mut self, key: &'static str) -> Vec<Text> {
         let path = self.child(key);
         let mut texts = Vec::new();
-        for (index, node) in self.list(key).into_iter().enumerate() {
+        let fix = format!("write {key} = [\"…\", \"…\"]");
+        for (index, node) in self.list(key, &fix).into_iter().enumerate() {
             let spot = Spot { key: format!("{path}[{index}]"), origin: node.origin };
             match node.value {
                 Value::Text(value) => texts.push(Text { value, spot }),
                 other => {
                     let what = format!("{} where a text is expected", other.kind());
-                    self.findings.add(&spot, what, format!("write {key} = [\"…\", \"…\"]"));
+                    self.findings.add(&spot, what, fix.as_str());
                 }
             }
         }
@@ -491,20 +577,39 @@ impl<'f> Section<'f> {
             return Vec::new();
         };
         let named = entries.into_iter();
-        named.map(|(name, node)| (name.clone(), Section::new(&format!("{path}.{name}"), node, self.findings))).collect()
+        let section = |name: &str, node| Section::new(&format!("{path}.{}", as_key(name)), node, self.findings);
+        named.map(|(name, node)| (name.clone(), section(&name, node))).collect()
     }
 
     /// Repeated sections: `[[peer]]`.
     pub(super) fn sections(&mut self, key: &'static str) -> Vec<Section<'f>> {
+        let fix = format!("write [[{key}]] with two brackets, and its keys below: there can be several");
+        self.repeated(key, &fix)
+    }
+
+    /// The same in a list within a section, whose entries are like this one.
+    pub(super) fn tables(&mut self, key: &'static str, entry: &str) -> Vec<Section<'f>> {
+        self.repeated(key, &format!("write {key} = [{entry}]: there can be several"))
+    }
+
+    fn repeated(&mut self, key: &'static str, fix: &str) -> Vec<Section<'f>> {
         let path = self.child(key);
         if self.entries.get(key).is_some_and(|node| matches!(node.value, Value::Table(_))) {
-            let fix = format!("write [[{path}]] with two brackets: there can be several");
             self.findings.add(&self.spot(key), "it is a list of sections", fix);
             self.take(key);
             return Vec::new();
         }
-        let nodes = self.list(key).into_iter().enumerate();
-        nodes.map(|(index, node)| Section::new(&format!("{path}[{index}]"), node, self.findings)).collect()
+        let mut sections = Vec::new();
+        for (index, node) in self.list(key, fix).into_iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            if matches!(node.value, Value::Table(_)) {
+                sections.push(Section::new(&path, node, self.findings));
+            } else {
+                let what = format!("{} where a section is expected", node.value.kind());
+                self.findings.add(&Spot { key: path, origin: node.origin }, what, fix);
+            }
+        }
+        sections
     }
 
     /// Ends reading: what is left is unknown.
@@ -582,6 +687,18 @@ mod tests {
     fn nothing_near_lists_all() {
         assert_eq!(suggestion("zebra", &["bind", "tls"]), "possible here: bind, tls");
         assert_eq!(suggestion("tsl", &["bind", "tls"]), "did you mean tls?");
+    }
+
+    #[test]
+    fn names_are_keys_and_paths_are_headers() {
+        for name in ["old", "old engine", "a.b", "", "a\"]b\\", "x\ny", "é"] {
+            let text = format!("[profile.{}]\n", as_key(name));
+            let read: toml::Table = toml::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert!(read["profile"].get(name).is_some(), "{text}");
+            assert_eq!(header(&format!("a[3].{}", as_key(name))), format!("a.{}", as_key(name)));
+        }
+        assert_eq!(header("peer[12].shares.allow"), "peer.shares.allow");
+        assert_eq!(header("profile.\"a[1]\".x[1]"), "profile.\"a[1]\".x");
     }
 
     proptest! {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::Uri;
 use jiff::Timestamp;
 
+use super::meant::{PeerSpots, Spots, Together};
 use super::raw::{Findings, Origin, Section, Spot, Text};
 use super::{
     Asynchronous, Audit, Codes, Community, Config, DEFAULT_ADMIN, Discovery, DocumentStorage, Federation,
@@ -66,13 +67,18 @@ impl Reader<'_> {
         let client = self.client(root.section("client"), first);
         let asynchronous = root.section("asynchronous");
         let profiles = self.profiles(&mut root);
-        let locator = self.locator(root.section("locator"));
-        let peers = self.peers(&mut root, profile, community.as_ref(), asynchronous.has("address"), &profiles);
+        let locator = root.section("locator");
+        let (locator_spot, wait) = (locator.own_spot(), locator.spot("wait"));
+        let locator = self.locator(locator);
+        let (peers, peer_spots) =
+            self.peers(&mut root, profile, community.as_ref(), asynchronous.has("address"), &profiles);
         let (initiating, responding) = (root.section("initiating_gateway"), root.section("responding_gateway"));
         let gateways = self.gateway_rules(initiating, responding, &peers);
         let asynchronous = self.asynchronous(asynchronous, &listeners);
         let federation = self.federation(root.section("federation"));
-        let discovery = discovery(root.section("discovery"));
+        let discovered = root.section("discovery");
+        let (deferred, revocation) = (discovered.spot("deferred"), discovered.spot("revocation"));
+        let discovery = discovery(discovered);
         let registry = self.registry(root.section("registry"), &listeners);
         if registry.is_some() && validation != SourceModes::default() {
             self.findings.add(
@@ -87,6 +93,18 @@ impl Reader<'_> {
         let telemetry = self.telemetry(root.section("telemetry"), profile);
         let limits = self.limits(root.section("limits"));
         root.finish();
+        let together = Together {
+            peers: &peers,
+            listeners: &listeners,
+            client: client.as_ref(),
+            locator: &locator,
+            discovery,
+            takes_answers: !asynchronous.callbacks.is_empty() || peers.iter().any(|peer| peer.callback.is_some()),
+            only_known: gateways.only_known,
+            limits: &limits,
+        };
+        let spots = Spots { peers: peer_spots, locator: locator_spot, wait, deferred, revocation };
+        together.judge(&spots, self.findings);
         Some(Config {
             file: None,
             community: community?,
@@ -108,6 +126,7 @@ impl Reader<'_> {
             log,
             telemetry,
             limits,
+            notes: Vec::new(),
         })
     }
 
@@ -175,7 +194,7 @@ impl Reader<'_> {
         const CHECKS: &[(&str, IdentifierCheck)] =
             &[("none", IdentifierCheck::None), ("nhs-number", IdentifierCheck::NhsNumber)];
         let mut domains: Vec<PatientDomain> = Vec::new();
-        for mut domain in section.sections("domains") {
+        for mut domain in section.tables("domains", &format!("{{ oid = \"{NHS_NUMBER_DOMAIN}\" }}")) {
             let spot = domain.spot("oid");
             let oid = domain.required("oid", NHS_NUMBER_DOMAIN);
             let oid = self.id(oid, Oid::parse, NHS_NUMBER_DOMAIN);
@@ -266,7 +285,9 @@ impl Reader<'_> {
                 if ["", "*", OTHER_SOURCES].contains(&source.value.as_str()) {
                     let fix = format!("for all that are in no list write mode = \"{}\"", mode.name());
                     self.findings.add(&source.spot, "sources are named by the common name of their certificate", fix);
-                } else if let Some(other) = named.insert(source.value, mode) {
+                } else if self.is_common_name(&source)
+                    && let Some(other) = named.insert(source.value, mode)
+                {
                     let what = format!("the source is in the list {} already", other.name());
                     self.findings.add(&source.spot, what, "leave it in one of the lists");
                 }
@@ -374,11 +395,16 @@ impl Reader<'_> {
             let bind = self.address(bind);
             let services = self.services(&mut section);
             let names = section.texts("names").into_iter().map(|text| text.value).collect();
-            let administrators = section.texts("administrators").into_iter().map(|text| text.value).collect();
-            let many_patients = section.texts("many_patients").into_iter().map(|text| text.value).collect();
+            let administrators = self.common_names(&mut section, "administrators");
+            let many_patients = self.common_names(&mut section, "many_patients");
             let emergency_callers = self.emergency(&mut section, "emergency_callers");
             let emergency_claims = self.emergency(&mut section, "emergency_claims");
-            let providers = section.texts("providers").into_iter().map(|text| text.value).collect();
+            let providers_spot = section.spot("providers");
+            let providers = self.common_names(&mut section, "providers");
+            if !providers.is_empty() && !services.contains(&Service::RespondingGateway) {
+                let fix = "add \"responding-gateway\" to its services, or remove it";
+                self.findings.note(&providers_spot, "nothing is put there: gateways call the responding-gateway", fix);
+            }
             let tls = self.listener_tls(&mut section);
             section.finish();
             let (Some(bind), Some(tls)) = (bind, tls) else { continue };
@@ -402,7 +428,7 @@ impl Reader<'_> {
             self.findings.add(
                 &spot,
                 "there is no listener",
-                "add [[listener]] with bind = \"127.0.0.1:8443\" and tls = { certificate, key, client_ca }",
+                "add [[listener]] with bind = \"127.0.0.1:8443\" and tls = { certificate = \"certs/server.pem\", key = \"certs/server.key\", client_ca = \"certs/ca.pem\" }",
             );
         }
         listeners
@@ -425,8 +451,9 @@ impl Reader<'_> {
             section.texts("services");
             return Service::ALL.to_vec();
         }
+        let is_empty = section.is_empty_list("services");
         let texts = section.texts("services");
-        if texts.is_empty() {
+        if is_empty {
             let fix = "name some, or remove the key for all";
             self.findings.add(&spot, "no service is served here", fix);
         }
@@ -523,14 +550,13 @@ impl Reader<'_> {
         ours: Option<&Community>,
         has_address: bool,
         profiles: &[PeerProfile],
-    ) -> Vec<Peer> {
-        let (mut peers, mut located): (Vec<Peer>, Vec<Spot>) = Default::default();
+    ) -> (Vec<Peer>, Vec<PeerSpots>) {
+        let (mut peers, mut all_spots): (Vec<Peer>, Vec<PeerSpots>) = Default::default();
         for section in root.sections("peer") {
             let (home_spot, exchange_spot) = (section.spot("home_community_id"), section.spot("exchange"));
-            let located_spot = section.spot("located_by");
-            let certificates_spot = section.spot("certificates");
+            let spots = PeerSpots::of(&section);
             let Some(peer) = self.peer(section, profiles) else { continue };
-            self.not_another_ones(&certificates_spot, &peer, &peers);
+            self.not_another_ones(&spots.certificates, &peer, &peers);
             if peer.exchange != PeerExchange::Synchronous && !has_address {
                 self.findings.add(
                     &exchange_spot,
@@ -565,10 +591,10 @@ impl Reader<'_> {
                 }
             }
             peers.push(peer);
-            located.push(located_spot);
+            all_spots.push(spots);
         }
-        self.located(&peers, &located);
-        peers
+        self.located(&peers, &all_spots);
+        (peers, all_spots)
     }
 
     /// A day, or a moment, in universal time.
@@ -597,13 +623,18 @@ impl Reader<'_> {
         let first = section.choice("state", STATES, PeerState::Live);
         let since = self.moment(section.text("since"));
         let mut changes: Vec<(Timestamp, PeerState)> = Vec::new();
-        for mut change in section.sections("changes") {
+        for mut change in section.tables("changes", "{ from = \"2026-12-01\", state = \"live\" }") {
             let spot = change.spot("from");
             let from = change.required("from", "2026-12-01");
             let from = self.moment(from);
+            // It goes live by nobody's forgetting to say what it becomes.
+            let is_stated = change.has("state");
+            if !is_stated {
+                change.required("state", "live");
+            }
             let state = change.choice("state", STATES, PeerState::Live);
             change.finish();
-            let Some(from) = from else { continue };
+            let Some(from) = from.filter(|_| is_stated) else { continue };
             if changes.last().is_some_and(|(before, _)| *before >= from) {
                 self.findings.add(&spot, "changes stand in the order of their days", "put the earlier one first");
             }
@@ -615,7 +646,7 @@ impl Reader<'_> {
     /// `nodes` of a peer.
     fn nodes(&self, section: &mut Section<'_>) -> Vec<Node> {
         let mut nodes = Vec::new();
-        for mut node in section.sections("nodes") {
+        for mut node in section.tables("nodes", "{ name = \"Barts\", home_community_id = \"urn:oid:1.2.3.4.1\" }") {
             let name = node.required("name", "Barts");
             let home = node.required("home_community_id", "urn:oid:1.2.3.4.1");
             let home = self.id(home, HomeCommunityId::parse, "urn:oid:1.2.3.4.1");

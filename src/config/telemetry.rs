@@ -12,6 +12,9 @@ use super::{Profile, Telemetry};
 /// Where a collector takes spans, unless its URL has a path (OTLP/HTTP, "HTTP URLs").
 const PATH: &str = "/v1/traces";
 
+/// Where collectors take gRPC, which is not spoken here (OTLP/gRPC, "Default Port").
+const GRPC_PORT: u16 = 4317;
+
 const FIX: &str = "write it like https://collector.example:4318";
 
 fn is_this_machine(host: &str) -> bool {
@@ -64,6 +67,10 @@ impl Reader<'_> {
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             wrong("a URL with a user name in it is not for this place", FIX);
             return None;
+        }
+        if uri.port_u16() == Some(GRPC_PORT) {
+            let what = "at port 4317 collectors take gRPC, and spans are sent over HTTP";
+            self.findings.note(&text.spot, what, "write 4318, unless yours takes HTTP there");
         }
         if uri.scheme_str() == Some("http") && profile == Profile::Production && !is_this_machine(host) {
             wrong("spans would leave this machine in the clear, and profile is production", FIX);

@@ -2,6 +2,9 @@ use super::read::{MAX_KNOWN_FINDINGS, is_example};
 use super::*;
 use crate::validate::Mode;
 
+mod hints;
+mod meant;
+
 /// The smallest configuration; sections follow, so tests can add to it.
 const SMALL: &str = r#"[community]
 name = "North"
@@ -44,10 +47,8 @@ fn small_has_safe_defaults() {
     assert!(config.codes.is_none() && config.peers.is_empty() && config.registry.is_none());
 }
 
-#[test]
-fn everything_is_read() {
-    let config = with(
-        r#"services = ["registry", "initiating-gateway"]
+/// All that can be configured of most sections, behind the smallest one.
+const EVERYTHING: &str = r#"services = ["registry", "initiating-gateway"]
 names = ["gateway.example"]
 administrators = ["records-office"]
 many_patients = ["public-health"]
@@ -100,6 +101,7 @@ home_community_id = "urn:oid:2.999.4"
 state = "planned"
 patient_id = "discover"
 exchange = "deferred"
+certificates = ["south-gateway"]
 [discovery]
 deferred = true
 [asynchronous]
@@ -123,9 +125,11 @@ routes_in_slots = true
 document_bytes = "1 GiB"
 header_timeout = 5
 results = 10_000
-"#,
-    )
-    .unwrap();
+"#;
+
+#[test]
+fn everything_is_read() {
+    let config = with(EVERYTHING).unwrap();
     let telemetry = config.telemetry.clone().unwrap();
     assert_eq!(telemetry.endpoint, "https://collector.example:4318/v1/traces");
     assert_eq!((telemetry.service_name.as_str(), telemetry.sampling), ("broker", 0.25));
@@ -469,6 +473,141 @@ const CASES: &[Case] = &[
     ("[telemetry]\nendpoint = \"http://x\"\nca = \"a\"", 3, "telemetry.ca", "nothing is trusted", "https://"),
     ("[telemetry]\nendpoint = \"https://x\"\nservice_name = \" \"", 3, "telemetry.service_name", "empty", "causeway"),
     ("[federation]\nroutes_in_slots = 1", 2, "federation.routes_in_slots", "neither true nor false", "= false"),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\nnodes = [\"Barts\"]",
+        5,
+        "peer[0].nodes[0]",
+        "a text where a section",
+        "nodes = [{ name =",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\nchanges = { from = \"2026-12-01\" }",
+        5,
+        "peer[0].changes",
+        "list of sections",
+        "changes = [{ from =",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\nchanges = [{ from = \"2026-12-01\" }]",
+        5,
+        "peer[0].changes[0].state",
+        "missing",
+        "add state = \"live\"",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\nsince = 2026-12-01",
+        5,
+        "peer[0].since",
+        "a date where a text",
+        "since = \"2026-12-01\", in quotes",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\ncertificates = [\"C\"]\nshares = [\"N\"]",
+        6,
+        "peer[0].shares",
+        "a list is not a section",
+        "write [peer.shares]",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\ncertificates = [\"C\"]\nshares = { allow = { class = \"A\" } }",
+        6,
+        "peer[0].shares.allow.class",
+        "a text where a list",
+        "class = [\"…\"",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\ncertificates = \"C\"",
+        5,
+        "peer[0].certificates",
+        "a text where a list",
+        "certificates = [\"…\"",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\ncertificates = [\"certs/e.pem\"]",
+        5,
+        "peer[0].certificates[0]",
+        "name of a file",
+        "-in FILE",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\ncertificates = [\"/O=Trust/CN=E\"]",
+        5,
+        "peer[0].certificates[0]",
+        "slashes",
+        "RFC2253",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\ncertificates = [\"O=Trust, OU=A, OU=B, CN=E\"]",
+        5,
+        "peer[0].certificates[0]",
+        "the order counts",
+        "\"CN=E,OU=B,OU=A,O=Trust\"",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\ncertificates = [\"C\"]\n[[peer]]\nname = \"F\"\nhome_community_id = \"urn:oid:2.999.3\"\nstate = \"planned\"\ncertificates = [\"O=Trust,CN=C\"]",
+        10,
+        "peer[1].certificates",
+        "recognised by the same",
+        "one of them",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\nprofile = \"old engine\"",
+        5,
+        "peer[0].profile",
+        "no profile",
+        "[profile.\"old engine\"]",
+    ),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\npatient_id = \"discover\"\nfeed = true\n[limits]\ncorrelation_offer = \"0s\"",
+        6,
+        "peer[0].feed",
+        "could keep nothing",
+        "raise limits.correlation_offer",
+    ),
+    (
+        "[asynchronous]\naddress = \"https://us.example/services/initiating-gateway\"\n[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\nca = \"e.pem\"\npatient_id = \"discover\"\nexchange = \"deferred\"",
+        9,
+        "peer[0].exchange",
+        "a ca of its own is recognised by certificates alone",
+        "add certificates = ",
+    ),
+    (
+        "[client]\ncertificate = \"c.pem\"\nkey = \"c.key\"\nca = \"other.pem\"\n[asynchronous]\naddress = \"https://us.example/services/initiating-gateway\"\n[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\npatient_id = \"discover\"\nexchange = \"deferred\"",
+        12,
+        "peer[0].exchange",
+        "another client_ca",
+        "add certificates = ",
+    ),
+    (
+        "administrators = [\"CN=records-office,O=Trust\"]",
+        1,
+        "listener[0].administrators[0]",
+        "common name of their certificate alone",
+        "write \"records-office\"",
+    ),
+    (
+        "providers = [\"sha256:abababababababababababababababababababababababababababababababab\"]",
+        1,
+        "listener[0].providers[0]",
+        "common name of their certificate alone",
+        "common name",
+    ),
+    (
+        "[validation]\nlenient = [\"O = Trust, CN = old-pas\"]",
+        2,
+        "validation.lenient[0]",
+        "common name of their certificate alone",
+        "write \"old-pas\"",
+    ),
+    ("services = \"registry\"", 1, "listener[0].services", "a text where a list", "services = ["),
+    ("[[profile]]\nname = \"old\"", 1, "profile", "a list is not a section", "[profile.NAME]"),
+    (
+        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nresponding_gateway = \"https://e/x, https://f/x\"",
+        4,
+        "peer[0].responding_gateway",
+        "several addresses in one text",
+        "responding_gateway = [",
+    ),
     ("[codes]\nfile = unquoted", 2, "syntax", "", "correct this line"),
     ("[log]\nlevel = 3", 2, "log.level", "a number where a text", "level = "),
 ];
@@ -759,7 +898,7 @@ fn a_peer_has_states_with_days_and_nodes_behind_it() {
     for (wrong, word) in [
         ("state = \"planned\"\nsince = \"tomorrow\"", "is no day"),
         (
-            "responding_gateway = \"https://far.example/rg\"\nchanges = [{ from = \"2026-12-02\" }, { from = \"2026-12-01\" }]",
+            "responding_gateway = \"https://far.example/rg\"\nchanges = [{ from = \"2026-12-02\", state = \"live\" }, { from = \"2026-12-01\", state = \"live\" }]",
             "in the order of their days",
         ),
         // Who will be live must be reachable then.

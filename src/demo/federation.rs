@@ -343,6 +343,7 @@ fn config(community: &Community, samples: &Samples, folder: &Path, own: &Path, t
         log: Log::default(),
         telemetry: None,
         limits: Limits { drain: DRAIN, ..Limits::default() },
+        notes: Vec::new(),
     }
 }
 

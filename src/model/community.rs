@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use super::subject::Subject;
+
 /// Where a community stands to ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -134,10 +136,73 @@ impl States {
 pub enum CertificateRule {
     /// This one alone, by its SHA-256.
     Fingerprint([u8; 32]),
-    /// Those of this subject, as RFC 4514 writes it.
-    Subject(String),
+    /// Those of this subject.
+    Subject(Subject),
     /// Those of this common name.
     CommonName(String),
+}
+
+/// Why a text says of no certificate that it is a community's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoRule {
+    /// What is wrong with it.
+    pub what: &'static str,
+    /// What to do about it.
+    pub fix: &'static str,
+    /// The text to write instead, if that is known.
+    pub instead: Option<String>,
+}
+
+impl NoRule {
+    fn new(what: &'static str, fix: &'static str) -> Self {
+        Self { what, fix, instead: None }
+    }
+}
+
+/// How a rule is written.
+const FORMS: &str = "write a common name, a subject as \"CN=…,O=…\", or \"sha256:\" and the fingerprint";
+/// How to come by what is written.
+const LOOK: &str = "openssl x509 -noout -subject -nameopt RFC2253 -fingerprint -sha256 -in FILE shows what to write";
+
+/// What follows one of these, however it is written in capitals.
+fn behind<'t>(text: &'t str, starts: &[&str]) -> Option<&'t str> {
+    starts.iter().find_map(|start| {
+        let (head, rest) = text.split_at_checked(start.len())?;
+        head.eq_ignore_ascii_case(start).then_some(rest)
+    })
+}
+
+fn fingerprint(digits: &str) -> Result<[u8; 32], NoRule> {
+    // As openssl prints it: in pairs with colons between, in capital letters.
+    let bare: String = digits.chars().filter(|c| !matches!(c, ':' | ' ')).collect();
+    let mut octets = [0; 32];
+    if bare.len() != 64 || !bare.is_ascii() {
+        return Err(NoRule::new("a SHA-256 has 64 hexadecimal digits", FORMS));
+    }
+    for (octet, at) in octets.iter_mut().zip((0..64).step_by(2)) {
+        let pair = bare.get(at..at + 2).filter(|pair| pair.bytes().all(|b| b.is_ascii_hexdigit()));
+        let read = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        *octet = read.ok_or_else(|| NoRule::new("a SHA-256 is hexadecimal", FORMS))?;
+    }
+    Ok(octets)
+}
+
+/// A text that is taken for a common name, and is none.
+fn no_name(text: &str) -> Option<NoRule> {
+    let digits: String = text.chars().filter(|c| !matches!(c, ':' | ' ')).collect();
+    let is_hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let (_, ending) = text.rsplit_once('.').unwrap_or_default();
+    match digits.len() {
+        64 if is_hex => {
+            let instead = Some(format!("sha256:{text}"));
+            Some(NoRule { instead, ..NoRule::new("this is a fingerprint, and those begin with sha256:", FORMS) })
+        }
+        40 if is_hex => Some(NoRule::new("this is a SHA-1, and two certificates with one can be made", LOOK)),
+        _ if ["pem", "crt", "cer", "der"].iter().any(|known| ending.eq_ignore_ascii_case(known)) => {
+            Some(NoRule::new("this is the name of a file", LOOK))
+        }
+        _ => None,
+    }
 }
 
 impl CertificateRule {
@@ -145,35 +210,41 @@ impl CertificateRule {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+    pub fn parse(text: &str) -> Result<Self, NoRule> {
         let text = text.trim();
-        if let Some(digits) = text.strip_prefix("sha256:") {
-            // As openssl prints it: in pairs with colons between, in capital letters.
-            let bare: String = digits.chars().filter(|c| *c != ':').map(|c| c.to_ascii_lowercase()).collect();
-            let mut octets = [0; 32];
-            if bare.len() != 64 || !bare.is_ascii() {
-                return Err("a SHA-256 has 64 hexadecimal digits");
-            }
-            for (octet, at) in octets.iter_mut().zip((0..64).step_by(2)) {
-                let pair = bare.get(at..at + 2).filter(|pair| pair.bytes().all(|b| b.is_ascii_hexdigit()));
-                *octet = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()).ok_or("a SHA-256 is hexadecimal")?;
-            }
-            return Ok(Self::Fingerprint(octets));
+        if let Some(digits) = behind(text, &["sha256:", "sha-256:", "sha256 fingerprint=", "sha-256 fingerprint="]) {
+            return fingerprint(digits).map(Self::Fingerprint);
+        }
+        if behind(text, &["sha1:", "sha-1:", "sha1 fingerprint=", "sha-1 fingerprint="]).is_some() {
+            return Err(NoRule::new("two certificates with one SHA-1 can be made", LOOK));
         }
         match text {
-            "" => Err("it is empty"),
-            "*" => Err("a certificate is one community's: there is no name for all of them"),
-            _ if text.contains('=') => Ok(Self::Subject(text.to_owned())),
-            _ => Ok(Self::CommonName(text.to_owned())),
+            "" => Err(NoRule::new("it is empty", FORMS)),
+            "*" => Err(NoRule::new("a certificate is one community's: there is no name for all of them", FORMS)),
+            _ if text.contains('=') => {
+                let rule = Subject::parse(text).map(Self::Subject);
+                rule.map_err(|error| NoRule { instead: error.instead, ..NoRule::new(error.what, LOOK) })
+            }
+            _ => no_name(text).map_or_else(|| Ok(Self::CommonName(text.to_owned())), Err),
+        }
+    }
+
+    /// Whether some certificates fit both.
+    pub fn meets(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Subject(subject), Self::CommonName(name)) | (Self::CommonName(name), Self::Subject(subject)) => {
+                subject.common_name() == Some(name)
+            }
+            _ => self == other,
         }
     }
 
     /// The common name of those that are meant, where that is written.
-    pub fn name(&self) -> Option<String> {
+    pub fn name(&self) -> Option<&str> {
         match self {
             Self::Fingerprint(_) => None,
-            Self::Subject(subject) => common_name(subject),
-            Self::CommonName(name) => Some(name.clone()),
+            Self::Subject(subject) => subject.common_name(),
+            Self::CommonName(name) => Some(name),
         }
     }
 
@@ -181,7 +252,7 @@ impl CertificateRule {
     pub fn is(&self, shown: &ShownCertificate<'_>) -> bool {
         match self {
             Self::Fingerprint(sha256) => *sha256 == shown.sha256,
-            Self::Subject(subject) => subject == shown.subject,
+            Self::Subject(subject) => Subject::shown(shown.subject).as_ref() == Some(subject),
             Self::CommonName(name) => name == shown.common_name,
         }
     }
@@ -194,31 +265,10 @@ impl std::fmt::Debug for CertificateRule {
                 f.write_str("sha256:")?;
                 sha256.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
             }
-            Self::Subject(text) | Self::CommonName(text) => f.write_str(text),
+            Self::Subject(subject) => write!(f, "{subject}"),
+            Self::CommonName(text) => f.write_str(text),
         }
     }
-}
-
-/// The common name in a subject as RFC 4514 §2.3 writes it, without what escapes it.
-fn common_name(subject: &str) -> Option<String> {
-    let (mut attributes, mut escaped) = (vec![String::new()], false);
-    for c in subject.chars() {
-        match (c, attributes.last_mut()) {
-            ('\\', _) if !escaped => {
-                escaped = true;
-                continue;
-            }
-            (',' | '+', _) if !escaped => attributes.push(String::new()),
-            (c, Some(attribute)) => attribute.push(c),
-            (_, None) => {}
-        }
-        escaped = false;
-    }
-    let value = |attribute: &String| {
-        let (kind, value) = attribute.split_once('=')?;
-        kind.trim().eq_ignore_ascii_case("CN").then(|| value.trim().to_owned())
-    };
-    attributes.iter().find_map(value)
 }
 
 /// What is known of the certificate that a caller shows, once TLS has accepted it.
@@ -271,11 +321,51 @@ mod tests {
             ("north".to_owned(), false),
             ("CN=North,O=Trust".to_owned(), true),
             ("CN=North".to_owned(), false),
+            // As openssl and others print them.
+            ("O = Trust, CN = North".to_owned(), true),
+            (format!("SHA256 Fingerprint={colons}"), true),
+            (format!("SHA256:{colons}"), true),
         ] {
             assert_eq!(CertificateRule::parse(&rule).unwrap().is(&shown), is, "{rule}");
         }
         for wrong in ["", "*", "sha256:", "sha256:zz", &format!("sha256:{}", "+b".repeat(32)), "sha256:\u{e4}"] {
             assert!(CertificateRule::parse(wrong).is_err(), "{wrong}");
+        }
+        // What would be taken for a common name that no certificate has.
+        for (wrong, fix) in [
+            (["AB"; 20].join(":").as_str(), "-sha256"),
+            ("SHA1 Fingerprint=AB:CD", "-sha256"),
+            ("certs/north.pem", "-in FILE"),
+            ("north.CRT", "-in FILE"),
+            ("/O=Trust/CN=North", "-nameopt RFC2253"),
+            ("CM=North,O=Trust", "-nameopt RFC2253"),
+        ] {
+            let error = CertificateRule::parse(wrong).unwrap_err();
+            assert!(error.fix.contains(fix) && error.instead.is_none(), "{wrong}: {error:?}");
+        }
+        for (wrong, right) in [
+            (colons.as_str(), format!("sha256:{colons}")),
+            (&"ab".repeat(32), format!("sha256:{}", "ab".repeat(32))),
+            ("O=Trust,OU=A,OU=B,CN=North", "CN=North,OU=B,OU=A,O=Trust".to_owned()),
+        ] {
+            let instead = CertificateRule::parse(wrong).unwrap_err().instead.unwrap();
+            assert_eq!(instead, right);
+            assert!(CertificateRule::parse(&instead).is_ok());
+        }
+    }
+
+    #[test]
+    fn rules_meet_in_one_certificate() {
+        let rule = |text: &str| CertificateRule::parse(text).unwrap();
+        for (one, other, meet) in [
+            ("North", "North", true),
+            ("North", "South", false),
+            ("North", "CN=North,O=Trust", true),
+            ("O=Trust,CN=North", "CN=North,O=Trust", true),
+            ("CN=North,O=Other", "CN=North,O=Trust", false),
+            ("North", "O=North", false),
+        ] {
+            assert_eq!((rule(one).meets(&rule(other)), rule(other).meets(&rule(one))), (meet, meet), "{one} {other}");
         }
     }
 
@@ -288,7 +378,7 @@ mod tests {
             ("O=Trust", None),
             (&format!("sha256:{}", "ab".repeat(32)), None),
         ] {
-            assert_eq!(CertificateRule::parse(rule).unwrap().name().as_deref(), name, "{rule}");
+            assert_eq!(CertificateRule::parse(rule).unwrap().name(), name, "{rule}");
         }
     }
 

@@ -17,5 +17,6 @@ pub mod response;
 pub mod rim;
 pub mod sharing;
 pub mod stored_query;
+pub mod subject;
 pub mod time;
 pub mod vocabulary;

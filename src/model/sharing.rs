@@ -32,8 +32,22 @@ impl CodeRule {
         Ok(Self { code: code.to_owned(), scheme: scheme.map(str::to_owned) })
     }
 
+    /// The code, and the scheme if it is of one alone.
+    pub fn parts(&self) -> (&str, Option<&str>) {
+        (&self.code, self.scheme.as_deref())
+    }
+
     fn is(&self, (code, scheme): (&str, &str)) -> bool {
         self.code == code.trim() && self.scheme.as_deref().is_none_or(|own| own == scheme.trim())
+    }
+}
+
+impl std::fmt::Display for CodeRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.scheme {
+            None => f.write_str(&self.code),
+            Some(scheme) => write!(f, "{}^^{scheme}", self.code),
+        }
     }
 }
 

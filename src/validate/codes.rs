@@ -181,6 +181,12 @@ impl CodeSet {
         })
     }
 
+    /// Whether a code is there for the attribute, of that coding scheme or of any; where there is no list each is.
+    pub fn has_code(&self, class_scheme: &str, coding_scheme: Option<&str>, code: &str) -> bool {
+        let fits = |entry: &Entry| coding_scheme.is_none_or(|scheme| entry.coding_scheme == scheme);
+        self.lists.get(class_scheme).is_none_or(|codes| codes.get(code).is_some_and(|found| found.iter().any(fits)))
+    }
+
     /// Whether a mimeType is in the list, if there is one (ITI TF-2 §3.42.4.1.3.3.4).
     pub fn allows_mime_type(&self, mime_type: &str) -> bool {
         self.allows_by_name(MIME_TYPE, mime_type)

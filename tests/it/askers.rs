@@ -9,6 +9,7 @@ use causeway::model::rim::{ObjectId, RegistryObject, Slot};
 use causeway::model::stored_query::{AdhocQuery, QueryDefinition, QueryKind};
 use causeway::model::time::Dtm;
 use causeway::model::vocabulary::{self as v, association, identifier, scheme, slot};
+use causeway::transport::certificates::facts_from_pem;
 use causeway::wire::{hl7v3, xcpd};
 
 use crate::support::*;
@@ -115,6 +116,27 @@ async fn only_known_callers_are_answered_if_so_configured() {
         broker.client = client("server");
         let unknown = broker.query_at("responding-gateway", CROSS_QUERY, &find(PATIENT)).await;
         assert_eq!(unknown.status, status, "{only_known}");
+        broker.broker.stop().await;
+    }
+}
+
+/// A subject is the same in the order in which openssl prints it; one with less in it is another.
+#[tokio::test]
+async fn a_subject_is_recognised_in_either_order() {
+    let pem = std::fs::read(CERTIFICATES.files("client").certificate).unwrap();
+    let subject = facts_from_pem(&pem).unwrap()[0].subject.clone();
+    let mut parts: Vec<&str> = subject.split(',').collect();
+    parts.reverse();
+    let (turned, less) = (parts.join(", ").replace('=', " = "), parts[1..].join(","));
+    for (written, status) in [
+        (subject.as_str(), ResponseStatus::Success),
+        (&turned, ResponseStatus::Success),
+        (&less, ResponseStatus::Failure),
+    ] {
+        let more = asker("full", "live", "").replace(CLIENT, &format!("certificates = [\"{written}\"]"));
+        let broker = broker(more + "[responding_gateway]\nonly_known = true\n").await;
+        let response = broker.query_at("responding-gateway", CROSS_QUERY, &find(PATIENT)).await;
+        assert_eq!(response.status, status, "{written}: {:?}", response.errors);
         broker.broker.stop().await;
     }
 }

@@ -71,7 +71,9 @@ fn reload(broker: &TestBroker, n: usize, more: String) {
 /// Each of two communities asks the other; the second to ask knows already, if the first has fed it.
 #[tokio::test]
 async fn who_asks_tells_under_which_id_it_knows_the_patient() {
-    for (feed, asked) in [("feed = true", 0), ("", 2)] {
+    // Whom we call by authorities of its own is told as well: it is it that recognises us.
+    let with_ca = format!("feed = true\nca = \"{}\"", CERTIFICATES.files("ca").client_ca.display());
+    for (feed, asked) in [("feed = true", 0), (with_ca.as_str(), 0), ("", 2)] {
         let far = community(2, &ada(2, "P-77"), Options::default()).await;
         far.provide("2.999.902.2", &local(2, "P-77"), b"theirs").await;
         let near = community(1, &ada(1, "A1"), options(peer(2, &far, ""))).await;

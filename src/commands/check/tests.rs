@@ -217,7 +217,7 @@ async fn a_peer_is_reached_or_the_failing_step_is_named() {
     let address = peer(&theirs, Behaviour::Answer("")).await;
     let files = TlsFiles { client_ca: ours.path("certs/theirs.pem"), crl: None, ..ours.config().client };
     let url = format!("https://localhost:{}/gateway", address.port()).parse().unwrap();
-    let checks = reach("peer", &url, &files, long, &ours.config(), Timestamp::now()).await;
+    let checks = reach("peer", &url, &files, long, &ours.config(), Timestamp::now(), None).await;
     assert!(checks[0].what.contains("first answer"), "{checks:#?}");
     assert!(checks[0].fix.as_deref().unwrap().contains("our certificate"), "{checks:#?}");
     // Nobody there.
@@ -240,5 +240,105 @@ async fn the_profile_of_a_peer_is_shown_if_it_is_not_the_usual_one() {
         let shown: Vec<_> =
             checks.iter().filter(|check| check.check == "peer East").map(|check| check.what.as_str()).collect();
         assert_eq!(shown.get(1).copied(), words, "{shown:?}");
+    }
+}
+
+/// The checks of a configuration with that written behind what `init` writes.
+async fn with(place: &Place, more: &str) -> Vec<Check> {
+    let config = Config::from_toml(&format!("{}\n{more}", place.text), place.dir.path());
+    examine(&config.unwrap_or_else(|error| panic!("{error}"))).await
+}
+
+fn told<'c>(checks: &'c [Check], what: &str) -> &'c Check {
+    checks.iter().find(|check| check.what.contains(what)).unwrap_or_else(|| panic!("{what} not in {checks:#?}"))
+}
+
+const PLANNED: &str = "[[peer]]\nname = \"East\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\n";
+
+#[tokio::test]
+async fn what_was_hardly_meant_is_a_warning_with_its_line() {
+    let place = Place::new();
+    let checks = with(&place, &format!("{PLANNED}certificates = [\"CN=East\"]\n")).await;
+    let note = told(&checks, "the whole subject");
+    let line = place.text.lines().count() + 6;
+    assert_eq!((note.status, note.check.as_str(), note.line), (Status::Warn, "peer[0].certificates[0]", Some(line)));
+    assert!(table(&checks, Colour::Off).contains(&format!("warn  peer[0].certificates[0], line {line}")));
+}
+
+#[tokio::test]
+async fn files_certificates_and_codes_of_peers_that_are_not_asked_are_looked_at() {
+    let place = Place::new();
+    // Without it the broker does not start.
+    let checks = with(&place, &format!("{PLANNED}ca = \"certs/none.pem\"\n")).await;
+    assert_eq!(told(&checks, "our own side: cannot read").status, Status::Fail);
+    let checks = with(&place, &format!("{PLANNED}ca = \"certs/server.pem\"\n")).await;
+    let leaf = told(&checks, "which is no authority");
+    assert!(leaf.status == Status::Warn && leaf.fix.as_deref().unwrap().contains("issuer, CN="), "{leaf:?}");
+    let checks = with(&place, &format!("{PLANNED}ca = \"certs/ca.pem\"\ncertificates = [\"East\"]\n")).await;
+    assert!(checks.iter().all(|check| check.status == Status::Ok), "{checks:#?}");
+    let own = certificates::facts_from_pem(&fs::read(place.path("certs/server.pem")).unwrap()).unwrap();
+    let rule = own[0].common_name.clone().unwrap();
+    let checks = with(&place, &format!("{PLANNED}certificates = [\"{rule}\"]\n")).await;
+    assert_eq!(told(&checks, "its certificates are ours too").status, Status::Warn);
+
+    let code = "<CodeType name=\"confidentialityCode\" classScheme=\"urn:uuid:f4f85eac-e6cb-4883-b524-f2705394840f\"><Code code=\"N\" codingScheme=\"2.999.5\"/></CodeType>";
+    fs::write(place.path("codes.xml"), CODES.replace("</Codes>", &format!("{code}</Codes>"))).unwrap();
+    let shares = "shares = { allow = { confidentiality = [\"N\", \"N^^2.999.5\"], type = [\"any\"] }, deny = { confidentiality = [\"n\", \"N^^2.999.6\"] } }";
+    let checks = with(&place, &format!("{PLANNED}certificates = [\"East\"]\n{shares}\n")).await;
+    let warned: Vec<&str> =
+        checks.iter().filter(|check| check.status == Status::Warn).map(|check| check.what.as_str()).collect();
+    let [one, other] = warned[..] else { panic!("{warned:?}") };
+    assert!(one.contains("shares.deny.confidentiality: the code file has no n,"), "{one}");
+    assert!(other.contains("has no N^^2.999.6, which so withholds nothing"), "{other}");
+}
+
+#[tokio::test]
+async fn the_address_of_answers_is_one_that_the_certificate_covers() {
+    let place = Place::new();
+    for (host, covered) in [("localhost", true), ("us.example", false)] {
+        let more = format!("[asynchronous]\naddress = \"https://{host}:8443/services/initiating-gateway\"\n");
+        let checks = with(&place, &more).await;
+        assert_eq!(checks.iter().all(|check| check.status == Status::Ok), covered, "{checks:#?}");
+        if !covered {
+            assert_eq!(told(&checks, "does not cover it").check, "asynchronous.address");
+        }
+    }
+    let checks = with(&place, "[telemetry]\nendpoint = \"http://127.0.0.1:4318\"\n").await;
+    assert!(told(&checks, "in the clear, not called").status == Status::Ok);
+}
+
+#[tokio::test]
+async fn a_peer_that_answers_may_be_the_wrong_one_all_the_same() {
+    let place = Place::new();
+    for (head, status) in [
+        ("HTTP/1.1 200 OK\r\n\r\n", Status::Ok),
+        ("HTTP/1.1 405 Not Allowed\r\n\r\n", Status::Ok),
+        ("HTTP/1.1 500 Oh\r\n\r\n", Status::Ok),
+        ("HTTP/1.1 404 Not Found\r\n\r\n", Status::Warn),
+        ("HTTP/1.1 403 Forbidden\r\n\r\n", Status::Warn),
+        ("HTTP/1.1 302 Found\r\n\r\n", Status::Warn),
+        ("HTTP/1.1 503 Unavailable\r\n\r\n", Status::Warn),
+    ] {
+        let address = peer(&place, Behaviour::Answer(head)).await;
+        let checks = asked(&place, &format!("https://{address}/gateway"), Duration::from_secs(20)).await;
+        let [check] = &checks[..] else { panic!("{checks:#?}") };
+        assert_eq!((check.status, check.fix.is_some()), (status, status == Status::Warn), "{check:?}");
+    }
+    // What it shows is held against what it is recognised by; patients may be asked for elsewhere.
+    let own = certificates::facts_from_pem(&fs::read(place.path("certs/server.pem")).unwrap()).unwrap();
+    let theirs = format!("sha256:{}", own[0].fingerprint_hex());
+    for (rule, fits) in [(theirs.as_str(), true), ("East", false)] {
+        let (gateway, discovery) = (
+            peer(&place, Behaviour::Answer("HTTP/1.1 200 OK\r\n\r\n")).await,
+            peer(&place, Behaviour::Answer("HTTP/1.1 404 Not Found\r\n\r\n")).await,
+        );
+        let more = format!(
+            "[[peer]]\nname = \"East\"\nhome_community_id = \"urn:oid:2.999.2\"\nresponding_gateway = \"https://{gateway}/gateway\"\n\
+             patient_id = \"discover\"\npatient_discovery = \"https://{discovery}/gateway\"\ncertificates = [\"{rule}\"]\n"
+        );
+        let checks = with(&place, &more).await;
+        let shown = checks.iter().filter(|check| check.what.contains("none of its certificates")).count();
+        assert_eq!(shown, if fits { 0 } else { 2 }, "{checks:#?}");
+        assert_eq!(told(&checks, "HTTP 404").check, "peer East, patient discovery");
     }
 }

@@ -197,6 +197,28 @@ async fn acknowledging() -> (String, tokio::sync::mpsc::UnboundedReceiver<String
     (url, questions)
 }
 
+/// With a `ca` of its own a community is recognised by its certificates, and by nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_authorities_of_its_own_answers_later_with_a_certificate_that_is_listed() {
+    let (url, mut questions) = acknowledging().await;
+    let files = CERTIFICATES.files("server");
+    let listed = causeway::transport::certificates::facts_from_pem(&std::fs::read(&files.certificate).unwrap());
+    let own = format!(
+        "timeout = \"300ms\"\nca = \"{}\"\ncertificates = [\"sha256:{}\"]",
+        files.client_ca.display(),
+        listed.unwrap()[0].fingerprint_hex()
+    );
+    let near = near(&peer_at(&url, &own), "").await;
+    let (_, response) = ask(&near).await;
+    assert_unavailable(&response, "has taken the question, and its answer is not here yet");
+    let question = received(&questions.recv().await.unwrap());
+    let address = near.url("initiating-gateway");
+    assert_fault(&post_as("client", &address, answer(&question, Some("P-66"))).await, 400, "wsa:RelatesTo");
+    assert_eq!(post_as("server", &address, answer(&question, Some("P-77"))).await.status, 200);
+    let (_, response) = ask(&near).await;
+    assert_eq!((response.status, response.errors.len()), (ResponseStatus::Success, 0), "{:?}", response.errors);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_answer_serves_the_next_query_and_only_its_author_can_give_it() {
     let (url, mut questions) = acknowledging().await;
