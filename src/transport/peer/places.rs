@@ -17,7 +17,11 @@ use crate::transport::metrics::PlaceNumbers;
 pub struct PeerPlaces {
     admission: Admission,
     adaptive: Mutex<Adaptive>,
-    most: usize,
+}
+
+/// What ordinary requests may not have of a community that is slow is left to emergencies.
+fn bounds(adaptive: &Adaptive, queue: usize) -> AdmissionLimits {
+    AdmissionLimits { places: adaptive.most(), reserve: 0, queue, queue_of_one: queue }
 }
 
 /// A call that tells how it went.
@@ -29,10 +33,15 @@ pub struct Paced<'p> {
 impl PeerPlaces {
     /// Places that are all free.
     pub fn new(limits: AdaptiveLimits, queue: usize, numbers: PlaceNumbers) -> Self {
-        // What ordinary requests may not have of a community that is slow is left to emergencies.
-        let places = AdmissionLimits { places: limits.most, reserve: 0, queue, queue_of_one: queue };
-        let adaptive = Mutex::new(Adaptive::new(limits));
-        Self { admission: Admission::new(places, numbers), adaptive, most: limits.most }
+        let adaptive = Adaptive::new(limits);
+        Self { admission: Admission::new(bounds(&adaptive, queue), numbers), adaptive: Mutex::new(adaptive) }
+    }
+
+    /// Takes other bounds at once: what is known of the community stays known, and who has a place or a turn keeps it.
+    pub fn set_limits(&self, limits: AdaptiveLimits, queue: usize) {
+        let mut adaptive = self.adaptive();
+        adaptive.set_limits(limits);
+        self.admission.set_limits(bounds(&adaptive, queue), adaptive.limit());
     }
 
     fn adaptive(&self) -> MutexGuard<'_, Adaptive> {
@@ -55,8 +64,8 @@ impl PeerPlaces {
 
     /// What is to be said of a wait for it: nothing as long as there are as many as are configured.
     pub fn words(&self) -> Option<String> {
-        let limit = self.adaptive().limit();
-        (limit < self.most).then(|| format!("{limit} at once, {} when it is well", self.most))
+        let (limit, most) = self.numbers();
+        (limit < most).then(|| format!("{limit} at once, {most} when it is well"))
     }
 
     /// A call to it begins.
@@ -84,8 +93,14 @@ impl PeerPlaces {
 
     /// How things stand.
     pub fn load(&self) -> CommunityLoad {
-        let load = self.admission.load();
-        CommunityLoad { under_way: load.held, waiting: load.waiting, limit: load.limit, most: self.most }
+        let (load, (_, most)) = (self.admission.load(), self.numbers());
+        CommunityLoad { under_way: load.held, waiting: load.waiting, limit: load.limit, most }
+    }
+
+    /// How many there are now, and how many while it is well.
+    fn numbers(&self) -> (usize, usize) {
+        let adaptive = self.adaptive();
+        (adaptive.limit(), adaptive.most())
     }
 }
 
