@@ -11,7 +11,7 @@ use super::{CertificateError, unreadable};
 pub struct RevocationListFacts {
     /// Issuer as RFC 4514 text.
     pub issuer: String,
-    /// Issuer exactly as encoded, comparable with [`issuer_der`].
+    /// Issuer exactly as encoded, comparable with [`super::issuer_der`].
     pub issuer_der: Vec<u8>,
     /// When the list was made.
     pub this_update: Timestamp,
