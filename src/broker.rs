@@ -284,6 +284,7 @@ impl Broker {
             clock: Arc::clone(&clock),
             own_home: config.community.home_community_id.to_string(),
             awaited: Arc::new(Awaited::new(config.limits.awaited_answers)),
+            standings: Arc::default(),
         };
         let awaited = Arc::clone(&services.awaited);
         let patients = own_patients(&config, &store);
@@ -659,8 +660,9 @@ fn federation(
     learned: Arc<Learned>,
     correlations: Option<Arc<Correlations>>,
 ) -> Result<Federation, TlsError> {
-    let peers = config.peers.iter().map(|peer| {
-        let tls = client_for(config, peer, client)?;
+    // All of them first: what cannot be used changes nothing of a community that is asked now.
+    let clients = config.peers.iter().map(|peer| client_for(config, peer, client)).collect::<Result<Vec<_>, _>>()?;
+    let peers = config.peers.iter().zip(clients).map(|(peer, tls)| {
         // A peer without an address is known and shown, and never asked.
         let answers = peer.responding_gateway.is_some() && peer.kind.serves();
         let profile = Arc::new(peer.profile.clone());
@@ -702,7 +704,7 @@ fn federation(
         let community = community
             .with_answers_to(answers_to(PeerExchange::Asynchronous))
             .with_discovery_answered_at(answers_to(PeerExchange::Deferred));
-        Ok(Peer {
+        Peer {
             home: peer.home_community_id.clone(),
             name: peer.name.clone(),
             scope: peer.scope,
@@ -723,10 +725,10 @@ fn federation(
             shares: Arc::new(peer.shares.clone()),
             feed: Some(config.limits.correlation_offer).filter(|offer| peer.feed && !offer.is_zero()),
             community: Arc::new(community),
-        })
+        }
     });
     let config::GatewayRules { tell_planned, only_known } = config.gateways;
-    let mut federation = Federation::new(peers.collect::<Result<_, TlsError>>()?, learned);
+    let mut federation = Federation::new(peers.collect(), learned);
     federation.tells_routes = config.federation.routes_in_slots;
     federation.takes_revocations = config.discovery.revocation;
     let federation = federation.with_locator(locator(config, services)).with_rules(Rules { tell_planned, only_known });

@@ -489,7 +489,8 @@ pub struct Audit {
 pub struct Log {
     /// For people or for machines.
     pub format: LogFormat,
-    /// What is logged: a level, or directives as `info,causeway=debug`.
+    /// What is logged: a level, or directives as `info,causeway=debug`. Alerts of TLS that break nothing are not,
+    /// unless rustls is named.
     pub level: String,
 }
 

@@ -158,17 +158,26 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     Ok(outcome?)
 }
 
-/// Log lines go to standard error, or to a file: standard output belongs to what was asked for.
-fn log(log: &Log, file: Option<&Path>) -> anyhow::Result<()> {
-    let filter = match std::env::var("RUST_LOG") {
-        Ok(directives) if !directives.is_empty() => {
-            EnvFilter::try_new(&directives).context("RUST_LOG is not understood")?
-        }
-        _ => EnvFilter::try_new(&log.level).context("log.level is not understood")?,
-    };
+/// What is logged under these directives, as this broker reads them.
+fn filter(directives: &str) -> anyhow::Result<EnvFilter> {
+    let filter = EnvFilter::try_new(directives)?;
     // At finer levels these log keys, and keys hold patient ids.
     let filter = filter.add_directive("sled=warn".parse()?);
     let filter = filter.add_directive("fjall=warn".parse()?).add_directive("lsm_tree=warn".parse()?);
+    // It warns of each alert that breaks nothing, as clients in Java send one before they close a connection. Who
+    // wants to see them names it.
+    match directives.contains("rustls") {
+        true => Ok(filter),
+        false => Ok(filter.add_directive("rustls::common_state=error".parse()?)),
+    }
+}
+
+/// Log lines go to standard error, or to a file: standard output belongs to what was asked for.
+fn log(log: &Log, file: Option<&Path>) -> anyhow::Result<()> {
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(directives) if !directives.is_empty() => filter(&directives).context("RUST_LOG is not understood")?,
+        _ => filter(&log.level).context("log.level is not understood")?,
+    };
     let writer = match file {
         None => BoxMakeWriter::new(std::io::stderr),
         Some(path) => {
@@ -185,4 +194,53 @@ fn log(log: &Log, file: Option<&Path>) -> anyhow::Result<()> {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is logged under these directives of all that might be.
+    fn logged(directives: &str) -> Vec<String> {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let builder = tracing_subscriber::fmt().with_env_filter(filter(directives).unwrap()).without_time();
+        let subscriber = builder.with_ansi(false).with_target(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(target: "rustls::common_state", "an alert");
+            tracing::error!(target: "rustls::common_state", "a broken record");
+            tracing::warn!(target: "rustls::check", "another message than expected");
+            tracing::debug!(target: "sled::tree", "a key");
+            tracing::info!(target: "causeway::broker", "ours");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| line.trim().split_once(' ').unwrap().1.to_owned()).collect()
+    }
+
+    #[test]
+    fn alerts_that_break_nothing_are_not_worth_a_line_unless_somebody_asks() {
+        const USUAL: [&str; 3] = ["a broken record", "another message than expected", "ours"];
+        assert_eq!(logged("info"), USUAL);
+        assert_eq!(logged("debug"), USUAL);
+        assert_eq!(logged("info,rustls=warn"), ["an alert", USUAL[0], USUAL[1], USUAL[2]]);
+        assert_eq!(logged("error"), ["a broken record"]);
+        assert_eq!(logged("trace,sled=trace"), USUAL, "whoever asks for keys");
+        assert!(filter("info,=,").is_err());
+    }
 }

@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use http::Uri;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::BenchError;
 use super::histogram::Histogram;
 use super::load::{Prepared, Repeated, Target, Traffic};
 use super::paced;
-use super::process::{Folder, Server, free_address, init};
+use super::process::{Folder, HeldAddress, Server, init};
 use super::report::milliseconds;
 use super::samples;
 use super::suite;
@@ -33,9 +33,6 @@ use crate::simulate::{Served, Settings, Simulation};
 use crate::terminal::{Align, Cell, Colour, Table, Tone, human_duration, human_size};
 use crate::transaction::TransactionId;
 use crate::transport::tls::{ReloadableClient, TlsFiles};
-
-/// How long a broker may take to start.
-const READY: Duration = Duration::from_secs(30);
 
 /// Before a run: connections come up, code and caches get warm.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -129,7 +126,9 @@ struct Bench {
 impl Bench {
     async fn start(options: Options, folder: &Path) -> Result<Self, BenchError> {
         let own = folder.join("broker");
-        let address = free_address()?;
+        // Held while the communities take theirs, or one of them could have it.
+        let held = HeldAddress::new()?;
+        let address = held.address();
         let config = init(&own, address)?;
         // Its own registry has something to answer too.
         let store = open_registry(&config.storage).map_err(|error| failed(&error))?;
@@ -162,6 +161,7 @@ impl Bench {
             );
         }
         std::fs::write(&configuration, text).map_err(BenchError::io("cannot write causeway.toml"))?;
+        held.release();
         let broker = Server::start(&["serve", "--config", &configuration.display().to_string()], folder, "broker")?;
         let tls = Arc::new(ReloadableClient::new(files("client")).map_err(|error| failed(&error))?);
         let target = |url: String| {
@@ -189,25 +189,8 @@ impl Bench {
             communities.push((target, traffic));
         }
         let mut bench = Self { options, broker, simulation, served, gateway, registry, federated, local, communities };
-        bench.ready().await?;
+        bench.broker.ready(&bench.registry, &bench.local.next()).await?;
         Ok(bench)
-    }
-
-    async fn ready(&mut self) -> Result<(), BenchError> {
-        let until = Instant::now() + READY;
-        loop {
-            let run = paced::run(&self.registry, &self.local, 1_000.0, Duration::from_millis(1)).await;
-            if run.failed == 0 {
-                return Ok(());
-            }
-            if let Some(end) = self.broker.ended() {
-                return Err(BenchError::failed(format!("the broker ended: {end}")));
-            }
-            if Instant::now() > until {
-                return Err(BenchError::failed(run.first_failure.unwrap_or_default()));
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
     }
 
     /// One run: with communities, or the registry alone.

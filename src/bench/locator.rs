@@ -6,7 +6,6 @@
 //! stands beside what the arithmetic says, and their ratio; no time is measured here.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::BenchError;
 use super::load::{self, Target};
-use super::process::{Folder, free_address, init};
+use super::process::{Folder, HeldAddress, init};
 use super::samples;
 use crate::broker::Broker;
 use crate::config::Config;
@@ -198,7 +197,7 @@ async fn round(target: &Target, patients: &[PatientId]) -> Result<(), BenchError
 /// One way to ask; a gateway of its own, so that it has learned nothing yet.
 async fn measure(
     folder: &Path,
-    address: SocketAddr,
+    held: HeldAddress,
     way: Way,
     (communities, holding): (u16, f64),
     patients: &[PatientId],
@@ -210,6 +209,8 @@ async fn measure(
     text.push_str("correlation_negative = \"0s\"\n");
     text.push_str(&way.configured(simulation));
     let config = Config::from_toml(&text, folder).map_err(|error| failed(&error))?;
+    let address = held.address();
+    held.release();
     let broker = Broker::start(config).await.map_err(|error| failed(&error))?;
     let uri: Uri = format!("https://{address}/services/initiating-gateway").parse().map_err(|_| failed(&"no URL"))?;
     let tls = ReloadableClient::new(TlsFiles::in_folder(&folder.join("certs"), "client"));
@@ -240,8 +241,8 @@ pub async fn run(options: Options, told: impl Fn(&str)) -> Result<Report, BenchE
         for way in Way::ALL {
             let place = own.join(way.name().replace([',', ' '], "-"));
             // The communities show certificates of the same authority.
-            let address = free_address()?;
-            init(&place, address)?;
+            let held_address = HeldAddress::new()?;
+            init(&place, held_address.address())?;
             let settings = Settings {
                 communities: others,
                 patients: options.patients,
@@ -260,7 +261,7 @@ pub async fn run(options: Options, told: impl Fn(&str)) -> Result<Report, BenchE
             if held.last().is_none_or(|(size, _)| *size != communities) {
                 held.push((communities, holding));
             }
-            rows.extend(measure(&place, address, way, (communities, holding), &patients, &simulation).await?);
+            rows.extend(measure(&place, held_address, way, (communities, holding), &patients, &simulation).await?);
             simulation.stop().await;
         }
     }

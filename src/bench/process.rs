@@ -6,8 +6,17 @@ use std::path::{Path as FilePath, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
+
 use super::BenchError;
+use super::load::{self, Prepared, Target};
 use crate::config::Config;
+
+/// How long a server may take until it answers.
+const READY: Duration = Duration::from_secs(30);
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A folder of our own that goes when we go.
 pub struct Folder(pub PathBuf);
@@ -82,6 +91,23 @@ impl Server {
 }
 
 impl Server {
+    /// Waits until it answers a request with Success.
+    pub async fn ready(&mut self, target: &Target, prepared: &Prepared) -> Result<(), BenchError> {
+        let until = Instant::now() + READY;
+        loop {
+            let answer = load::probe(target, prepared.clone(), READY, |_| Ok(())).await;
+            // However it was answered: if the server has ended, somebody else did.
+            if let Some(end) = self.ended() {
+                return Err(BenchError::failed(format!("{}: the server has ended: {end}", target.uri())));
+            }
+            match answer {
+                Ok(_) => return Ok(()),
+                Err(error) if Instant::now() > until => return Err(error),
+                Err(_) => sleep(PAUSE).await,
+            }
+        }
+    }
+
     /// Ends it without a word.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
@@ -116,10 +142,27 @@ pub fn command(arguments: &[&str]) -> Result<Command, BenchError> {
     Ok(command)
 }
 
-/// An address that nobody has bound.
-pub fn free_address() -> Result<SocketAddr, BenchError> {
-    let bound = TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr());
-    bound.map_err(BenchError::io("cannot bind a port"))
+/// An address that is kept for a server until that is started: whoever takes any free port meanwhile gets another.
+pub struct HeldAddress {
+    address: SocketAddr,
+    _socket: TcpListener,
+}
+
+impl HeldAddress {
+    /// One that nobody has bound.
+    pub fn new() -> Result<Self, BenchError> {
+        let bound = TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| Ok((socket.local_addr()?, socket)));
+        let (address, _socket) = bound.map_err(BenchError::io("cannot bind a port"))?;
+        Ok(Self { address, _socket })
+    }
+
+    /// The address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Gives it to the server, which is started next.
+    pub fn release(self) {}
 }
 
 /// Makes the broker's folder.
@@ -131,4 +174,59 @@ pub fn init(folder: &FilePath, address: SocketAddr) -> Result<Config, BenchError
         return Err(BenchError::failed(format!("init failed: {made}")));
     }
     Config::load(&folder.join("causeway.toml")).map_err(|error| BenchError::failed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::samples;
+    use super::*;
+    use crate::simulate::{Settings, Simulation};
+    use crate::transaction::TransactionId;
+    use crate::transport::certificates::{DevelopmentOptions, write_development_set};
+    use crate::transport::tls::{ReloadableClient, TlsFiles};
+
+    #[test]
+    fn an_address_is_nobody_elses_until_it_is_given_away() {
+        let held = HeldAddress::new().unwrap();
+        let address = held.address();
+        assert_ne!(address.port(), 0);
+        assert!(TcpListener::bind(address).is_err());
+        held.release();
+        assert!(TcpListener::bind(address).is_ok());
+    }
+
+    /// A process that does nothing, for so long.
+    fn idle(folder: &FilePath, seconds: &str) -> Server {
+        let child = Command::new("sleep").arg(seconds).spawn().unwrap();
+        Server { child, log: folder.join("idle.log") }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_somebody_else_answers_for_a_server_that_has_ended_is_no_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let not_before = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(5);
+        write_development_set(folder.path(), &DevelopmentOptions::new(not_before)).unwrap();
+        let settings = Settings {
+            communities: 1,
+            patients: 1,
+            known: 1.0,
+            ..Settings::new(TlsFiles::in_folder(folder.path(), "server"))
+        };
+        let patient = settings.patient(0).unwrap().to_cx();
+        let simulation = Simulation::start(settings).await.unwrap();
+        let community = &simulation.communities()[0];
+        let tls = ReloadableClient::new(TlsFiles::in_folder(folder.path(), "client")).unwrap();
+        let target = Target::new(&community.url().parse().unwrap(), Arc::new(tls)).unwrap();
+        let query = samples::find_documents(&patient, "LeafClass", Some(community.home.as_str()));
+        let query = samples::query_request(TransactionId::CrossGatewayQuery, &community.url(), &query);
+        idle(folder.path(), "60").ready(&target, &query).await.unwrap();
+        let mut gone = idle(folder.path(), "0");
+        while gone.ended().is_none() {
+            sleep(PAUSE).await;
+        }
+        let error = gone.ready(&target, &query).await.unwrap_err();
+        assert!(error.to_string().contains("has ended"), "{error}");
+    }
 }

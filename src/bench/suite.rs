@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep};
 use super::BenchError;
 use super::baseline::Recording;
 use super::load::{self, Plan, Prepared, Repeated, Target, Traffic};
-use super::process::{Folder, Server, forget_files, free_address, init};
+use super::process::{Folder, HeldAddress, Server, forget_files, init};
 use super::report::{Footing, Measure, Path, Report, Sample, Side};
 use super::samples::{self, Submissions};
 use crate::actors::context::RequestContext;
@@ -48,7 +48,7 @@ pub const ENTRIES: u32 = 20;
 const SUBMITTED: usize = 50 * 1024;
 /// Submissions under way while the registry is filled.
 const LOADERS: usize = 64;
-/// How long a server may take to answer first.
+/// How long an answer may take that is recorded.
 const READY: Duration = Duration::from_secs(30);
 /// Between two measurements, so that what one server still has to do is not the other's burden.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -202,21 +202,6 @@ async fn large_document(files: &FileDocuments, octets: u64) -> Result<Content, c
     Ok(content)
 }
 
-/// Waits until a request is answered well.
-async fn ready(server: &mut Server, target: &Target, prepared: &Prepared) -> Result<(), BenchError> {
-    let until = Instant::now() + READY;
-    loop {
-        if let Some(end) = server.ended() {
-            return Err(BenchError::failed(format!("{}: the server has ended: {end}", target.uri())));
-        }
-        match load::probe(target, prepared.clone(), READY, |_| Ok(())).await {
-            Ok(_) => return Ok(()),
-            Err(error) if Instant::now() > until => return Err(error),
-            Err(_) => sleep(Duration::from_millis(20)).await,
-        }
-    }
-}
-
 /// Keeps an answer for the bare server.
 async fn record(folder: &FilePath, name: &str, target: &Target, prepared: Prepared) -> Result<u64, BenchError> {
     let recording = Recording::in_folder(folder, name);
@@ -245,7 +230,8 @@ pub async fn run(options: &Options, told: impl Fn(&str)) -> Result<Report, Bench
     let began = Instant::now();
     let folder = Folder::make(options.folder.as_deref())?;
     let broker = folder.0.join("broker");
-    let address = free_address()?;
+    let held = HeldAddress::new()?;
+    let address = held.address();
     let config = init(&broker, address)?;
     told(&format!(
         "registering {} entries and a document of {} MiB",
@@ -256,6 +242,7 @@ pub async fn run(options: &Options, told: impl Fn(&str)) -> Result<Report, Bench
 
     told("starting the broker and recording its answers");
     let configuration = broker.join("causeway.toml").display().to_string();
+    held.release();
     let mut ours = Server::start(&["serve", "--config", &configuration], &folder.0, "broker")?;
     let tls = TlsFiles {
         certificate: broker.join("certs/client.pem"),
@@ -286,14 +273,15 @@ pub async fn run(options: &Options, told: impl Fn(&str)) -> Result<Report, Bench
     let patient = samples::patient(options.patients + 1, samples::NHS_NUMBER);
     let submissions = Submissions::new(&repository_url, &patient, Submissions::document(SUBMITTED)?)?;
 
-    ready(&mut ours, &registry, &first).await?;
+    ours.ready(&registry, &first).await?;
     let recordings = folder.0.join("baseline");
     fs::create_dir_all(&recordings).map_err(BenchError::io(format!("cannot make {}", recordings.display())))?;
     let query_octets = record(&recordings, "query", &registry, first.clone()).await?;
     let submit_octets = record(&recordings, "submit", &repository, submissions.next()).await?;
     let retrieve_octets = record(&recordings, "retrieve", &repository, retrieve.clone()).await?;
 
-    let bare_address = free_address()?;
+    let held = HeldAddress::new()?;
+    let bare_address = held.address();
     let arguments = [
         "bench",
         "baseline",
@@ -304,9 +292,10 @@ pub async fn run(options: &Options, told: impl Fn(&str)) -> Result<Report, Bench
         "--certs",
         &broker.join("certs").display().to_string(),
     ];
+    held.release();
     let mut bare = Server::start(&arguments, &folder.0, "baseline")?;
     let bare_query = target(bare_address, "/query")?;
-    ready(&mut bare, &bare_query, &first).await?;
+    bare.ready(&bare_query, &first).await?;
 
     let path = |name: String, key, clients, measure, goal, answer_octets| Path {
         name,
@@ -382,7 +371,7 @@ pub async fn run(options: &Options, told: impl Fn(&str)) -> Result<Report, Bench
         }
         let begin = Instant::now();
         ours = Server::start(&["serve", "--config", &configuration], &folder.0, "broker")?;
-        ready(&mut ours, &asked, &first).await?;
+        ours.ready(&asked, &first).await?;
         Ok::<_, BenchError>(Some(begin.elapsed()))
     };
     footing.ready = restart(false).await?.unwrap_or_default();

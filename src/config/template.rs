@@ -153,6 +153,7 @@ fn write(out: &mut String, template: &Template) -> std::fmt::Result {
         "# Every transaction leaves a record here before it is answered.\n\
          [audit]\ndir = \"data/audit\"\nsource_id = \"causeway\"\n\n\
          # format \"text\" or \"json\"; level error, warn, info, debug, trace, or as \"info,causeway=debug\".\n\
+         # Alerts of TLS that break nothing, as clients in Java send, are not logged, but with \"info,rustls=warn\".\n\
          [log]\nformat = \"text\"\nlevel = \"info\"\n\n\
          # Traces for a collector of OpenTelemetry: OTLP over HTTP, with the certificate of [client] if it is https.\n\
          # sampling: the part of the traces that begin here, from 0.0 to 1.0; whoever asks with a trace decides itself.\n\

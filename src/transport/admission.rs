@@ -76,12 +76,12 @@ pub struct Admission {
 }
 
 struct Shared {
-    limits: AdmissionLimits,
     numbers: PlaceNumbers,
     state: Mutex<State>,
 }
 
 struct State {
+    limits: AdmissionLimits,
     ordinary: Queue,
     emergency: Queue,
     /// Places that ordinary requests may hold.
@@ -179,7 +179,7 @@ impl Shared {
     }
 
     fn has_room(&self, state: &State, lane: Lane) -> bool {
-        state.held() < self.limits.places
+        state.held() < state.limits.places
             && match lane {
                 Lane::Ordinary => state.ordinary.held < state.for_ordinary,
                 Lane::Emergency => true,
@@ -188,7 +188,7 @@ impl Shared {
 
     /// Whether emergencies hold so much that others go first.
     fn emergencies_have_enough(&self, state: &State) -> bool {
-        let reserve = self.limits.places.saturating_sub(state.for_ordinary);
+        let reserve = state.limits.places.saturating_sub(state.for_ordinary);
         state.emergency.held >= reserve + state.for_ordinary.div_ceil(2)
     }
 
@@ -240,7 +240,7 @@ impl Shared {
 
     /// A turn in a queue, if it has room.
     fn queue(self: &Arc<Self>, state: &mut State, lane: Lane, name: &Arc<str>) -> Result<Turn, Refusal> {
-        let limits = self.limits;
+        let limits = state.limits;
         let own = state.lane(lane).waiting_of(name);
         if own >= limits.queue_of_one {
             return Err(Refusal::OwnFull);
@@ -278,8 +278,8 @@ impl Admission {
         let for_ordinary = limits.places.saturating_sub(limits.reserve);
         numbers.limit(for_ordinary);
         let (ordinary, emergency) = (Queue::default(), Queue::default());
-        let state = Mutex::new(State { ordinary, emergency, for_ordinary, given: 0 });
-        Self { shared: Arc::new(Shared { limits, numbers, state }) }
+        let state = Mutex::new(State { limits, ordinary, emergency, for_ordinary, given: 0 });
+        Self { shared: Arc::new(Shared { numbers, state }) }
     }
 
     /// A place for a request of that caller, as soon as it is its turn; dropped while it waits, its turn is
@@ -315,13 +315,23 @@ impl Admission {
     /// How many places ordinary requests may hold from now on, within those that there are; the others are
     /// a reserve. Who holds more keeps it.
     pub fn set_limit(&self, limit: usize) {
+        self.limit(&mut self.shared.state(), limit);
+    }
+
+    /// Takes other bounds, and that limit within them. Who holds or waits already keeps it.
+    pub fn set_limits(&self, limits: AdmissionLimits, limit: usize) {
         let mut state = self.shared.state();
-        let limit = limit.min(self.shared.limits.places);
+        state.limits = limits;
+        self.limit(&mut state, limit);
+    }
+
+    fn limit(&self, state: &mut State, limit: usize) {
+        let limit = limit.min(state.limits.places);
         if state.for_ordinary != limit {
             state.for_ordinary = limit;
             self.shared.numbers.limit(limit);
-            self.shared.serve(&mut state);
         }
+        self.shared.serve(state);
     }
 
     /// How things stand.

@@ -23,7 +23,6 @@ pub struct BreakerLimits {
 
 /// A circuit breaker.
 pub struct Breaker {
-    limits: BreakerLimits,
     known: Mutex<Known>,
 }
 
@@ -37,6 +36,7 @@ enum State {
 }
 
 struct Known {
+    limits: BreakerLimits,
     state: State,
     /// Probes that there have been.
     probes: u64,
@@ -63,7 +63,16 @@ impl Breaker {
     /// A breaker that lets everything through, yet.
     pub fn new(limits: BreakerLimits) -> Self {
         let state = State::Closed { failed: 0, last: Instant::now() };
-        Self { limits, known: Mutex::new(Known { state, probes: 0, answered: None }) }
+        Self { known: Mutex::new(Known { limits, state, probes: 0, answered: None }) }
+    }
+
+    /// Takes other bounds from that moment on. What is known stays known; the next probe is due as soon as they say.
+    pub fn set_limits(&self, limits: BreakerLimits, now: Instant) {
+        let mut known = self.known();
+        known.limits = limits;
+        if let State::Open { probe_at } = &mut known.state {
+            *probe_at = (*probe_at).min(now + limits.pause);
+        }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -72,11 +81,12 @@ impl Breaker {
 
     /// Why there would be no leave at that moment; none is taken.
     pub fn refused(&self, now: Instant) -> Option<Refused> {
-        match self.known().state {
+        let known = self.known();
+        match known.state {
             State::Open { probe_at } if now < probe_at => Some(Refused { again_in: probe_at - now }),
             // A probe that takes its time, as documents do that are sent, is not the last one.
-            State::Probing { since, .. } if now < since + self.limits.pause => {
-                Some(Refused { again_in: since + self.limits.pause - now })
+            State::Probing { since, .. } if now < since + known.limits.pause => {
+                Some(Refused { again_in: since + known.limits.pause - now })
             }
             State::Closed { .. } | State::Open { .. } | State::Probing { .. } => None,
         }
@@ -94,8 +104,8 @@ impl Breaker {
         let probe = match known.state {
             State::Closed { .. } => None,
             // One may have begun since it was looked at.
-            State::Probing { since, .. } if now < since + self.limits.pause => {
-                return Err(Refused { again_in: self.limits.pause });
+            State::Probing { since, .. } if now < since + known.limits.pause => {
+                return Err(Refused { again_in: known.limits.pause });
             }
             State::Open { .. } | State::Probing { .. } => {
                 known.probes += 1;
@@ -122,8 +132,8 @@ impl Leave<'_> {
     /// The call was not answered until that moment. Tells whether the breaker has opened by it.
     pub fn failed(mut self, now: Instant) -> bool {
         self.told = true;
-        let limits = self.breaker.limits;
         let mut known = self.breaker.known();
+        let limits = known.limits;
         if known.answered.is_some_and(|answered| self.entered < answered) {
             return false;
         }
@@ -298,6 +308,27 @@ mod tests {
         drop(watched.enter());
         assert!(watched.enter().answered());
         assert_eq!(watched.refused(), None);
+    }
+
+    #[test]
+    fn other_bounds_take_nothing_back_of_what_is_known() {
+        let mut watched = Watched::new();
+        let set = |watched: &Watched, failures, pause| {
+            let limits = BreakerLimits { failures, pause: Duration::from_secs(pause), ..LIMITS };
+            watched.breaker.set_limits(limits, watched.now);
+        };
+        watched.fail(1);
+        set(&watched, 2, 10);
+        assert!(watched.fail(1), "the second in a row");
+        watched.wait(2);
+        // A longer pause is for the next time, a shorter one for this one.
+        set(&watched, 2, 60);
+        assert_eq!(watched.refused(), Some(8));
+        set(&watched, 2, 3);
+        assert_eq!(watched.refused(), Some(3));
+        watched.wait(3);
+        assert!(!watched.enter().failed(watched.now));
+        assert_eq!(watched.refused(), Some(3));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod places;
 pub mod profile;
 mod provide;
 mod received;
+mod standing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +53,8 @@ pub use places::PlaceLimits;
 use places::{Held, PeerPlaces};
 pub use provide::TargetIn;
 pub use received::retrieve_response;
+use standing::Purpose;
+pub use standing::Standings;
 
 /// What every peer of a broker shares.
 #[derive(Clone)]
@@ -66,6 +69,8 @@ pub struct PeerServices {
     pub own_home: String,
     /// Calls whose answers come as messages to us.
     pub awaited: Arc<Awaited>,
+    /// What is learnt of peers, from one configuration to the next.
+    pub standings: Arc<Standings>,
 }
 
 impl PeerServices {
@@ -116,7 +121,7 @@ pub struct RemoteCommunity {
     /// Where it is asked for patients, if elsewhere.
     discovery: Option<Gateways>,
     limits: PeerLimits,
-    places: PeerPlaces,
+    places: Arc<PeerPlaces>,
     services: PeerServices,
     answers_to: Option<AnswersTo>,
     target_in: TargetIn,
@@ -125,17 +130,21 @@ pub struct RemoteCommunity {
 }
 
 impl RemoteCommunity {
-    /// The community `home` at the clients' addresses, in order of preference.
+    /// The community `home` at the clients' addresses, in order of preference. What has been learnt of one that is
+    /// asked there already holds for this one too, within these limits from now on.
     pub fn new(
         home: HomeCommunityId,
         clients: impl IntoIterator<Item = SoapClient>,
         limits: PeerLimits,
         services: PeerServices,
     ) -> Self {
-        let places = PeerPlaces::new(limits.in_flight, limits.places, &home, &services.metrics);
+        let clients: Vec<SoapClient> = clients.into_iter().collect();
+        let standings = &services.standings;
+        let places = standings.places(&home, clients.iter().map(SoapClient::uri), limits, &services.metrics);
+        let breaker = |uri: &Uri| standings.breaker(&home, Purpose::Gateway, uri, limits, &places);
         Self {
+            gateways: Gateways::new(clients, breaker),
             home,
-            gateways: Gateways::new(clients, limits.breaker),
             discovery: None,
             limits,
             places,

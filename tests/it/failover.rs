@@ -146,6 +146,10 @@ async fn documents_come_from_the_second() {
         let steps = explained["steps"].as_array().unwrap().iter().filter(|step| step["doing"] == doing);
         steps.map(|step| step["said"].as_str().unwrap().to_owned()).collect()
     };
+    // Of a connection that was refused there is no handshake, and no wait for an answer.
+    let done =
+        |doing: &str| explained["steps"].as_array().unwrap().iter().filter(|step| step["doing"] == doing).count();
+    assert_eq!((done("call"), done("wait"), done("connect") - done("tls")), (2, 1, 1), "{explained:#}");
     let gateways = said("gateway");
     assert!(gateways[0].starts_with(&format!("{NOBODY} could not be reached")), "{gateways:?}");
     assert_eq!((gateways.len(), gateways[1].as_str()), (2, format!("{url} answered").as_str()));

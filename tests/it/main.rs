@@ -22,6 +22,7 @@ mod oracle;
 mod probe;
 mod provide;
 mod quirks;
+mod reload;
 mod routes;
 mod rules;
 mod submit_and_find;

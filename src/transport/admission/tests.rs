@@ -71,6 +71,30 @@ fn one_caller_may_have_all_but_the_reserve() {
 }
 
 #[test]
+fn other_bounds_let_in_who_waits_and_turn_nobody_out() {
+    let runtime = by_hand();
+    let _in = runtime.enter();
+    let admission = admission(2, 0, 4, 4);
+    let set = |places, queue| {
+        admission.set_limits(AdmissionLimits { places, reserve: 0, queue, queue_of_one: queue }, places);
+    };
+    let mut held: Vec<_> = (0..2).map(|_| place(&admission, "one", Ordinary)).collect();
+    let mut waiting: Vec<_> = (0..3).map(|_| waits(&admission, "one", Ordinary)).collect();
+    // More places: who waits has them now.
+    set(4, 4);
+    held.extend(waiting.iter_mut().filter_map(look).map(|admitted| admitted.ok().unwrap()));
+    assert_eq!(admission.load(), Load { held: 4, waiting: 1, limit: 4 });
+    // Fewer: all keep what they have, and nobody comes in until there is room again.
+    set(1, 1);
+    assert_eq!(refused(&admission, "one", Ordinary), Refusal::OwnFull);
+    held.truncate(1);
+    assert!(look(&mut waiting[2]).is_none());
+    assert_eq!(admission.load(), Load { held: 1, waiting: 1, limit: 1 });
+    held.clear();
+    assert!(look(&mut waiting[2]).unwrap().is_ok());
+}
+
+#[test]
 fn who_floods_waits_for_itself() {
     let runtime = by_hand();
     let _in = runtime.enter();
@@ -258,12 +282,12 @@ fn check(admission: &Admission) -> Result<(), TestCaseError> {
         prop_assert_eq!(queue.held, queue.callers.values().map(|caller| caller.held).sum::<usize>());
         prop_assert_eq!(queue.waiting, queue.callers.values().map(|caller| caller.waiting.len()).sum::<usize>());
         prop_assert!(queue.callers.values().all(|caller| caller.held > 0 || !caller.waiting.is_empty()));
-        prop_assert!(queue.callers.values().all(|caller| caller.waiting.len() <= shared.limits.queue_of_one));
-        prop_assert!(queue.waiting <= shared.limits.queue);
+        prop_assert!(queue.callers.values().all(|caller| caller.waiting.len() <= state.limits.queue_of_one));
+        prop_assert!(queue.waiting <= state.limits.queue);
         // No turn is lost: whoever waits has no room.
         prop_assert!(queue.waiting == 0 || !shared.has_room(&state, lane));
     }
-    prop_assert!(state.held() <= shared.limits.places);
+    prop_assert!(state.held() <= state.limits.places);
     Ok(())
 }
 

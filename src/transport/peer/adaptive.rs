@@ -32,6 +32,14 @@ pub struct AdaptiveLimits {
     pub budget: Duration,
 }
 
+impl AdaptiveLimits {
+    /// With a number to be between them.
+    fn sound(self) -> Self {
+        let most = self.most.max(1);
+        Self { floor: self.floor.clamp(1, most), most, ..self }
+    }
+}
+
 /// Calls that are judged together.
 const WINDOW: usize = 8;
 
@@ -105,14 +113,25 @@ impl Usual {
 impl Adaptive {
     /// As many as are configured, until it is known better.
     pub fn new(limits: AdaptiveLimits) -> Self {
-        let most = limits.most.max(1);
-        let limits = AdaptiveLimits { floor: limits.floor.clamp(1, most), most, ..limits };
-        Self { limits, limit: most, calls: 0, slow: 0, halved: None, usual: Vec::new() }
+        let limits = limits.sound();
+        Self { limits, limit: limits.most, calls: 0, slow: 0, halved: None, usual: Vec::new() }
+    }
+
+    /// Takes other bounds. One that is well has what they allow; of one that is not no more is known than before.
+    pub fn set_limits(&mut self, limits: AdaptiveLimits) {
+        let (is_well, limits) = (self.limit == self.limits.most, limits.sound());
+        self.limit = if is_well { limits.most } else { self.limit.clamp(limits.floor, limits.most) };
+        self.limits = limits;
     }
 
     /// The number.
     pub fn limit(&self) -> usize {
         self.limit
+    }
+
+    /// What it is while the community is well.
+    pub fn most(&self) -> usize {
+        self.limits.most
     }
 
     /// A call begins at that moment.

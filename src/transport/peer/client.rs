@@ -403,8 +403,11 @@ async fn timed(
                 exchange.took(doing, from, took);
             }
         }
-        let waited = began + tcp + tls;
-        exchange.took(Doing::Wait, waited, waited.elapsed());
+        // Without a connection there was nothing to wait for on it.
+        if !answered.as_ref().is_err_and(hyper_util::client::legacy::Error::is_connect) {
+            let waited = began + tcp + tls;
+            exchange.took(Doing::Wait, waited, waited.elapsed());
+        }
     }
     answered.map_err(|error| unanswered(&error))
 }

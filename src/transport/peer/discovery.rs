@@ -2,11 +2,13 @@
 
 use std::sync::LazyLock;
 
+use http::Uri;
 use tokio::time::Instant;
 
 use super::client::Unanswered;
 use super::gateways::Gateways;
 use super::places::Held;
+use super::standing::Purpose;
 use super::{Message, RemoteCommunity, SoapClient, read_envelope};
 use crate::actors::context::RequestContext;
 use crate::actors::ports::{Discovered, PeerFailure};
@@ -45,7 +47,10 @@ impl RemoteCommunity {
     /// The same, asked for patients at another address.
     #[must_use]
     pub fn with_discovery_at(self, client: SoapClient) -> Self {
-        Self { discovery: Some(Gateways::new([client], self.limits.breaker)), ..self }
+        let standings = &self.services.standings;
+        let breaker = |uri: &Uri| standings.breaker(&self.home, Purpose::Discovery, uri, self.limits, &self.places);
+        let discovery = Some(Gateways::new([client], breaker));
+        Self { discovery, ..self }
     }
 
     pub(super) async fn ask_for_patient(

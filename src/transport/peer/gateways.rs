@@ -8,6 +8,7 @@
 //!
 //! What a community is asked is bounded for all its gateways together: a second one is no second allowance.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
@@ -24,7 +25,7 @@ use crate::model::document::RetrievedDocument;
 use crate::model::response::{ErrorCode, RegistryError, ResponseStatus};
 use crate::transaction::{Transaction, TransactionId};
 use crate::transport::admission::Place;
-use crate::transport::breaker::{Breaker, BreakerLimits, Leave, Refused};
+use crate::transport::breaker::{Breaker, Leave, Refused};
 use crate::transport::endpoint::AuditFacts;
 use crate::transport::pipeline::outcome_name;
 
@@ -34,16 +35,17 @@ const TELLING: Duration = Duration::from_secs(1);
 /// One gateway.
 struct Gateway {
     client: SoapClient,
-    breaker: Breaker,
+    breaker: Arc<Breaker>,
 }
 
 /// A community's gateways, in order of preference.
 pub(super) struct Gateways(Vec<Gateway>);
 
 impl Gateways {
-    /// Those of these clients.
-    pub(super) fn new(clients: impl IntoIterator<Item = SoapClient>, limits: BreakerLimits) -> Self {
-        Self(clients.into_iter().map(|client| Gateway { client, breaker: Breaker::new(limits) }).collect())
+    /// Those of these clients, each with the breaker of its address.
+    pub(super) fn new(clients: impl IntoIterator<Item = SoapClient>, breaker: impl Fn(&Uri) -> Arc<Breaker>) -> Self {
+        let gateway = |client: SoapClient| Gateway { breaker: breaker(client.uri()), client };
+        Self(clients.into_iter().map(gateway).collect())
     }
 
     /// What there is to show of them.

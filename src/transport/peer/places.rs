@@ -21,10 +21,14 @@ use crate::transport::metrics::Metrics;
 /// Places among the requests to one community.
 pub struct PeerPlaces {
     admission: Admission,
-    /// Those of submissions, where they are others.
-    submissions: Option<Admission>,
+    /// Those of submissions, where they are apart.
+    submissions: Admission,
     adaptive: Mutex<Adaptive>,
-    most: usize,
+}
+
+/// What ordinary requests may not have of a community that is slow is left to emergencies.
+fn bounds(places: usize, more: PlaceLimits) -> AdmissionLimits {
+    AdmissionLimits { places, reserve: 0, queue: more.queue, queue_of_one: more.queue }
 }
 
 /// How many places there are, besides those of [`AdaptiveLimits`].
@@ -34,6 +38,13 @@ pub struct PlaceLimits {
     pub submissions: usize,
     /// Requests that wait, and as many submissions.
     pub queue: usize,
+}
+
+impl PlaceLimits {
+    /// Submissions at the same time to a community that takes so many requests.
+    fn submissions_of(self, most: usize) -> usize {
+        self.submissions.min(most)
+    }
 }
 
 /// A place that a call may give back before it has ended: whoever holds it waits for something else.
@@ -78,17 +89,24 @@ pub struct Paced<'p> {
 impl PeerPlaces {
     /// Places that are all free.
     pub fn new(limits: AdaptiveLimits, more: PlaceLimits, community: &HomeCommunityId, metrics: &Metrics) -> Self {
-        // What ordinary requests may not have of a community that is slow is left to emergencies.
-        let of = |places, numbers| {
-            let limits = AdmissionLimits { places, reserve: 0, queue: more.queue, queue_of_one: more.queue };
-            Admission::new(limits, numbers)
-        };
-        let admission = of(limits.most, metrics.places(community.as_str()));
-        let submissions = (limits.most > 1).then(|| {
-            let places = more.submissions.min(limits.most);
-            of(places, metrics.places(&format!("{community} submissions")))
-        });
-        Self { admission, submissions, adaptive: Mutex::new(Adaptive::new(limits)), most: limits.most }
+        let adaptive = Adaptive::new(limits);
+        Self {
+            admission: Admission::new(bounds(adaptive.most(), more), metrics.places(community.as_str())),
+            submissions: Admission::new(
+                bounds(more.submissions_of(adaptive.most()), more),
+                metrics.places(&format!("{community} submissions")),
+            ),
+            adaptive: Mutex::new(adaptive),
+        }
+    }
+
+    /// Takes other bounds at once: what is known of the community stays known, and who has a place or a turn keeps it.
+    pub fn set_limits(&self, limits: AdaptiveLimits, more: PlaceLimits) {
+        let mut adaptive = self.adaptive();
+        adaptive.set_limits(limits);
+        self.admission.set_limits(bounds(adaptive.most(), more), adaptive.limit());
+        let submissions = more.submissions_of(adaptive.most());
+        self.submissions.set_limits(bounds(submissions, more), submissions);
     }
 
     fn adaptive(&self) -> MutexGuard<'_, Adaptive> {
@@ -105,8 +123,10 @@ impl PeerPlaces {
         transaction: &Transaction,
         until: Instant,
     ) -> Result<Place, PeerFailure> {
-        let submissions = self.submissions.as_ref().filter(|_| transaction.carries_documents());
-        let (admission, of) = submissions.map_or((&self.admission, "requests"), |places| (places, "submissions"));
+        let (admission, of) = match self.are_apart(transaction) {
+            true => (&self.submissions, "submissions"),
+            false => (&self.admission, "requests"),
+        };
         admission.admit(&context.caller, context.lane, until).await.map_err(|refusal| {
             let why = match refusal {
                 Refusal::Late | Refusal::Gone => format!("too many {of} to it are under way"),
@@ -116,11 +136,15 @@ impl PeerPlaces {
         })
     }
 
+    /// Whether its place is one of those for submissions: not at a community that does one thing at a time.
+    fn are_apart(&self, transaction: &Transaction) -> bool {
+        transaction.carries_documents() && self.adaptive().most() > 1
+    }
+
     /// What is to be said of a wait for it: nothing as long as there are as many as are configured.
     pub fn words(&self, transaction: &Transaction) -> Option<String> {
-        let limit = self.adaptive().limit();
-        let adapts = self.submissions.is_none() || !transaction.carries_documents();
-        (adapts && limit < self.most).then(|| format!("{limit} at once, {} when it is well", self.most))
+        let (limit, most) = self.numbers();
+        (limit < most && !self.are_apart(transaction)).then(|| format!("{limit} at once, {most} when it is well"))
     }
 
     /// A call to it begins.
@@ -148,8 +172,14 @@ impl PeerPlaces {
 
     /// How things stand.
     pub fn load(&self) -> CommunityLoad {
-        let load = self.admission.load();
-        CommunityLoad { under_way: load.held, waiting: load.waiting, limit: load.limit, most: self.most }
+        let (load, (_, most)) = (self.admission.load(), self.numbers());
+        CommunityLoad { under_way: load.held, waiting: load.waiting, limit: load.limit, most }
+    }
+
+    /// How many there are now, and how many while it is well.
+    fn numbers(&self) -> (usize, usize) {
+        let adaptive = self.adaptive();
+        (adaptive.limit(), adaptive.most())
     }
 }
 
@@ -219,6 +249,20 @@ mod tests {
             assert_eq!((handed_on, asked), expected);
             assert_eq!(places.load().under_way, most, "submissions of their own are not counted with the others");
         }
+    }
+
+    #[tokio::test]
+    async fn other_bounds_hold_at_once() {
+        use TransactionId::{CrossGatewayDocumentProvide as Provide, CrossGatewayQuery as Query};
+        let (places, mut held) = (places(1, 16), Vec::new());
+        let limits = |most| AdaptiveLimits { floor: most, most, budget: Duration::from_secs(8) };
+        places.set_limits(limits(4), PlaceLimits { submissions: 2, queue: 0 });
+        assert_eq!(more(&places, Provide, &mut held).await.0, 2);
+        assert_eq!(more(&places, Query, &mut held).await.0, 4);
+        // Where one thing is done at a time, nothing is apart.
+        held.clear();
+        places.set_limits(limits(1), PlaceLimits { submissions: 2, queue: 0 });
+        assert_eq!((more(&places, Provide, &mut held).await.0, more(&places, Query, &mut held).await.0), (1, 0));
     }
 
     #[tokio::test]

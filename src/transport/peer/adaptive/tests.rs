@@ -192,6 +192,25 @@ fn as_much_floor_as_there_are_leaves_it_fixed() {
 }
 
 #[test]
+fn other_bounds_hold_at_once_and_take_nothing_back() {
+    let bounds = |floor, most| AdaptiveLimits { floor, most, budget: BUDGET };
+    let (mut adaptive, now) = (adaptive(4), Instant::now());
+    // It is well: it has what it may have, more or less.
+    for most in [8, 64, MOST] {
+        adaptive.set_limits(bounds(4, most));
+        assert_eq!((adaptive.limit(), adaptive.most()), (most, most));
+    }
+    // It is not: that it might have more makes it no better.
+    for (floor, most, limit) in [(4, 64, 16), (4, MOST, 16), (4, 10, 10), (20, MOST, 20), (50, 64, 50), (4, 0, 1)] {
+        let mut adaptive = self::adaptive(4);
+        adaptive.refused(adaptive.began(QUERY, now), now);
+        assert_eq!(adaptive.limit(), 16);
+        adaptive.set_limits(bounds(floor, most));
+        assert_eq!(adaptive.limit(), limit, "{floor} to {most}");
+    }
+}
+
+#[test]
 fn each_transaction_has_its_own_usual_time() {
     let mut adaptive = adaptive(4);
     let mut now = Instant::now();
