@@ -56,7 +56,7 @@ impl Pinned {
         let common_name = identity.common_name.trim().trim_end_matches('.');
         let is = |name: &str| !name.is_empty() && name.trim_end_matches('.').eq_ignore_ascii_case(common_name);
         let is_host = |host: &String| identity.covers_host(host) || is(host);
-        self.hosts.iter().any(is_host) || self.rules.iter().filter_map(CertificateRule::name).any(|name| is(&name))
+        self.hosts.iter().any(is_host) || self.rules.iter().filter_map(CertificateRule::name).any(&is)
     }
 }
 

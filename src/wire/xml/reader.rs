@@ -296,7 +296,7 @@ impl<'a> Reader<'a> {
         loop {
             self.skip(WITHIN);
             let local = self.since(part);
-            if !local.bytes().next().is_some_and(|byte| class(byte) & BEGINS != 0) {
+            if local.bytes().next().is_none_or(|byte| class(byte) & BEGINS == 0) {
                 return error(from, "a name that is not one");
             }
             if self.at - from > self.limits.name {
