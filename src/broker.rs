@@ -455,6 +455,8 @@ impl Broker {
         let (client, bounds) = (&shared.client, &shared.answer_bounds);
         let callbacks = callbacks(&config, client, bounds)?;
         let federation = federation(&config, client, &shared.services, bounds, Arc::clone(&learned), correlations)?;
+        // First, so that who is taken off a list is at no moment nobody, to whom more may be given.
+        shared.pipeline.set_callers(callers(&config));
         shared.federation.store(Arc::new(federation));
         // Who is asked in another way may answer otherwise; what is said of a patient whom it is asked to find
         // depends on our directory too.
@@ -464,7 +466,6 @@ impl Broker {
             learned.forget_patients_at(&peer.home_community_id);
         }
         shared.pipeline.set_callbacks(callbacks);
-        shared.pipeline.set_callers(callers(&config));
         *current = config;
         Ok(())
     }

@@ -261,8 +261,11 @@ pub async fn query_peer(
         Ok(Translated::Ready(queries, patient, told)) => {
             let ask = |query| ask(context, federation, peer, query, patient.as_ref());
             let answers = join_all(queries.iter().map(ask)).await;
+            let failures: Vec<PeerFailure> =
+                answers.iter().filter_map(|answer| answer.as_ref().err().cloned()).collect();
             let whole = in_one(peer, queries.iter().zip(answers), told);
             if let Ok(answer) = &whole {
+                failures.iter().for_each(|failure| undelivered(context, "ITI-38", peer, failure));
                 let heard = if patient.is_some() { Heard::ByItsId(answer) } else { Heard::Answer(answer) };
                 locator::learn(context, federation, peer, query, &heard);
             }
@@ -316,7 +319,8 @@ pub(super) fn stamped(context: &RequestContext, peer: &Peer, query: &AdhocQuery,
     }
 }
 
-/// The answers of a peer for the communities that it speaks for, in one; a failure if all failed.
+/// The answers of a peer for the communities that it speaks for, in one. The peer has failed if it alone was asked,
+/// for nobody but itself; else whoever has not delivered is named in the answer, even if nobody has.
 pub(super) fn in_one<'q>(
     peer: &Peer,
     answers: impl Iterator<Item = (&'q AdhocQuery, Result<QueryResponse, PeerFailure>)>,
@@ -346,7 +350,13 @@ pub(super) fn in_one<'q>(
         }
     }
     let Some(mut whole) = whole else {
-        return Err(last.unwrap_or_else(|| PeerFailure::NotAsked("there was nothing to ask it".into())));
+        let is_its_own = |error: &RegistryError| error.location.as_deref() == Some(peer.home.as_str());
+        return match last {
+            Some(_) if !told.is_empty() || missing.len() > 1 || !missing.iter().all(is_its_own) => {
+                Ok(QueryResponse::failure(missing.into_iter().chain(told).collect()))
+            }
+            last => Err(last.unwrap_or_else(|| PeerFailure::NotAsked("there was nothing to ask it".into()))),
+        };
     };
     if !missing.is_empty() && whole.status == ResponseStatus::Success {
         whole.status = ResponseStatus::PartialSuccess;
@@ -388,12 +398,17 @@ pub async fn query_peers(
         let task = AbortOnDropHandle::new(tokio::spawn(
             query_by_name(context.clone(), Arc::clone(federation), peer.home.clone(), query.clone()).in_current_span(),
         ));
-        task.await.ok().flatten().unwrap_or_else(|| Outcome {
-            home: peer.home.clone(),
-            nodes: peer.nodes.clone(),
-            name: peer.name.clone(),
-            result: Err(PeerFailure::NotAsked("this broker failed at it; its log has the cause".into())),
-        })
+        match task.await {
+            Ok(Some(outcome)) => outcome,
+            // What a call brought that may not be on record is not told: the whole request ends.
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            _ => Outcome {
+                home: peer.home.clone(),
+                nodes: peer.nodes.clone(),
+                name: peer.name.clone(),
+                result: Err(PeerFailure::GivenUp("this broker stops")),
+            },
+        }
     }))
     .await
 }
@@ -581,8 +596,17 @@ mod tests {
         let part = join(vec![Err(PeerFailure::Timeout(9)), Ok(one())]).unwrap();
         assert_eq!((part.status, part.objects.len()), (ResponseStatus::PartialSuccess, 1));
         assert_eq!(part.errors[0].location.as_deref(), Some(home(2).as_str()));
-        let all_failed = join(vec![Err(PeerFailure::NoRoom), Err(PeerFailure::Timeout(9))]);
-        assert_eq!(all_failed.err(), Some(PeerFailure::Timeout(9)));
+        let all_failed = join(vec![Err(PeerFailure::NoRoom), Err(PeerFailure::Timeout(9))]).unwrap();
+        let named: Vec<_> = all_failed.errors.iter().map(|error| error.location.clone().unwrap()).collect();
+        assert_eq!(all_failed.status, ResponseStatus::Failure);
+        assert_eq!(named, [home(2).to_string(), home(3).to_string()]);
+        // Of one behind it alone; of itself; of itself, where somebody else is to be named too.
+        let own = asked(1);
+        let alone = |query, told| in_one(&peer, std::iter::once((query, Err(PeerFailure::Timeout(9)))), told);
+        assert_eq!(alone(&two, Vec::new()).unwrap().errors[0].location.as_deref(), Some(home(2).as_str()));
+        assert_eq!(alone(&own, Vec::new()).err(), Some(PeerFailure::Timeout(9)));
+        let warning = RegistryError::new(ErrorCode::XDSUnavailableCommunity, "x").at(home(5).as_str()).warning();
+        assert_eq!(alone(&own, vec![warning]).unwrap().errors.len(), 2);
     }
 
     #[test]

@@ -12,16 +12,21 @@ pub(super) fn callers(config: &Config) -> Callers {
     let pinned = pinned.into_iter().map(|peer| Pinned {
         home: peer.home_community_id.clone(),
         name: peer.name.clone(),
-        hosts: hosts(peer).chain(peer.callback.iter().map(|callback| callback.host().to_owned())).collect(),
+        hosts: all_hosts(peer),
         rules: peer.certificates.clone(),
     });
-    let others = others.into_iter().map(|peer| (peer.states.clone(), hosts(peer).collect()));
+    let others = others.into_iter().map(|peer| (peer.states.clone(), all_hosts(peer)));
     let names = Names { pinned: pinned.collect(), others: others.collect(), own: own(config) };
     Callers::new(known(config)).with_names(names)
 }
 
 fn hosts(peer: &config::Peer) -> impl Iterator<Item = String> {
     peer.gateways().chain(&peer.patient_discovery).filter_map(|url| url.host().map(str::to_owned))
+}
+
+/// Where it answers too.
+fn all_hosts(peer: &config::Peer) -> Vec<String> {
+    hosts(peer).chain(peer.callback.iter().map(|callback| callback.host().to_owned())).collect()
 }
 
 fn known(config: &Config) -> Vec<(HomeCommunityId, Vec<String>)> {

@@ -31,7 +31,10 @@ impl Reader<'_> {
         let mut gateways: Vec<Uri> = Vec::new();
         for text in texts {
             let spot = text.spot.clone();
-            if text.value.matches("://").count() > 1 {
+            let is_another = |(at, _): (usize, &str)| {
+                text.value.get(..at).is_some_and(|before| before.contains([' ', '\t', '\n', ',', ';']))
+            };
+            if text.value.match_indices("://").any(is_another) {
                 let fix = format!("write {KEY} = [\"{EXAMPLE}\", \"…\"], each in quotes of its own");
                 self.findings.add(&spot, "there are several addresses in one text", fix);
                 continue;

@@ -271,7 +271,8 @@ fn peers(out: &mut String, template: &Template) -> std::fmt::Result {
          # a patient is known (ITI-56); located_by: the home of the locator that speaks for this one, see [locator].\n\
          # profile: the form in which its software takes requests, \"ihe\" unless given; see [profile] below.\n\
          # responding_gateway: one URL, or a list in order of preference; timeout and max_in_flight are for all of them\n\
-         # together. certificates: how it is recognised when it asks us, by common name, subject (\"CN=…,O=…\") or\n\
+         # together; submissions have limits.peer_submissions beside them.\n\
+         # certificates: how it is recognised when it asks us, by common name, subject (\"CN=…,O=…\") or\n\
          # \"sha256:…\"; then only the live ones of kind full, consume-only and hub are answered, and who bears its name\n\
          # (host, common name) with another certificate is not: list a new one before it is shown. shares: which of our\n\
          # documents it is given, by codes. target_in: where it wants to be named in documents for it (ITI-80): both,\n\

@@ -537,13 +537,6 @@ const CASES: &[Case] = &[
         "RFC2253",
     ),
     (
-        "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\ncertificates = [\"O=Trust, OU=A, OU=B, CN=E\"]",
-        5,
-        "peer[0].certificates[0]",
-        "the order counts",
-        "\"CN=E,OU=B,OU=A,O=Trust\"",
-    ),
-    (
         "[[peer]]\nname = \"E\"\nhome_community_id = \"urn:oid:2.999.2\"\nstate = \"planned\"\ncertificates = [\"C\"]\n[[peer]]\nname = \"F\"\nhome_community_id = \"urn:oid:2.999.3\"\nstate = \"planned\"\ncertificates = [\"O=Trust,CN=C\"]",
         10,
         "peer[1].certificates",

@@ -3,8 +3,8 @@
 //! Tools write one name in many ways: the most specific part first (RFC 4514, Windows) or last (openssl, which
 //! follows the encoding), with spaces or without, with long names of attributes or short ones. Where no attribute is
 //! there twice the order says nothing of who is named, and does not count here. Where one is, as two
-//! organisational units, it does: one unit within another is not the other within the one. Then the order is that
-//! of RFC 4514, as openssl prints it with `-nameopt RFC2253`. Values count to the letter, capitals and all.
+//! organisational units, it does: one unit within another is not the other within the one. Then the whole may be
+//! written from either end, but not in any order. Values count to the letter, capitals and all.
 
 use std::fmt;
 
@@ -22,6 +22,21 @@ const KINDS: &[(&str, &[&str])] = &[
     ("C", &["countryname", "2.5.4.6"]),
     ("DC", &["domaincomponent", "0.9.2342.19200300.100.1.25"]),
     ("UID", &["userid", "0.9.2342.19200300.100.1.1"]),
+    ("uniqueIdentifier", &["0.9.2342.19200300.100.1.44"]),
+    ("mail", &["rfc822mailbox", "0.9.2342.19200300.100.1.3"]),
+    ("unstructuredName", &["1.2.840.113549.1.9.2"]),
+    ("unstructuredAddress", &["1.2.840.113549.1.9.8"]),
+    ("postalAddress", &["2.5.4.16"]),
+    ("postOfficeBox", &["2.5.4.18"]),
+    ("telephoneNumber", &["2.5.4.20"]),
+    ("generationQualifier", &["2.5.4.44"]),
+    ("x500UniqueIdentifier", &["2.5.4.45"]),
+    ("houseIdentifier", &["2.5.4.51"]),
+    ("pseudonym", &["2.5.4.65"]),
+    ("role", &["2.5.4.72"]),
+    ("INN", &["1.2.643.3.131.1.1"]),
+    ("OGRN", &["1.2.643.100.1"]),
+    ("SNILS", &["1.2.643.100.3"]),
     ("serialNumber", &["2.5.4.5"]),
     ("emailAddress", &["e", "email", "1.2.840.113549.1.9.1"]),
     ("organizationIdentifier", &["2.5.4.97"]),
@@ -55,13 +70,11 @@ struct Attribute {
 pub struct NoSubject {
     /// What is wrong with it.
     pub what: &'static str,
-    /// How it is written instead, if that is known.
-    pub instead: Option<String>,
 }
 
 impl From<&'static str> for NoSubject {
     fn from(what: &'static str) -> Self {
-        Self { what, instead: None }
+        Self { what }
     }
 }
 
@@ -82,18 +95,9 @@ impl Subject {
             return Err("with slashes between it cannot be told where a value ends".into());
         }
         let attributes = attributes(text)?;
-        if attributes.iter().any(|attribute| attribute.value.is_empty()) {
-            return Err("a value is empty".into());
-        }
         let is_known = |kind: &str| KINDS.iter().any(|(name, _)| *name == kind) || kind.contains('.');
         if !attributes.iter().all(|attribute| is_known(&attribute.kind)) {
             return Err("it has an attribute that names of certificates have not".into());
-        }
-        let is_name = |attribute: Option<&Attribute>| attribute.is_some_and(|attribute| attribute.kind == "CN");
-        if order_counts(&attributes) && is_name(attributes.last()) && !is_name(attributes.first()) {
-            let turned = Self(attributes.into_iter().rev().collect()).to_string();
-            let what = "an attribute is there several times, so the order counts, and the common name comes first";
-            return Err(NoSubject { what, instead: Some(turned) });
         }
         Ok(Self::of(attributes))
     }
@@ -101,6 +105,19 @@ impl Subject {
     /// Of a certificate, as RFC 4514 writes it.
     pub fn shown(text: &str) -> Option<Self> {
         attributes(text).ok().map(Self::of)
+    }
+
+    /// Whether both are of the same certificates. Where the order counts, and a common name at one end tells which end
+    /// is which, one may be written from the other end than the other: authorities encode names in either
+    /// direction, and tools print them so.
+    pub fn is(&self, other: &Self) -> bool {
+        let named = |attribute: Option<&Attribute>| attribute.is_some_and(|attribute| attribute.kind == "CN");
+        self == other || (named(self.0.first()) != named(self.0.last()) && self.0.iter().rev().eq(other.0.iter()))
+    }
+
+    /// Its organisation.
+    pub fn organization(&self) -> Option<&str> {
+        self.0.iter().find(|attribute| attribute.kind == "O").map(|attribute| attribute.value.as_str())
     }
 
     fn of(mut attributes: Vec<Attribute>) -> Self {
@@ -243,7 +260,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn is(written: &str, shown: &str) -> bool {
-        Subject::parse(written).unwrap_or_else(|error| panic!("{written}: {error:?}")) == Subject::shown(shown).unwrap()
+        let written = Subject::parse(written).unwrap_or_else(|error| panic!("{written}: {error:?}"));
+        let shown = Subject::shown(shown).unwrap();
+        assert_eq!(written.is(&shown), shown.is(&written));
+        written.is(&shown)
     }
 
     #[test]
@@ -294,7 +314,6 @@ mod tests {
             "CN=a,",
             "CN=a, Inc,O=b",
             "=a",
-            "CN=,O=b",
             "CN=\"a\"\\b",
             "/O=Trust/CN=North",
             "subject=/O=Trust/CN=North",
@@ -309,10 +328,27 @@ mod tests {
         ] {
             assert!(Subject::parse(wrong).is_err(), "{wrong}");
         }
-        // As openssl writes it unless told otherwise, where the order counts.
-        let turned = Subject::parse("O = Trust, OU = A, OU = \"B, C\", CN = x").unwrap_err();
-        assert_eq!(turned.instead.as_deref(), Some("CN=x,OU=B\\, C,OU=A,O=Trust"));
-        assert!(is(&turned.instead.unwrap(), "CN=x,OU=B\\, C,OU=A,O=Trust"));
+    }
+
+    #[test]
+    fn where_the_order_counts_a_name_is_read_from_either_end() {
+        // As openssl writes it unless told otherwise; and as a certificate shows it that was made from the other end.
+        for shown in ["CN=x,OU=B\\, C,OU=A,O=Trust", "O=Trust,OU=A,OU=B\\, C,CN=x"] {
+            for written in ["O = Trust, OU = A, OU = \"B, C\", CN = x", "CN=x,OU=B\\, C,OU=A,O=Trust"] {
+                assert!(is(written, shown), "{written} {shown}");
+            }
+            assert!(!is("CN=x,OU=A,OU=B\\, C,O=Trust", shown), "{shown}");
+        }
+    }
+
+    #[test]
+    fn attributes_that_certificates_show_are_known_by_name_and_by_number() {
+        for (name, number) in
+            [("unstructuredName", "1.2.840.113549.1.9.2"), ("pseudonym", "2.5.4.65"), ("role", "2.5.4.72")]
+        {
+            let shown = format!("{name}=gw1,CN=north,OU=");
+            assert!(is(&shown, &shown) && is(&format!("CN=north,{number}=gw1,ou="), &shown), "{name}");
+        }
     }
 
     #[test]

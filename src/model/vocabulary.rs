@@ -101,7 +101,9 @@ pub mod purpose_of_use {
     pub const ELEMENTS: [&str; 2] = ["PurposeOfUse", "PurposeForUse"];
     /// HL7 ActReason, the code system.
     pub const ACT_REASON: &str = "2.16.840.1.113883.5.8";
-    /// Its codes for emergency treatment, and for breaking the glass.
+    /// The code system of the Nationwide Health Information Network, whose words for an emergency are among the words.
+    pub const NHIN: &str = "2.16.840.1.113883.3.18.7.1";
+    /// The codes of ActReason for emergency treatment, and for breaking the glass.
     pub const EMERGENCY: [&str; 2] = ["ETREAT", "BTG"];
     /// Words that mean one where it is not said of which code system they are, or of another one (XSPA).
     pub const EMERGENCY_WORDS: [&str; 3] = ["ETREAT", "BTG", "EMERGENCY"];

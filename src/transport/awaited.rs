@@ -8,8 +8,7 @@
 //! is on record by that.
 //!
 //! A call need not hold a place among the requests to its peer while it waits, so this is its bound: all may be so many
-//! (`limits.awaited_answers`), and those that one community alone may answer half of them: one that never does leaves
-//! room for others.
+//! (`limits.awaited_answers`), and those of one community half of them: one that never answers leaves room for others.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,7 +35,7 @@ pub struct Awaited {
 #[derive(Default)]
 struct Calls {
     waiting: HashMap<Uuid, Waiting>,
-    /// How many there are that one community alone may answer; no zeros.
+    /// How many there are of each community; no zeros.
     of_one: HashMap<HomeCommunityId, usize>,
     ended: HashMap<Uuid, Question>,
     /// From the first that ended to the last.
@@ -77,9 +76,7 @@ impl Calls {
     /// Ends a call that waits.
     fn end(&mut self, id: Uuid) -> Option<Waiting> {
         let waiting = self.waiting.remove(&id)?;
-        if waiting.question.of_it_alone
-            && let Some(number) = self.of_one.get_mut(&waiting.question.community)
-        {
+        if let Some(number) = self.of_one.get_mut(&waiting.question.community) {
             *number -= 1;
             if *number == 0 {
                 self.of_one.remove(&waiting.question.community);
@@ -149,13 +146,11 @@ impl Awaited {
         if calls.waiting.len() >= self.most || calls.waiting.contains_key(&id) {
             return None;
         }
-        if question.of_it_alone {
-            let number = calls.of_one.entry(question.community.clone()).or_default();
-            if *number >= self.most.div_ceil(2) {
-                return None;
-            }
-            *number += 1;
+        let number = calls.of_one.entry(question.community.clone()).or_default();
+        if *number >= self.most.div_ceil(2) {
+            return None;
         }
+        *number += 1;
         let (call, answer) = oneshot::channel();
         calls.waiting.insert(id, Waiting { question, call });
         drop(calls);
@@ -218,6 +213,13 @@ impl Call {
     }
 }
 
+impl Call {
+    /// The answer, if it is here already.
+    pub fn answered(&mut self) -> Option<Message> {
+        self.answer.try_recv().ok()?.ok()
+    }
+}
+
 impl Drop for Call {
     fn drop(&mut self) {
         self.awaited.calls().end(self.id);
@@ -257,7 +259,7 @@ mod tests {
 
     #[test]
     fn who_was_asked_may_answer_and_nobody_else() {
-        let awaited = Arc::new(Awaited::new(2));
+        let awaited = Arc::new(Awaited::new(4));
         let query = Uuid::new_v4();
         let call = awaited.enter(query, question(true)).unwrap();
         assert!(awaited.enter(query, question(true)).is_none(), "one call for each id");
@@ -300,7 +302,7 @@ mod tests {
 
     #[test]
     fn only_so_many_wait_and_who_is_gone_waits_no_longer() {
-        let awaited = Arc::new(Awaited::new(2));
+        let awaited = Arc::new(Awaited::new(4));
         let enter = || awaited.enter(Uuid::new_v4(), question(false));
         let calls = [enter().unwrap(), enter().unwrap()];
         assert!(enter().is_none());

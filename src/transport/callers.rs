@@ -50,13 +50,25 @@ pub struct Pinned {
     pub rules: Vec<CertificateRule>,
 }
 
+/// Whether a certificate bears that common name.
+fn is_called(identity: &PeerIdentity, name: &str) -> bool {
+    let common_name = identity.common_name.trim().trim_end_matches('.');
+    !name.is_empty() && name.trim_end_matches('.').eq_ignore_ascii_case(common_name)
+}
+
+/// Whether one of these hosts is on a certificate; the common name counts too, which old ones have alone.
+fn names_one_of(identity: &PeerIdentity, hosts: &[String]) -> bool {
+    hosts.iter().any(|host| identity.covers_host(host) || is_called(identity, host))
+}
+
 impl Pinned {
     /// Whether its name is on that certificate: one of its hosts, or a common name that is listed for it.
     fn is_named_by(&self, identity: &PeerIdentity) -> bool {
-        let common_name = identity.common_name.trim().trim_end_matches('.');
-        let is = |name: &str| !name.is_empty() && name.trim_end_matches('.').eq_ignore_ascii_case(common_name);
-        let is_host = |host: &String| identity.covers_host(host) || is(host);
-        self.hosts.iter().any(is_host) || self.rules.iter().filter_map(CertificateRule::name).any(&is)
+        let shown = ShownCertificate::from(identity);
+        let is_listed = |rule: &CertificateRule| {
+            rule.name().is_some_and(|name| is_called(identity, name)) && rule.may_be_pretended_by(&shown)
+        };
+        names_one_of(identity, &self.hosts) || self.rules.iter().any(is_listed)
     }
 }
 
@@ -86,7 +98,7 @@ impl Callers {
         let is_listed = pinned.iter().flat_map(|community| &community.rules).any(|rule| rule.is(&shown));
         let may_be_anothers = || {
             let there = others.iter().filter(|(states, _)| states.at(at) != PeerState::Closed);
-            there.flat_map(|(_, hosts)| hosts).any(|host| identity.covers_host(host))
+            there.into_iter().any(|(_, hosts)| names_one_of(identity, hosts))
         };
         if is_listed || own.contains(&shown.sha256) || may_be_anothers() {
             return None;
@@ -181,11 +193,13 @@ mod tests {
             (&["*.east.example"], "a", "CN=a", 7, Some(1)),
             (&[], "Gateway.East.Example", "CN=Gateway.East.Example", 7, Some(1)),
             (&["shared.example"], "a", "CN=a", 7, Some(1)),
-            (&[], "west-gateway", "CN=west-gateway,O=Elsewhere", 7, Some(2)),
+            (&[], "west-gateway", "CN=west-gateway,OU=New,O=West", 7, Some(2)),
+            (&[], "west-gateway", "CN=west-gateway,O=Elsewhere", 7, None),
             (&[], "North-Gateway", "CN=North-Gateway", 7, Some(3)),
             (&[], "South, too", "CN=South\\, too", 7, Some(4)),
             // At a host that others have too it may be theirs, unless they are gone; and ours is ours.
             (&["hosted.example"], "a", "CN=a", 7, None),
+            (&[], "hosted.example", "CN=hosted.example", 7, None),
             (&["gone.example"], "a", "CN=a", 7, Some(3)),
             (&["gateway.east.example"], "a", "CN=a", 9, None),
             // And whoever else has names of their own.

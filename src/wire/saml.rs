@@ -22,6 +22,11 @@ struct PurposeOfUse {
 }
 
 impl PurposeOfUse {
+    /// Whether it is of a code system whose emergencies are not known here.
+    fn is_foreign(&self) -> bool {
+        !self.code_system.is_empty() && self.code_system != pou::ACT_REASON && self.code_system != pou::NHIN
+    }
+
     fn is_emergency(&self) -> bool {
         self.code_system == pou::ACT_REASON && pou::EMERGENCY.contains(&self.code.as_str())
     }
@@ -33,7 +38,8 @@ pub fn emergency_claim(security: Node<'_, '_>) -> EmergencyClaim {
     if purposes.by_ref().take(MOST).any(|purpose| purpose.is_emergency()) {
         return EmergencyClaim::Yes;
     }
-    let unread = purposes.next().is_some() || security.children().any(is_sealed);
+    let is_foreign = purposes_of_use(security).take(MOST).any(|purpose| purpose.is_foreign());
+    let unread = is_foreign || purposes.next().is_some() || security.children().any(is_sealed);
     match unread || any(security, &is_unclear) {
         true => EmergencyClaim::Unclear,
         false => EmergencyClaim::No,
@@ -78,12 +84,17 @@ fn is_sealed(token: Node<'_, '_>) -> bool {
 }
 
 /// Whether something that speaks of a purpose of use, or may, leaves it open which: it is encrypted, it says nothing,
-/// or it has a word for an emergency that [`purposes_of_use`] has not read.
+/// or it has a word for an emergency that [`purposes_of_use`] has not read. That whom it is about is encrypted, or a
+/// key, says nothing.
 fn is_unclear(node: Node<'_, '_>) -> bool {
     let speaks_of_it = pou::ELEMENTS.contains(&node.local())
         || node.local() == "Attribute"
             && node.attr("Name").is_some_and(|name| name.to_ascii_lowercase().contains("purpose"));
-    node.local() == "EncryptedAttribute" || speaks_of_it && (!any(node, &says_something) || any(node, &has_a_word))
+    let holds_sealed = !matches!(node.local(), "EncryptedID" | "KeyInfo" | "EncryptedKey")
+        && node.children().any(|child| child.local() == "EncryptedData");
+    node.local() == "EncryptedAttribute"
+        || holds_sealed
+        || speaks_of_it && (!any(node, &says_something) || any(node, &has_a_word))
 }
 
 fn says_something(node: Node<'_, '_>) -> bool {
@@ -91,8 +102,9 @@ fn says_something(node: Node<'_, '_>) -> bool {
 }
 
 fn has_a_word(node: Node<'_, '_>) -> bool {
-    let is_word = |text: &str| pou::EMERGENCY_WORDS.iter().any(|word| word.eq_ignore_ascii_case(text.trim()));
-    is_word(node.text_ref()) || node.attr("code").is_some_and(|code| is_word(&code))
+    let is_word = |text: &str| pou::EMERGENCY_WORDS.iter().any(|word| word.eq_ignore_ascii_case(text));
+    let has = |text: &str| text.split(|c: char| !c.is_ascii_alphanumeric()).any(is_word);
+    has(node.text_ref()) || ["code", "displayName"].iter().any(|name| node.attr(name).is_some_and(|text| has(&text)))
 }
 
 #[cfg(test)]
@@ -153,6 +165,25 @@ mod tests {
             (header(NAME, &treat), No),
             (header(NAME, &coded("TREATMENT", "2.16.840.1.113883.3.18.7.1")), No),
             (header(NAME, "TREATMENT"), No),
+        ]);
+    }
+
+    #[test]
+    fn what_may_be_one_leaves_it_open() {
+        let sealed = "<e:EncryptedData xmlns:e=\"http://www.w3.org/2001/04/xmlenc#\"><e:CipherValue>abc</e:CipherValue></e:EncryptedData>";
+        let national = "<PurposeOfUse xmlns=\"urn:hl7-org:v3\" code=\"5\" displayName=\"Emergency care\"/>";
+        let subject = |inner: &str| {
+            security(&format!("<s:Assertion xmlns:s=\"{SAML2}\"><s:Subject>{inner}</s:Subject></s:Assertion>"))
+        };
+        assert_all(&[
+            (header(NAME, "http://terminology.hl7.org/CodeSystem/v3-ActReason|ETREAT"), Unclear),
+            (header(NAME, "ETREAT^^2.16.840.1.113883.5.8"), Unclear),
+            (header(NAME, national), Unclear),
+            (header(NAME, &coded("1", "1.0.14265.1")), Unclear),
+            (header(NAME, sealed), Unclear),
+            (header("urn:x", sealed), Unclear),
+            (subject(&format!("<s:EncryptedID>{sealed}</s:EncryptedID>")), No),
+            (subject(sealed), Unclear),
         ]);
     }
 

@@ -576,6 +576,26 @@ mod tests {
     }
 
     #[test]
+    fn every_bound_holds_at_n_and_not_beyond() {
+        let limits = Limits { depth: 2, elements: 3, attributes: 2, namespaces: 2, name: 8, value: 3 };
+        for (good, bad) in [
+            ("<a><b/></a>", "<a><b><c/></b></a>"),
+            ("<a><b/><b/></a>", "<a><b/><b/><b/></a>"),
+            ("<a b='' c=''/>", "<a b='' c='' d=''/>"),
+            ("<a b='' xmlns='u'/>", "<a b='' c='' xmlns='u'/>"),
+            ("<a xmlns='u' xmlns:b='v'/>", "<a xmlns='u' xmlns:b='v'><b xmlns:c='u'/></a>"),
+            ("<a xmlns='u'><b xmlns='v'/></a>", "<a xmlns='u'><b xmlns='v'/><b xmlns='w'/></a>"),
+            ("<abcdefgh/>", "<abcdefghi/>"),
+            ("<a bcdefghi=''/>", "<a bcdefghij=''/>"),
+            ("<a:bcdefg xmlns:a='u'/>", "<a:bcdefgh xmlns:a='u'/>"),
+            ("<a b='123'/>", "<a b='1234'/>"),
+        ] {
+            assert!(Document::parse(good, limits).is_ok(), "{good}");
+            assert!(Document::parse(bad, limits).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn encodings() {
         assert_eq!(decode(b"\xef\xbb\xbf<a/>").unwrap(), "<a/>");
         assert_eq!(decode(b"\xff\xfe<\0a\0/\0>\0").unwrap(), "<a/>");

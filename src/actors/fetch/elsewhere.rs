@@ -107,8 +107,9 @@ impl Asking<'_> {
             }
         }))
         .await;
-        let (mut documents, mut sources, mut answered, mut missing) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (query, fetched) in queries.iter().zip(answers) {
+        let (mut documents, mut sources, mut answered, mut failures) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for fetched in answers {
+            failures.extend(fetched.as_ref().err().cloned());
             answered.push(fetched.map(|fetched| {
                 let offset = documents.len();
                 documents.extend(fetched.documents);
@@ -120,15 +121,9 @@ impl Asking<'_> {
                 );
                 fetched.answer
             }));
-            if let Some(Err(failure)) = answered.last().filter(|_| several) {
-                undelivered(self.context, "ITI-63", self.peer, failure);
-                missing.push(not_delivered(self.peer, query, failure));
-            }
-        }
-        if several && missing.len() == queries.len() {
-            return Ok(FetchResponse::failure(missing.into_iter().chain(told).collect()));
         }
         let answer = in_one(self.peer, queries.iter().zip(answered), told)?;
+        failures.iter().for_each(|failure| undelivered(self.context, "ITI-63", self.peer, failure));
         Ok(FetchResponse { answer, documents, sources })
     }
 

@@ -99,18 +99,26 @@ fn shared_codes(report: &mut Report, peer: &Peer, codes: &CodeSet) {
         };
         rules.iter().filter(|rule| !is_known(rule)).map(CodeRule::to_string).collect()
     };
-    let shares = [("allow", &peer.shares.allow, "shares"), ("deny", &peer.shares.deny, "withholds")];
-    for (list, lists, does) in shares {
+    let shares = [
+        (
+            "allow",
+            &peer.shares.allow,
+            "compare it with the code file: capitals count, and code^^scheme is of that scheme alone",
+        ),
+        (
+            "deny",
+            &peer.shares.deny,
+            "compare it with the code file: capitals count; leave it if communities behind ours have such documents, or ours from before",
+        ),
+    ];
+    for (list, lists, fix) in shares {
         for (name, attribute, rules) in [
             ("confidentiality", scheme::CONFIDENTIALITY_CODE, &lists.confidentiality),
             ("class", scheme::CLASS_CODE, &lists.class),
             ("type", scheme::TYPE_CODE, &lists.type_code),
         ] {
             for code in unknown(attribute, rules) {
-                report.warn(
-                    format!("shares.{list}.{name}: the code file has no {code}, which so {does} nothing of ours"),
-                    "compare it with the code file: capitals count, and code^^scheme is of that scheme alone",
-                );
+                report.warn(format!("shares.{list}.{name}: the code file has no {code}"), fix);
             }
         }
     }

@@ -64,7 +64,14 @@ impl RemoteCommunity {
             hl7v3::write_request_to(out, query, created, Some(&address), profile.v3_home_prefix);
         });
         let outbound = || Outbound { action: Some(DEFERRED_DISCOVERY), ..self.outbound(context, root.clone()) };
-        let message = client.ask(transaction, outbound).await?;
+        let message = match client.ask(transaction, outbound).await {
+            Ok(message) => message,
+            // Some answer before they acknowledge: whatever becomes of that, its sender was told that it is taken.
+            Err(unanswered) => {
+                let answer = call.answered().ok_or(unanswered)?;
+                return Ok(self.read_discovered(client, &answer, query)?);
+            }
+        };
         let taken = read_envelope(&message.root, client.bounds.xml, |envelope| {
             if envelope.payload.local() != hl7v3::ACKNOWLEDGEMENT {
                 return Ok(None);

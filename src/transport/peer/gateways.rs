@@ -6,7 +6,8 @@
 //! one is. A fault is an answer, and so is a message that is wrong: what one gateway says is what the community says. Only
 //! requests that change nothing go this way.
 //!
-//! What a community is asked is bounded for all its gateways together: a second one is no second allowance.
+//! What a community is asked is bounded for all its gateways together: a second one is no second allowance. Submissions
+//! are bounded apart.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -151,6 +151,8 @@ impl Pipeline {
         let header = answer.header.clone();
         if let Some(id) = query_id.extension.as_deref()
             && let Some(question) = self.awaited.find(id).filter(Question::waits)
+            // Ids of queries of other kinds are in the same table, and are none of patients' queries.
+            && question.transaction.id == TransactionId::CrossGatewayPatientDiscovery
         {
             if let Some(unwanted) = self.of_absent(&context, &question, id) {
                 return Err(Box::new(unwanted));
