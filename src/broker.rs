@@ -500,6 +500,10 @@ impl Broker {
         }
         {
             let mut current = self.shared.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let sections = current.waits_for_restart(&config);
+            if !sections.is_empty() {
+                tracing::warn!(sections = sections.join(", "), "reload: what changed here holds after a restart only");
+            }
             (current.asynchronous, current.locator) = (config.asynchronous, config.locator);
             (current.federation, current.gateways) = (config.federation, config.gateways);
             current.discovery = config.discovery;

@@ -19,6 +19,7 @@ mod people;
 mod profiles;
 mod raw;
 mod read;
+mod restart;
 mod telemetry;
 mod template;
 pub mod units;

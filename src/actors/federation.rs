@@ -73,6 +73,28 @@ pub struct Peer {
     pub community: Arc<dyn Community>,
 }
 
+#[cfg(test)]
+impl Peer {
+    /// A live one that takes part in everything, for tests of those that ask.
+    pub(super) fn usual(home: HomeCommunityId, community: Arc<dyn Community>) -> Self {
+        Self {
+            name: format!("Community {home}"),
+            home,
+            scope: Scope::Member,
+            kind: PeerKind::Full,
+            answers: true,
+            states: PeerState::Live.into(),
+            nodes: Vec::new(),
+            translation: PatientTranslation::SameDomain,
+            manners: Manners::default(),
+            certificates: Vec::new(),
+            shares: Arc::default(),
+            feed: None,
+            community,
+        }
+    }
+}
+
 impl Peer {
     /// Whether that is its identity, or one of a community behind it.
     pub(super) fn is_or_has(&self, home: &HomeCommunityId) -> bool {
@@ -298,7 +320,7 @@ async fn ask(
         federation.forget(patient, peer);
     }
     stamped(context, peer, query, &mut answer);
-    examine(context, federation, peer, query, &mut answer);
+    examine(context, "ITI-38", federation, peer, query, &mut answer);
     federation.learn(context, peer, &answer);
     Ok(answer)
 }
@@ -477,6 +499,7 @@ fn domains_asked_for(query: &AdhocQuery) -> Vec<Oid> {
 /// documents have.
 pub(super) fn examine(
     context: &RequestContext,
+    transaction: &'static str,
     federation: &Federation,
     peer: &Peer,
     query: &AdhocQuery,
@@ -514,7 +537,7 @@ pub(super) fn examine(
             format!("{others} objects of another patient, or of none").into()
         });
         tracing::error!(
-            correlation_id = %context.correlation_id, transaction = "ITI-38", community = %peer.home, others,
+            correlation_id = %context.correlation_id, transaction, community = %peer.home, others,
             "a community answered with objects that are not the patient's whom it was asked for: they are left out"
         );
         answer.errors.push(
@@ -558,21 +581,8 @@ mod tests {
     #[test]
     fn answers_for_several_communities_are_one_and_nobody_is_lost() {
         let home = |n: u8| HomeCommunityId::parse(&format!("urn:oid:2.999.{n}")).unwrap();
-        let peer = Peer {
-            home: home(1),
-            name: "Hub".into(),
-            scope: Scope::Member,
-            kind: PeerKind::Hub,
-            answers: true,
-            states: PeerState::Live.into(),
-            nodes: Vec::new(),
-            translation: PatientTranslation::Discover,
-            manners: Manners::default(),
-            feed: None,
-            certificates: Vec::new(),
-            shares: Arc::default(),
-            community: Arc::new(Nobody),
-        };
+        let discover = PatientTranslation::Discover;
+        let peer = Peer { translation: discover, ..Peer::usual(home(1), Arc::new(Nobody)) };
         let asked = |n: u8| AdhocQuery { home: Some(home(n).to_string()), ..query("'a^^^&2.999.1&ISO'") };
         let object = || PackedObject::pack(&RegistryObject::new(Body::ObjectRef, EntryUuid([1; 16]).into()));
         let one = || QueryResponse::success(vec![object()]);

@@ -198,9 +198,11 @@ pub trait Community: Send + Sync {
     /// Cross Gateway Patient Discovery.
     fn discover<'a>(
         &'a self,
-        context: &'a RequestContext,
-        query: &'a DiscoveryQuery,
-    ) -> BoxFuture<'a, Result<Discovered, PeerFailure>>;
+        _context: &'a RequestContext,
+        _query: &'a DiscoveryQuery,
+    ) -> BoxFuture<'a, Result<Discovered, PeerFailure>> {
+        Box::pin(async { Err(PeerFailure::NotAsked("it is not asked for patients".into())) })
+    }
 
     /// Patient Location Query: where else there is something of a patient, who is named as that community knows
     /// them. Who is no locator need not say more.
@@ -259,14 +261,6 @@ pub struct Nobody;
 
 #[cfg(test)]
 impl Community for Nobody {
-    fn discover<'a>(
-        &'a self,
-        _: &'a RequestContext,
-        _: &'a DiscoveryQuery,
-    ) -> BoxFuture<'a, Result<Discovered, PeerFailure>> {
-        Box::pin(async { Err(PeerFailure::NoRoom) })
-    }
-
     fn query<'a>(
         &'a self,
         _: &'a RequestContext,

@@ -15,7 +15,7 @@ bind = "127.0.0.1:8443"
 tls = { certificate = "c.pem", key = "c.key", client_ca = "ca.pem" }
 "#;
 
-fn with(more: &str) -> Result<Config, ConfigError> {
+pub(super) fn with(more: &str) -> Result<Config, ConfigError> {
     Config::from_toml(&format!("{SMALL}{more}"), Path::new("/etc/causeway"))
 }
 

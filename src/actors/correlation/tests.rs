@@ -4,9 +4,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::actors::document_registry::PatientPolicy;
-use crate::actors::federation::{
-    Federation, Learned, Manners, PatientTranslation, PeerKind, PeerState, Scope, query_peer,
-};
+use crate::actors::federation::{Federation, Learned, PatientTranslation, query_peer};
 use crate::actors::locator::{Locator, whom_to_ask};
 use crate::actors::patient_directory::ListedPatients;
 use crate::actors::ports::{Community, Discovered};
@@ -139,19 +137,9 @@ fn world(people: Vec<Person>, answers: Vec<Result<Discovered, PeerFailure>>) -> 
     World {
         correlations: Correlations::new(patients, home(1), Arc::clone(&clock) as Arc<dyn Clock>, limits),
         peer: Peer {
-            home: home(2),
             name: "Two".into(),
-            scope: Scope::Member,
-            kind: PeerKind::Full,
-            answers: true,
-            states: PeerState::Live.into(),
-            nodes: Vec::new(),
             translation: PatientTranslation::Discover,
-            manners: Manners::default(),
-            certificates: Vec::new(),
-            shares: Arc::default(),
-            feed: None,
-            community: Arc::clone(&community) as Arc<dyn Community>,
+            ..Peer::usual(home(2), Arc::clone(&community) as Arc<dyn Community>)
         },
         community,
         clock,

@@ -143,7 +143,7 @@ impl Asking<'_> {
             // Objects beside a Failure are illegal: the errors are believed.
             answer.objects.clear();
         }
-        examine(context, federation, peer, query, &mut answer);
+        examine(context, "ITI-63", federation, peer, query, &mut answer);
         federation.learn(context, peer, &answer);
         Ok(with_documents(answer, came, documents, sources))
     }

@@ -2,12 +2,10 @@
 
 use std::sync::Mutex;
 
-use super::super::federation::{
-    Learned, Manners, PatientTranslation, PeerKind, PeerState, Scope, query_peer, query_peers,
-};
-use super::super::ports::{Community, Discovered};
+use super::super::federation::{Learned, PatientTranslation, PeerState, query_peer, query_peers};
+use super::super::ports::Community;
 use super::*;
-use crate::model::discovery::{DiscoveryQuery, PatientLocation};
+use crate::model::discovery::PatientLocation;
 use crate::model::document::{BoxFuture, DocumentRequest, RetrieveResponse};
 use crate::model::metadata::build;
 use crate::model::packed::PackedObject;
@@ -68,14 +66,6 @@ impl Community for Fake {
         Box::pin(async { answer })
     }
 
-    fn discover<'a>(
-        &'a self,
-        _: &'a RequestContext,
-        _: &'a DiscoveryQuery,
-    ) -> BoxFuture<'a, Result<Discovered, PeerFailure>> {
-        Box::pin(async { Err(PeerFailure::NoRoom) })
-    }
-
     fn locate<'a>(
         &'a self,
         context: &'a RequestContext,
@@ -132,21 +122,7 @@ fn world(does: &[Does], locator: Locator) -> World {
         })
     };
     let fakes: Vec<Arc<Fake>> = does.iter().enumerate().map(fake).collect();
-    let peers = fakes.iter().map(|fake| Peer {
-        home: fake.home.clone(),
-        name: format!("Community {}", fake.home),
-        scope: Scope::Member,
-        kind: PeerKind::Full,
-        answers: true,
-        states: PeerState::Live.into(),
-        nodes: Vec::new(),
-        translation: PatientTranslation::SameDomain,
-        manners: Manners::default(),
-        feed: None,
-        certificates: Vec::new(),
-        shares: Arc::default(),
-        community: Arc::clone(fake) as Arc<dyn Community>,
-    });
+    let peers = fakes.iter().map(|fake| Peer::usual(fake.home.clone(), Arc::clone(fake) as Arc<dyn Community>));
     let learned = Arc::new(Learned::new(0, 100));
     let federation = Arc::new(Federation::new(peers.collect(), learned).with_locator(Some(Arc::new(locator))));
     let mut context = RequestContext::of_our_own(

@@ -7,9 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::actors::federation::{Learned, Manners, PeerKind, PeerState, Scope};
-use crate::actors::ports::{Community, Discovered};
-use crate::model::discovery::DiscoveryQuery;
+use crate::actors::federation::{Learned, PeerKind};
+use crate::actors::ports::Community;
 use crate::model::document::{BodyError, BoxFuture, DocumentRequest, RetrieveResponse};
 use crate::model::ids::EntryUuid;
 use crate::model::metadata::build;
@@ -121,14 +120,6 @@ impl Community for Hub {
         Box::pin(async move { self.answers.lock().unwrap().remove(&home).expect("asked once") })
     }
 
-    fn discover<'a>(
-        &'a self,
-        _: &'a RequestContext,
-        _: &'a DiscoveryQuery,
-    ) -> BoxFuture<'a, Result<Discovered, PeerFailure>> {
-        Box::pin(async { Err(PeerFailure::NoRoom) })
-    }
-
     fn query<'a>(
         &'a self,
         _: &'a RequestContext,
@@ -155,19 +146,10 @@ async fn asked(answers: Vec<Result<FetchResponse, PeerFailure>>) -> Result<Fetch
     let homes = (2..2 + answers.len()).map(|n| home(n).to_string());
     let hub = Hub { answers: Mutex::new(homes.clone().zip(answers).collect()) };
     let peer = Peer {
-        home: home(2),
-        name: "Hub".into(),
-        scope: Scope::Member,
         kind: PeerKind::Hub,
-        answers: true,
-        states: PeerState::Live.into(),
         nodes: vec![home(3)],
         translation: PatientTranslation::Discover,
-        manners: Manners::default(),
-        feed: None,
-        certificates: Vec::new(),
-        shares: Arc::default(),
-        community: Arc::new(hub),
+        ..Peer::usual(home(2), Arc::new(hub))
     };
     let query = |home| AdhocQuery { id: FETCH.id.into(), home: Some(home), return_type: None, slots: Vec::new() };
     let queries: Vec<_> = homes.map(query).collect();
