@@ -29,8 +29,8 @@ pub struct Breaker {
 enum State {
     /// Calls go through; how many have failed in a row, and when the last of them did.
     Closed { failed: usize, last: Instant },
-    /// None goes through before that moment, then one.
-    Open { probe_at: Instant },
+    /// None goes through before that moment, then one; what failed last was `mendable` here.
+    Open { probe_at: Instant, mendable: bool },
     /// The probe of that number is under way, since then.
     Probing { number: u64, since: Instant },
 }
@@ -66,12 +66,13 @@ impl Breaker {
         Self { known: Mutex::new(Known { limits, state, probes: 0, answered: None }) }
     }
 
-    /// Takes other bounds from that moment on. What is known stays known; the next probe is due as soon as they say.
+    /// Takes other bounds from that moment on, when the configuration was read again. What is known stays known; the
+    /// next probe is due as soon as they say, or at once where it is the configuration that may have been mended.
     pub fn set_limits(&self, limits: BreakerLimits, now: Instant) {
         let mut known = self.known();
         known.limits = limits;
-        if let State::Open { probe_at } = &mut known.state {
-            *probe_at = (*probe_at).min(now + limits.pause);
+        if let State::Open { probe_at, mendable } = &mut known.state {
+            *probe_at = (*probe_at).min(if *mendable { now } else { now + limits.pause });
         }
     }
 
@@ -83,7 +84,7 @@ impl Breaker {
     pub fn refused(&self, now: Instant) -> Option<Refused> {
         let known = self.known();
         match known.state {
-            State::Open { probe_at } if now < probe_at => Some(Refused { again_in: probe_at - now }),
+            State::Open { probe_at, .. } if now < probe_at => Some(Refused { again_in: probe_at - now }),
             // A probe that takes its time, as documents do that are sent, is not the last one.
             State::Probing { since, .. } if now < since + known.limits.pause => {
                 Some(Refused { again_in: since + known.limits.pause - now })
@@ -130,7 +131,16 @@ impl Leave<'_> {
     }
 
     /// The call was not answered until that moment. Tells whether the breaker has opened by it.
-    pub fn failed(mut self, now: Instant) -> bool {
+    pub fn failed(self, now: Instant) -> bool {
+        self.fail(now, false)
+    }
+
+    /// It was we who did not go on with the call, as we are configured. Tells whether the breaker has opened by it.
+    pub fn refused_by_us(self, now: Instant) -> bool {
+        self.fail(now, true)
+    }
+
+    fn fail(mut self, now: Instant, mendable: bool) -> bool {
         self.told = true;
         let mut known = self.breaker.known();
         let limits = known.limits;
@@ -146,11 +156,11 @@ impl Leave<'_> {
                 if *failed < limits.failures {
                     return false;
                 }
-                known.state = State::Open { probe_at: now + limits.pause };
+                known.state = State::Open { probe_at: now + limits.pause, mendable };
                 true
             }
             State::Probing { number, .. } if Some(*number) == self.probe => {
-                known.state = State::Open { probe_at: now + limits.pause };
+                known.state = State::Open { probe_at: now + limits.pause, mendable };
                 false
             }
             // A call from before it opened.
@@ -169,7 +179,7 @@ impl Drop for Leave<'_> {
             && Some(number) == self.probe
         {
             // Its caller went away: the next one probes.
-            known.state = State::Open { probe_at: self.entered };
+            known.state = State::Open { probe_at: self.entered, mendable: false };
         }
     }
 }
@@ -261,6 +271,33 @@ mod tests {
             opened.push(leave.failed(watched.now));
         }
         assert_eq!(opened, [false, false, true]);
+    }
+
+    #[test]
+    fn what_we_refused_ourselves_is_tried_again_when_the_configuration_may_have_been_mended() {
+        let now = Instant::now();
+        let open = |by_us: bool| {
+            let breaker = Breaker::new(LIMITS);
+            for _ in 0..3 {
+                let leave = breaker.enter(now).ok().unwrap();
+                if by_us {
+                    leave.refused_by_us(now)
+                } else {
+                    leave.failed(now)
+                };
+            }
+            assert!(breaker.refused(now).is_some());
+            breaker.set_limits(LIMITS, now);
+            breaker
+        };
+        assert!(open(false).refused(now).is_some());
+        let breaker = open(true);
+        assert_eq!(breaker.refused(now), None);
+        // One does so, and where nothing was mended the others still wait.
+        let probe = breaker.enter(now).ok().unwrap();
+        assert!(breaker.enter(now).is_err());
+        probe.refused_by_us(now);
+        assert!(breaker.enter(now).is_err());
     }
 
     #[test]

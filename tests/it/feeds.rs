@@ -194,6 +194,20 @@ async fn who_is_believed_and_what_is_kept() {
     assert_eq!((answered(&far, "ITI-38"), answered(&far, "ITI-55")), (1, 0));
 }
 
+/// Of a community that has been taken out nothing is kept, whoever it is known to be.
+#[tokio::test]
+async fn a_community_that_is_suspended_is_not_believed() {
+    let (near, far) = told("").await;
+    let ours = local(1, "A1");
+    let live = peer(2, &far, "");
+    for (state, expected) in [("suspended", vec![]), ("closed", vec![]), ("live", at_two("P-77"))] {
+        reload(&near, 1, live.replace("state = \"live\"", &format!("state = \"{state}\"")));
+        send_feed("server", &near, &feed(2, &[theirs("P-77")], Some("2.999.903.2")), Some("P1D")).await;
+        reload(&near, 1, live.clone());
+        assert_eq!(locations(&near, &ours).await, expected, "{state}");
+    }
+}
+
 /// What was asked for counts more than what is told.
 #[tokio::test]
 async fn an_answer_counts_more_than_a_feed() {

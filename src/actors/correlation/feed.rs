@@ -41,9 +41,7 @@ impl Correlations {
         let Some(theirs) = marked(query) else { return };
         // Of whom nobody is asked for an identifier none need be known.
         let asked = |peer: &Peer| peer.home == *home && peer.translation == PatientTranslation::Discover;
-        if !federation.peers.iter().any(asked) {
-            return;
-        }
+        let Some(peer) = federation.peers.iter().find(|peer| asked(peer)) else { return };
         if !context.known_as.contains(home) {
             tracing::warn!(
                 correlation_id = %context.correlation_id, transaction = "ITI-55", community = %home, caller = %context.caller,
@@ -52,6 +50,14 @@ impl Correlations {
             return;
         }
         let now = self.clock.now();
+        // Something is wrong there, maybe with who says so.
+        if peer.is_gone(now) {
+            tracing::warn!(
+                correlation_id = %context.correlation_id, transaction = "ITI-55", community = %home, caller = %context.caller,
+                state = peer.states.at(now).as_str(), "a community that has been taken out tells of its patients: that is not kept"
+            );
+            return;
+        }
         let longest = SignedDuration::try_from(self.limits.longest).unwrap_or_default();
         let until = until.min(now.saturating_add(longest).unwrap_or(now));
         let known = Arc::new([(home.clone(), Some(theirs.clone()))]);

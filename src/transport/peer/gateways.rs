@@ -330,8 +330,13 @@ impl RemoteCommunity {
         let silent = |failure: &PeerFailure| {
             matches!(failure, PeerFailure::Timeout(_) | PeerFailure::Unreachable(_) | PeerFailure::Untrusted(_))
         };
-        if failure.is_some_and(silent) {
-            if leave.failed(Instant::now()) {
+        if let Some(failure) = failure.filter(|failure| silent(failure)) {
+            let now = Instant::now();
+            let opened = match failure {
+                PeerFailure::Untrusted(_) => leave.refused_by_us(now),
+                _ => leave.failed(now),
+            };
+            if opened {
                 tracing::warn!(
                     community = %self.home, gateway = %uri, seconds = self.limits.breaker.pause.as_secs(),
                     "a gateway does not answer, and is not asked for a while"
