@@ -64,17 +64,12 @@ fn refusal(told: impl Into<String>, reason: impl Into<String>) -> Option<Refusal
 }
 
 impl Peer {
-    /// Whether it has been taken out: nothing is taken from it.
-    pub(super) fn is_gone(&self, at: Timestamp) -> bool {
-        matches!(self.states.at(at), PeerState::Suspended | PeerState::Closed)
-    }
-
     /// Why it may not ask, in words; none if it may.
     ///
     /// Only a live community may. One that is planned or being connected has no agreement in force yet: that it is
     /// refused proves connection, certificates and SOAP without a patient's data. A suspended one is suspended
     /// because something is wrong, maybe with who asks there; a closed one's certificates may be in other hands.
-    fn may_not_ask(&self, at: Timestamp) -> Option<String> {
+    pub(super) fn may_not_ask(&self, at: Timestamp) -> Option<String> {
         match self.states.at(at) {
             PeerState::Live if self.kind.asks() => None,
             PeerState::Live => Some(format!("is {} here, and has nobody who asks", self.kind.as_str())),
@@ -110,7 +105,8 @@ impl Federation {
             // our name.
             let gives = matches!(asked.transaction.policy_action, "query" | "query-many" | "retrieve");
             let elsewhere = gives || asked.service == Service::InitiatingGateway;
-            let gone = callers.iter().find(|peer| peer.is_gone(asked.at));
+            let is_gone = |state| matches!(state, PeerState::Suspended | PeerState::Closed);
+            let gone = callers.iter().find(|peer| is_gone(peer.states.at(asked.at)));
             let refusal = match gone {
                 _ if community.is_some() && elsewhere => refusal(
                     "Another community asks at the Responding Gateway.",

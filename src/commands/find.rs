@@ -21,7 +21,7 @@ use crate::model::vocabulary::{self as v, scheme, slot};
 use crate::terminal::Colour;
 use maker::Maker;
 pub(super) use maker::uuid;
-pub use report::{AuthorView, CodeView, DocumentView, Report};
+pub use report::{AssociationView, AuthorView, CodeView, DocumentView, ObjectRefView, PackageView, Report, SlotView};
 pub(super) use table::shown_time;
 
 /// Arguments of `causeway find`.

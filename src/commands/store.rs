@@ -40,6 +40,7 @@ use crate::terminal::{Colour, counted};
 use export::export;
 use import::import;
 use verify::verify;
+pub use verify::{Problem, Report};
 
 /// Arguments of `causeway store`.
 #[derive(Debug, Clone, clap::Args)]

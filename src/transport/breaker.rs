@@ -10,6 +10,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// The longest pause where it is we who refuse: that costs whoever asks next to nothing, and may be mended at any
+/// moment, also just when a probe fails that began before.
+const MENDABLE: Duration = Duration::from_secs(10);
+
 /// Bounds of a breaker (`[limits]`).
 #[derive(Debug, Clone, Copy)]
 pub struct BreakerLimits {
@@ -144,6 +148,7 @@ impl Leave<'_> {
         self.told = true;
         let mut known = self.breaker.known();
         let limits = known.limits;
+        let pause = if mendable { limits.pause.min(MENDABLE) } else { limits.pause };
         if known.answered.is_some_and(|answered| self.entered < answered) {
             return false;
         }
@@ -156,11 +161,11 @@ impl Leave<'_> {
                 if *failed < limits.failures {
                     return false;
                 }
-                known.state = State::Open { probe_at: now + limits.pause, mendable };
+                known.state = State::Open { probe_at: now + pause, mendable };
                 true
             }
             State::Probing { number, .. } if Some(*number) == self.probe => {
-                known.state = State::Open { probe_at: now + limits.pause, mendable };
+                known.state = State::Open { probe_at: now + pause, mendable };
                 false
             }
             // A call from before it opened.
@@ -298,6 +303,22 @@ mod tests {
         assert!(breaker.enter(now).is_err());
         probe.refused_by_us(now);
         assert!(breaker.enter(now).is_err());
+    }
+
+    #[test]
+    fn what_we_refuse_ourselves_is_tried_before_long_whatever_the_pause() {
+        let now = Instant::now();
+        let long = BreakerLimits { failures: 1, pause: Duration::from_secs(3600), ..LIMITS };
+        for (by_us, again_in) in [(true, MENDABLE), (false, long.pause)] {
+            let breaker = Breaker::new(long);
+            let leave = breaker.enter(now).ok().unwrap();
+            if by_us {
+                leave.refused_by_us(now)
+            } else {
+                leave.failed(now)
+            };
+            assert_eq!(breaker.refused(now), Some(Refused { again_in }));
+        }
     }
 
     #[test]

@@ -194,18 +194,28 @@ async fn who_is_believed_and_what_is_kept() {
     assert_eq!((answered(&far, "ITI-38"), answered(&far, "ITI-55")), (1, 0));
 }
 
-/// Of a community that has been taken out nothing is kept, whoever it is known to be.
+/// What a community tells that may not ask is not kept, though a host alone refuses it nothing.
 #[tokio::test]
-async fn a_community_that_is_suspended_is_not_believed() {
+async fn a_community_that_may_not_ask_is_not_believed() {
     let (near, far) = told("").await;
     let ours = local(1, "A1");
     let live = peer(2, &far, "");
-    for (state, expected) in [("suspended", vec![]), ("closed", vec![]), ("live", at_two("P-77"))] {
-        reload(&near, 1, live.replace("state = \"live\"", &format!("state = \"{state}\"")));
+    let closed = "state = \"live\"\nchanges = [{ from = \"2020-01-01\", state = \"closed\" }]";
+    for (now, expected) in [
+        ("state = \"suspended\"", vec![]),
+        ("state = \"planned\"", vec![]),
+        (closed, vec![]),
+        ("state = \"live\"", at_two("P-77")),
+    ] {
+        reload(&near, 1, live.replace("state = \"live\"", now));
         send_feed("server", &near, &feed(2, &[theirs("P-77")], Some("2.999.903.2")), Some("P1D")).await;
         reload(&near, 1, live.clone());
-        assert_eq!(locations(&near, &ours).await, expected, "{state}");
+        assert_eq!(locations(&near, &ours).await, expected, "{now}");
     }
+    let serves = live.replace("kind = \"full\"", "kind = \"publish-only\"");
+    reload(&near, 1, serves);
+    send_feed("server", &near, &feed(2, &[theirs("P-79")], Some("2.999.903.2")), Some("P1D")).await;
+    assert_eq!(locations(&near, &ours).await, at_two("P-77"));
 }
 
 /// What was asked for counts more than what is told.

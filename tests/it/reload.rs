@@ -1,5 +1,6 @@
 //! What a reload leaves as it is: whom it is not worth asking, and what is under way at a community.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -90,6 +91,25 @@ async fn who_did_not_answer_before_a_reload_is_not_asked_after_it() {
     reloaded.reload(1, "timeout = \"200ms\"");
     assert!(!why(&reloaded.ask().await).contains("lately"));
     assert_eq!(reloaded.requests(), [3, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_not_trusted_before_a_reload_is_asked_after_it() {
+    let strange = CERTIFICATES.path.join("bad/unknown-ca.pem");
+    let under = |ca: &Path| format!("ca = \"{}\"", ca.display());
+    let limits = "breaker_failures = 2\nbreaker_pause = \"10m\"";
+    let reloaded = Reloaded::start(1, limits, &under(&strange)).await;
+    for _ in 0..2 {
+        assert!(why(&reloaded.ask().await).contains("could not be reached"));
+    }
+    assert!(why(&reloaded.ask().await).contains("has not answered lately"));
+    // Nothing was mended.
+    reloaded.reload(1, &under(&strange));
+    assert!(why(&reloaded.ask().await).contains("could not be reached"));
+    assert!(why(&reloaded.ask().await).contains("has not answered lately"));
+    reloaded.reload(1, &under(&CERTIFICATES.files("ca").client_ca));
+    let response = reloaded.ask().await;
+    assert_eq!((response.status, reloaded.requests()), (ResponseStatus::Success, [1, 0]), "{:?}", response.errors);
 }
 
 #[tokio::test(flavor = "multi_thread")]

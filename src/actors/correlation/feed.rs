@@ -50,11 +50,11 @@ impl Correlations {
             return;
         }
         let now = self.clock.now();
-        // Something is wrong there, maybe with who says so.
-        if peer.is_gone(now) {
+        // A host alone refuses nobody: who may not ask is not believed either.
+        if let Some(why) = peer.may_not_ask(now) {
             tracing::warn!(
                 correlation_id = %context.correlation_id, transaction = "ITI-55", community = %home, caller = %context.caller,
-                state = peer.states.at(now).as_str(), "a community that has been taken out tells of its patients: that is not kept"
+                why, "a community that may not ask tells of its patients: that is not kept"
             );
             return;
         }
