@@ -25,6 +25,13 @@ pub struct BreakerLimits {
     pub pause: Duration,
 }
 
+impl BreakerLimits {
+    /// How long it stays open after a failure; `by_us`: it was we who refused.
+    pub fn pause_after(self, by_us: bool) -> Duration {
+        if by_us { self.pause.min(MENDABLE) } else { self.pause }
+    }
+}
+
 /// A circuit breaker.
 pub struct Breaker {
     known: Mutex<Known>,
@@ -148,7 +155,7 @@ impl Leave<'_> {
         self.told = true;
         let mut known = self.breaker.known();
         let limits = known.limits;
-        let pause = if mendable { limits.pause.min(MENDABLE) } else { limits.pause };
+        let pause = limits.pause_after(mendable);
         if known.answered.is_some_and(|answered| self.entered < answered) {
             return false;
         }

@@ -332,13 +332,11 @@ impl RemoteCommunity {
         };
         if let Some(failure) = failure.filter(|failure| silent(failure)) {
             let now = Instant::now();
-            let opened = match failure {
-                PeerFailure::Untrusted(_) => leave.refused_by_us(now),
-                _ => leave.failed(now),
-            };
+            let by_us = matches!(failure, PeerFailure::Untrusted(_));
+            let opened = if by_us { leave.refused_by_us(now) } else { leave.failed(now) };
             if opened {
                 tracing::warn!(
-                    community = %self.home, gateway = %uri, seconds = self.limits.breaker.pause.as_secs(),
+                    community = %self.home, gateway = %uri, seconds = self.limits.breaker.pause_after(by_us).as_secs(),
                     "a gateway does not answer, and is not asked for a while"
                 );
             }
