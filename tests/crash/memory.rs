@@ -138,6 +138,21 @@ fn a_long_document_goes_through_in_constant_memory() {
     run(through(if big { 1024 * MIB } else { 2 * GROWTH }, big));
 }
 
+/// A huge page is cleared while a request waits for it; a broker whose memory grew, because communities began to hang,
+/// kept the local queries beside it waiting for 10 ms and more.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_comes_in_small_pages() {
+    let _alone = alone();
+    run(async {
+        let running = Installation::new(STORES[0], 1, &[]).start(&[], &[]);
+        let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("a process to look at");
+        let huge = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
+        // A kernel without them does not speak of them.
+        assert!(huge.is_none_or(|enabled| enabled.trim() == "0"), "the kernel may give it huge pages");
+    });
+}
+
 async fn through(size: u64, big: bool) {
     let store = Installation::new(STORES[0], 1, &[]);
     let peer = format!("Store={}={}", store.home, store.url("responding-gateway"));

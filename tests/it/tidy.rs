@@ -201,3 +201,30 @@ fn every_dependency_says_why_it_is_there() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+#[test]
+fn every_dependency_is_used() {
+    let manifest = include_str!("../../Cargo.toml");
+    let sections = manifest.split("\n[").filter(|section| {
+        let name = section.lines().next().unwrap_or_default();
+        name == "dependencies]" || (name.starts_with("target.") && name.ends_with(".dependencies]"))
+    });
+    let named = sections.flat_map(|section| section.lines().skip(1)).filter(|line| !line.starts_with('#'));
+    let crates: Vec<String> =
+        named.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.replace('-', "_")).collect();
+    assert!(crates.len() > 30, "the manifest is read in another way: {crates:?}");
+    let sources = sources();
+    let unused = crates.iter().filter(|name| {
+        let path = format!("{name}::");
+        // `crate::store::sled::` is our own file, `sled::` and `::sled::` are the library.
+        let used = |line: &str| {
+            line.match_indices(&path).any(|(at, _)| {
+                let before = line[..at].strip_suffix("::").unwrap_or(&line[..at]);
+                !before.ends_with(|c: char| c.is_alphanumeric() || c == '_')
+            })
+        };
+        !sources.iter().any(|(_, text)| text.lines().any(used))
+    });
+    let unused: Vec<_> = unused.collect();
+    assert!(unused.is_empty(), "nothing of src uses {unused:?}");
+}
