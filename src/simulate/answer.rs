@@ -18,7 +18,7 @@ use crate::transport::answer::{OutBody, full};
 use crate::wire::soap::{self, Fault as SoapFault, Version};
 
 /// Entries of a flood.
-const FLOOD: usize = 50_000;
+const FLOOD: usize = 100_000;
 
 /// Octets of an envelope with far too much in it: below what readers take as a whole.
 const CROWDED: usize = 9 << 20;

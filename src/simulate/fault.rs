@@ -122,7 +122,7 @@ faults! {
     NoHome "no-home" Content "leaves the homeCommunityId out";
     Duplicates "duplicates" Content "has everything twice";
     SuccessWithErrors "success-with-errors" Content "says Success beside an error";
-    Flood "flood" Content "answers with fifty thousand entries";
+    Flood "flood" Content "answers with a hundred thousand entries";
     OtherDocument "other-document" Content "delivers a document that was not asked for";
     WrongBytes "wrong-bytes" Content "delivers other bytes than those that were registered";
     MissingDocument "missing-document" Content "says Success and leaves a document out";

@@ -238,7 +238,8 @@ async fn octets_that_are_no_answer_spoil_nobody_elses() {
 /// F-46: answers that are well-formed and wrong.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_are_wrong_are_told_and_not_believed() {
-    let federation = Federation::start(3, "", "").await;
+    // A hundred thousand objects are counted here; unless configured they are more octets than are taken.
+    let federation = Federation::start(3, "peer_response_bytes = \"32 MiB\"", "").await;
     let told = |response: &QueryResponse| -> Vec<String> {
         response.errors.iter().map(|error| error.code.as_str().to_owned()).collect()
     };
