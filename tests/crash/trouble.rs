@@ -122,6 +122,29 @@ fn answers_that_are_none_cost_little() {
     });
 }
 
+/// F-46: a hundred thousand entries, where so many octets are taken, are read before they are refused: that is an
+/// answer, and costs no more than two that are none.
+#[test]
+fn a_flood_of_entries_costs_little() {
+    let _alone = alone();
+    run(async {
+        let (each_is_asked, bound) = if std::env::var_os("CAUSEWAY_BIN").is_some() { (5, 200) } else { (1, 3_000) };
+        let environment =
+            [("CAUSEWAY__LIMITS__BREAKER_FAILURES", "1000000"), ("CAUSEWAY__LIMITS__PEER_RESPONSE_BYTES", "32 MiB")];
+        let (_installation, running, simulation) = broker_and_communities(1, "", &environment).await;
+        assert_eq!(ask(&running).await, 0);
+        simulation.trouble(1, vec![(Fault::Flood, 1.0)]);
+        let used = processor(running.pid());
+        for _ in 0..each_is_asked {
+            assert_eq!(ask(&running).await, 1);
+        }
+        let each = (processor(running.pid()) - used) / each_is_asked;
+        println!("  {each:.0?} each, VmHWM {} MiB", running.memory("VmHWM") / MIB);
+        assert!(each <= Duration::from_millis(bound), "{each:?}");
+        simulation.stop().await;
+    });
+}
+
 async fn connect(installation: &Installation, tls: &ReloadableClient) -> TlsStream<TcpStream> {
     let url: http::Uri = installation.url("").parse().expect("a URL");
     let stream = TcpStream::connect(("127.0.0.1", url.port_u16().expect("a port"))).await.expect("a connection");
