@@ -35,7 +35,7 @@ use super::client::json;
 use super::{CommandError, Outcome, print};
 use crate::broker::open_stores;
 use crate::config::{Config, DocumentStorage};
-use crate::store::{Cursor, DocumentStore, Page, RegistryStore, StoreError};
+use crate::store::{DocumentStore, RegistryStore, StoreError};
 use crate::terminal::{Colour, counted};
 use export::export;
 use import::import;
@@ -226,27 +226,4 @@ fn bar(verb: &'static str) -> ProgressBar {
     }
     bar.set_prefix(verb);
     bar
-}
-
-/// Shows everything that is given by pages; answers with how much it is, and what cannot be read.
-async fn each<T>(
-    pages: impl AsyncFn(Option<&Cursor>) -> Result<Page<T>, StoreError>,
-    progress: ProgressBar,
-    mut see: impl FnMut(T) -> Result<(), CommandError>,
-) -> Result<(usize, Vec<(String, String)>), CommandError> {
-    let (mut count, mut damaged, mut next) = (0, Vec::new(), None);
-    loop {
-        let page = pages(next.as_ref()).await.map_err(store_failed)?;
-        damaged.extend(page.damaged);
-        for item in page.items {
-            see(item)?;
-            count += 1;
-            progress.inc(1);
-        }
-        next = page.next;
-        if next.is_none() {
-            progress.finish_and_clear();
-            return Ok((count, damaged));
-        }
-    }
 }

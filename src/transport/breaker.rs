@@ -141,21 +141,13 @@ impl Leave<'_> {
         was_open
     }
 
-    /// The call was not answered until that moment. Tells whether the breaker has opened by it.
-    pub fn failed(self, now: Instant) -> bool {
-        self.fail(now, false)
-    }
-
-    /// It was we who did not go on with the call, as we are configured. Tells whether the breaker has opened by it.
-    pub fn refused_by_us(self, now: Instant) -> bool {
-        self.fail(now, true)
-    }
-
-    fn fail(mut self, now: Instant, mendable: bool) -> bool {
+    /// The call was not answered until that moment; `by_us`: since we did not go on with it, as we are configured. Tells
+    /// whether the breaker has opened by it.
+    pub fn failed(mut self, now: Instant, by_us: bool) -> bool {
         self.told = true;
         let mut known = self.breaker.known();
         let limits = known.limits;
-        let pause = limits.pause_after(mendable);
+        let pause = limits.pause_after(by_us);
         if known.answered.is_some_and(|answered| self.entered < answered) {
             return false;
         }
@@ -168,11 +160,11 @@ impl Leave<'_> {
                 if *failed < limits.failures {
                     return false;
                 }
-                known.state = State::Open { probe_at: now + pause, mendable };
+                known.state = State::Open { probe_at: now + pause, mendable: by_us };
                 true
             }
             State::Probing { number, .. } if Some(*number) == self.probe => {
-                known.state = State::Open { probe_at: now + pause, mendable };
+                known.state = State::Open { probe_at: now + pause, mendable: by_us };
                 false
             }
             // A call from before it opened.
@@ -223,7 +215,7 @@ mod tests {
         }
 
         fn fail(&self, times: usize) -> bool {
-            (0..times).fold(false, |_, _| self.enter().failed(self.now))
+            (0..times).fold(false, |_, _| self.enter().failed(self.now, false))
         }
 
         /// Seconds for which nothing goes through.
@@ -247,7 +239,7 @@ mod tests {
         // One goes through, and no other meanwhile.
         let probe = watched.enter();
         assert_eq!(watched.refused(), Some(10));
-        assert!(!probe.failed(watched.now));
+        assert!(!probe.failed(watched.now, false));
         assert_eq!(watched.refused(), Some(10));
         watched.wait(10);
         assert!(watched.enter().answered());
@@ -263,7 +255,7 @@ mod tests {
         let at = |seconds| began + Duration::from_secs(seconds);
         let refused = |seconds| breaker.refused(at(seconds)).map(|refused| refused.again_in.as_secs());
         for _ in 0..3 {
-            breaker.enter(at(0)).ok().unwrap().failed(at(0));
+            breaker.enter(at(0)).ok().unwrap().failed(at(0), false);
         }
         let upload = breaker.enter(at(10)).ok().unwrap();
         assert_eq!((refused(14), breaker.enter(at(14)).is_err()), (Some(6), true));
@@ -280,7 +272,7 @@ mod tests {
         for _ in 0..3 {
             let leave = watched.breaker.enter(watched.now).ok().unwrap();
             watched.now += Duration::from_secs(29);
-            opened.push(leave.failed(watched.now));
+            opened.push(leave.failed(watched.now, false));
         }
         assert_eq!(opened, [false, false, true]);
     }
@@ -292,11 +284,7 @@ mod tests {
             let breaker = Breaker::new(LIMITS);
             for _ in 0..3 {
                 let leave = breaker.enter(now).ok().unwrap();
-                if by_us {
-                    leave.refused_by_us(now)
-                } else {
-                    leave.failed(now)
-                };
+                leave.failed(now, by_us);
             }
             assert!(breaker.refused(now).is_some());
             breaker.set_limits(LIMITS, now);
@@ -308,7 +296,7 @@ mod tests {
         // One does so, and where nothing was mended the others still wait.
         let probe = breaker.enter(now).ok().unwrap();
         assert!(breaker.enter(now).is_err());
-        probe.refused_by_us(now);
+        probe.failed(now, true);
         assert!(breaker.enter(now).is_err());
     }
 
@@ -319,11 +307,7 @@ mod tests {
         for (by_us, again_in) in [(true, MENDABLE), (false, long.pause)] {
             let breaker = Breaker::new(long);
             let leave = breaker.enter(now).ok().unwrap();
-            if by_us {
-                leave.refused_by_us(now)
-            } else {
-                leave.failed(now)
-            };
+            leave.failed(now, by_us);
             assert_eq!(breaker.refused(now), Some(Refused { again_in }));
         }
     }
@@ -336,7 +320,7 @@ mod tests {
         watched.wait(1);
         breaker.enter(watched.now).ok().unwrap().answered();
         watched.wait(10);
-        assert!(old.into_iter().all(|leave| !leave.failed(watched.now)));
+        assert!(old.into_iter().all(|leave| !leave.failed(watched.now, false)));
         assert_eq!(breaker.refused(watched.now), None);
     }
 
@@ -346,7 +330,7 @@ mod tests {
         let breaker = Breaker::new(LIMITS);
         let alive = breaker.enter(watched.now).ok().unwrap();
         for _ in 0..3 {
-            breaker.enter(watched.now).ok().unwrap().failed(watched.now);
+            breaker.enter(watched.now).ok().unwrap().failed(watched.now, false);
         }
         watched.wait(10);
         let probe = breaker.enter(watched.now).ok().unwrap();
@@ -392,7 +376,7 @@ mod tests {
         set(&watched, 2, 3);
         assert_eq!(watched.refused(), Some(3));
         watched.wait(3);
-        assert!(!watched.enter().failed(watched.now));
+        assert!(!watched.enter().failed(watched.now, false));
         assert_eq!(watched.refused(), Some(3));
     }
 
@@ -402,10 +386,10 @@ mod tests {
         let breaker = Breaker::new(LIMITS);
         let (late, alive) = (breaker.enter(watched.now).ok().unwrap(), breaker.enter(watched.now).ok().unwrap());
         for _ in 0..3 {
-            breaker.enter(watched.now).ok().unwrap().failed(watched.now);
+            breaker.enter(watched.now).ok().unwrap().failed(watched.now, false);
         }
         watched.wait(9);
-        assert!(!late.failed(watched.now));
+        assert!(!late.failed(watched.now, false));
         let again_in = Duration::from_secs(1);
         assert_eq!(breaker.enter(watched.now).err(), Some(Refused { again_in }));
         assert!(alive.answered());

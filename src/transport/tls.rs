@@ -43,6 +43,7 @@ pub use error::TlsError;
 pub use identity::{PeerIdentity, peer_identity};
 pub use material::TlsMaterial;
 pub use reload::{Reloadable, ReloadableClient, ReloadableServer};
+pub(super) use revocation::answered_by;
 pub(super) use settings::server_verifier;
 pub use settings::{NoCertificate, client_config, server_config};
 pub use source::{MAX_CRL_BYTES, MAX_PEM_BYTES, TlsFiles, TlsPem, TlsSource};

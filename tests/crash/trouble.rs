@@ -64,10 +64,7 @@ async fn ask(running: &Running) -> usize {
 
 /// Processor time used so far.
 fn processor(pid: u32) -> Duration {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process to look at");
-    let (_, fields) = text.rsplit_once(')').expect("a name in parentheses");
-    let mut fields = fields.split_ascii_whitespace().skip(11).map(|ticks| ticks.parse::<u64>().expect("ticks"));
-    Duration::from_millis(10 * (fields.next().expect("utime") + fields.next().expect("stime")))
+    support::processor(&format!("/proc/{pid}/stat"))
 }
 
 fn descriptors(pid: u32) -> usize {

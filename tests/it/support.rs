@@ -28,6 +28,14 @@ pub const HOME: &str = "urn:oid:1.3.6.1.4.1.21367.13.70.200";
 pub const REPOSITORY: &str = "1.3.6.1.4.1.21367.13.71.200";
 pub const PATIENT: &str = "9990000018^^^&2.16.840.1.113883.2.1.4.1&ISO";
 
+/// Processor time that a process or thread has used, to a hundredth of a second, from its `stat` below `/proc`.
+pub fn processor(stat: &str) -> Duration {
+    let text = std::fs::read_to_string(stat).expect("a process to look at");
+    let (_, fields) = text.rsplit_once(')').expect("a name in parentheses");
+    let mut fields = fields.split_ascii_whitespace().skip(11).map(|ticks| ticks.parse::<u64>().expect("ticks"));
+    Duration::from_millis(10 * (fields.next().expect("utime") + fields.next().expect("stime")))
+}
+
 /// One set of development certificates for all tests of this run.
 pub struct Certificates {
     _dir: TempDir,

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::format::{DocumentLine, FORMAT, Head, ObjectLine, PatientLine, ReceiptLine, VERSION, content_path};
-use super::{Counts, Stores, bar, each, store_failed};
+use super::{Counts, Stores, bar, store_failed};
 use crate::commands::CommandError;
-use crate::model::ids::EntryUuid;
+use crate::model::ids::{EntryUuid, PatientId};
+use crate::model::packed::PackedObject;
 use crate::model::rim::RegistryObject;
-use crate::store::{Cursor, DocumentLocator, Page, StoreError, hex};
+use crate::store::{Cursor, DocumentLocator, Page, Receipt, StoreError, hex};
 use crate::wire::ebrim;
 
 /// A new file that only its owner may read: it holds what patients have told.
@@ -59,55 +60,37 @@ pub(super) async fn export(stores: &Stores, dir: &Path) -> Result<Counts, Comman
     let contents = dir.join("contents");
     new_folder(&contents)?;
     let mut counts = Counts::default();
+    let registry = &stores.registry;
     let mut objects = Lines::create(dir.join("objects.jsonl"))?;
-    let progress = bar("objects");
-    let mut next: Option<Cursor> = None;
-    loop {
-        let page = stores.registry.page(None, next.as_ref()).await.and_then(Page::whole).map_err(store_failed)?;
-        for packed in &page.items {
-            let object = packed.unpack().map_err(|error| store_failed(error.into()))?;
-            let Some(patient) = patient_of(stores, &object).await? else {
-                return Err(CommandError::failed("an object is of no patient; 'causeway store verify' tells which"));
-            };
-            let mut xml = Vec::new();
-            ebrim::write_object(&mut xml, &object, None);
-            let object = String::from_utf8_lossy(&xml).into_owned();
-            objects.line(&ObjectLine { patient, superseded: packed.is_superseded(), object })?;
-            counts.objects += 1;
-            progress.inc(1);
-        }
-        next = page.next;
-        if next.is_none() {
-            break;
-        }
-    }
+    let pages = async |after: Option<&Cursor>| registry.page(None, after).await;
+    counts.objects = each(pages, "objects", async |packed: PackedObject| {
+        let object = packed.unpack().map_err(|error| store_failed(error.into()))?;
+        let Some(patient) = patient_of(stores, &object).await? else {
+            return Err(CommandError::failed("an object is of no patient; 'causeway store verify' tells which"));
+        };
+        let mut xml = Vec::new();
+        ebrim::write_object(&mut xml, &object, None);
+        let object = String::from_utf8_lossy(&xml).into_owned();
+        objects.line(&ObjectLine { patient, superseded: packed.is_superseded(), object })
+    })
+    .await?;
     objects.finish()?;
-    progress.finish_and_clear();
     let mut documents = Lines::create(dir.join("documents.jsonl"))?;
-    let progress = bar("documents");
-    loop {
-        let page = stores.registry.document_page(next.as_ref()).await.and_then(Page::whole).map_err(store_failed)?;
-        for locator in &page.items {
-            export_content(stores, locator, &contents).await?;
-            documents.line(&DocumentLine {
-                unique_id: locator.unique_id.to_string(),
-                mime_type: locator.mime_type.clone(),
-                sha256: hex(&locator.content.sha256),
-                size: locator.content.size,
-            })?;
-            counts.documents += 1;
-            progress.inc(1);
-        }
-        next = page.next;
-        if next.is_none() {
-            break;
-        }
-    }
+    let pages = async |after: Option<&Cursor>| registry.document_page(after).await;
+    counts.documents = each(pages, "documents", async |locator: DocumentLocator| {
+        export_content(stores, &locator, &contents).await?;
+        documents.line(&DocumentLine {
+            unique_id: locator.unique_id.to_string(),
+            mime_type: locator.mime_type,
+            sha256: hex(&locator.content.sha256),
+            size: locator.content.size,
+        })
+    })
+    .await?;
     documents.finish()?;
-    progress.finish_and_clear();
     let mut receipts = Lines::create(dir.join("receipts.jsonl"))?;
-    let whole = async |after: Option<&Cursor>| stores.registry.receipt_page(after).await.and_then(Page::whole);
-    (counts.receipts, _) = each(whole, bar("receipts"), |receipt| {
+    let pages = async |after: Option<&Cursor>| registry.receipt_page(after).await;
+    counts.receipts = each(pages, "receipts", async |receipt: Receipt| {
         receipts.line(&ReceiptLine {
             submission_set: receipt.set_unique_id.to_string(),
             message_id: receipt.message_id,
@@ -117,14 +100,39 @@ pub(super) async fn export(stores: &Stores, dir: &Path) -> Result<Counts, Comman
     .await?;
     receipts.finish()?;
     let mut patients = Lines::create(dir.join("patients.jsonl"))?;
-    let whole = async |after: Option<&Cursor>| stores.registry.patient_page(after).await.and_then(Page::whole);
-    (counts.patients, _) =
-        each(whole, bar("patients"), |patient| patients.line(&PatientLine { patient: patient.to_cx() })).await?;
+    let pages = async |after: Option<&Cursor>| registry.patient_page(after).await;
+    let line = async |patient: PatientId| patients.line(&PatientLine { patient: patient.to_cx() });
+    counts.patients = each(pages, "patients", line).await?;
     patients.finish()?;
     let mut head = Lines::create(dir.join("export.json"))?;
     head.line(&Head { format: FORMAT.into(), version: VERSION, counts })?;
     head.finish()?;
     Ok(counts)
+}
+
+/// Shows all of something, page by page; tells how much it is.
+///
+/// # Errors
+/// When anything of it cannot be read: an export is whole.
+async fn each<T>(
+    pages: impl AsyncFn(Option<&Cursor>) -> Result<Page<T>, StoreError>,
+    what: &'static str,
+    mut show: impl AsyncFnMut(T) -> Result<(), CommandError>,
+) -> Result<usize, CommandError> {
+    let (mut count, mut next, progress) = (0, None, bar(what));
+    loop {
+        let page = pages(next.as_ref()).await.and_then(Page::whole).map_err(store_failed)?;
+        for item in page.items {
+            show(item).await?;
+            count += 1;
+            progress.inc(1);
+        }
+        next = page.next;
+        if next.is_none() {
+            progress.finish_and_clear();
+            return Ok(count);
+        }
+    }
 }
 
 /// Whose an object is: its own patient, or that of what an association ties.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Counts, Stores, bar, each, store_failed, told_counts};
+use super::{Counts, Stores, bar, store_failed, told_counts};
 use crate::commands::CommandError;
 use crate::model::ids::{EntryUuid, UniqueId};
 use crate::model::packed::PackedObject;
@@ -84,44 +84,17 @@ impl Report {
 /// Reads everything.
 pub(super) async fn verify(stores: &Stores) -> Result<Report, CommandError> {
     let mut report = Report::default();
-    let progress = bar("objects");
-    let mut next: Option<Cursor> = None;
-    loop {
-        let page = stores.registry.page(None, next.as_ref()).await;
-        let Some(page) = report.or_problem("registry", page)? else { break };
-        report.damaged(page.damaged);
-        for packed in &page.items {
-            report.counts.objects += 1;
-            progress.inc(1);
-            verify_object(stores, packed, &mut report).await?;
-        }
-        next = page.next;
-        if next.is_none() {
-            break;
-        }
-    }
-    progress.finish_and_clear();
-    let progress = bar("documents");
-    next = None;
-    loop {
-        let page = stores.registry.document_page(next.as_ref()).await;
-        let Some(page) = report.or_problem("documents", page)? else { break };
-        report.damaged(page.damaged);
-        for locator in &page.items {
-            report.counts.documents += 1;
-            progress.inc(1);
-            verify_document(stores, locator, &mut report).await?;
-        }
-        next = page.next;
-        if next.is_none() {
-            break;
-        }
-    }
-    progress.finish_and_clear();
+    let objects = async |after: Option<&Cursor>| stores.registry.page(None, after).await;
+    let object = async |packed: &PackedObject, report: &mut Report| verify_object(stores, packed, report).await;
+    report.counts.objects = all(objects, "objects", &mut report, object).await?;
+    let documents = async |after: Option<&Cursor>| stores.registry.document_page(after).await;
+    let document =
+        async |locator: &DocumentLocator, report: &mut Report| verify_document(stores, locator, report).await;
+    report.counts.documents = all(documents, "documents", &mut report, document).await?;
     let receipts = async |after: Option<&Cursor>| stores.registry.receipt_page(after).await;
-    report.counts.receipts = counted_pages(receipts, "receipts", &mut report).await;
+    report.counts.receipts = all(receipts, "receipts", &mut report, async |_: &_, _: &mut _| Ok(())).await?;
     let patients = async |after: Option<&Cursor>| stores.registry.patient_page(after).await;
-    report.counts.patients = counted_pages(patients, "patients", &mut report).await;
+    report.counts.patients = all(patients, "patients", &mut report, async |_: &_, _: &mut _| Ok(())).await?;
     for sha256 in stores.documents.addresses().await.map_err(store_failed)? {
         report.orphans += usize::from(!stores.registry.is_referenced(sha256).await.map_err(store_failed)?);
     }
@@ -131,22 +104,31 @@ pub(super) async fn verify(stores: &Stores) -> Result<Report, CommandError> {
     Ok(report)
 }
 
-/// Reads all pages of something; what cannot be read is a problem, and so is a store that fails.
-async fn counted_pages<T>(
+/// Looks at all of something, page by page; tells how much it is. What cannot be read is a problem, and ends it where the
+/// next page is not known.
+async fn all<T>(
     pages: impl AsyncFn(Option<&Cursor>) -> Result<Page<T>, StoreError>,
     what: &'static str,
     report: &mut Report,
-) -> usize {
-    match each(pages, bar(what), |_| Ok(())).await {
-        Ok((count, damaged)) => {
-            report.damaged(damaged);
-            count
+    look: impl AsyncFn(&T, &mut Report) -> Result<(), CommandError>,
+) -> Result<usize, CommandError> {
+    let (mut count, mut next, progress) = (0, None, bar(what));
+    loop {
+        let page = pages(next.as_ref()).await;
+        let Some(page) = report.or_problem(what, page)? else { break };
+        report.damaged(page.damaged);
+        for item in &page.items {
+            count += 1;
+            progress.inc(1);
+            look(item, report).await?;
         }
-        Err(error) => {
-            report.problem(what, error.to_string());
-            0
+        next = page.next;
+        if next.is_none() {
+            break;
         }
     }
+    progress.finish_and_clear();
+    Ok(count)
 }
 
 /// An object decodes, is found by its ids, and its ends are there.

@@ -331,10 +331,8 @@ impl RemoteCommunity {
             matches!(failure, PeerFailure::Timeout(_) | PeerFailure::Unreachable(_) | PeerFailure::Untrusted(_))
         };
         if let Some(failure) = failure.filter(|failure| silent(failure)) {
-            let now = Instant::now();
             let by_us = matches!(failure, PeerFailure::Untrusted(_));
-            let opened = if by_us { leave.refused_by_us(now) } else { leave.failed(now) };
-            if opened {
+            if leave.failed(Instant::now(), by_us) {
                 tracing::warn!(
                     community = %self.home, gateway = %uri, seconds = self.limits.breaker.pause_after(by_us).as_secs(),
                     "a gateway does not answer, and is not asked for a while"

@@ -137,7 +137,7 @@ mod tests {
     fn a_community_at_the_same_address_is_the_same() {
         let standings = Standings::default();
         let before = make(&standings, ONE, &[HERE], 8);
-        before.breakers[0].enter(Instant::now()).ok().unwrap().failed(Instant::now());
+        before.breakers[0].enter(Instant::now()).ok().unwrap().failed(Instant::now(), false);
         let after = make(&standings, ONE, &[HERE], 4);
         assert!(is_open(&after.breakers[0]));
         assert!(Arc::ptr_eq(&before.places, &after.places));
@@ -159,7 +159,7 @@ mod tests {
     fn one_at_another_address_begins_anew_and_nothing_is_kept_for_nobody() {
         let standings = Standings::default();
         let before = make(&standings, ONE, &[HERE], 8);
-        before.breakers[0].enter(Instant::now()).ok().unwrap().failed(Instant::now());
+        before.breakers[0].enter(Instant::now()).ok().unwrap().failed(Instant::now(), false);
         let moved = make(&standings, ONE, &[THERE], 8);
         assert!(!Arc::ptr_eq(&before.places, &moved.places) && !is_open(&moved.breakers[0]));
         drop(before);
